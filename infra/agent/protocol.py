@@ -79,7 +79,7 @@ def _count(value: Any) -> bool:
 
 def _identifier(value: Any) -> bool:
     """Names that become directory names: letters, digits, dash and underscore alone."""
-    return _text(value) and len(value) <= 200 and all(c.isalnum() and c.isascii() or c in "-_" for c in value)
+    return _text(value) and len(value) <= 200 and all((c.isalnum() and c.isascii()) or c in "-_" for c in value)
 
 
 def _mapping(value: Any) -> bool:
@@ -99,7 +99,7 @@ def _data_set(value: Any) -> bool:
         return False
     if value.get("component") == "hdfs":
         path = value.get("path")
-        parts = path.split("/") if _text(path) else []
+        parts = path.split("/") if isinstance(path, str) and _text(path) else []
         return len(parts) > 1 and parts[0] == "" and all(p not in ("", ".", "..", ".snapshot") for p in parts[1:])
     if value.get("component") == "hbase":
         return _text(value.get("table")) and "/" not in value["table"]
@@ -212,6 +212,15 @@ PAYLOADS: dict[str, dict[str, Check]] = {
     "OpenCopies": {"sites": _sites, "data_sets": _data_sets, "snapshot": _identifier, "scratch": _identifier},
     "CloseCopies": {"sites": _sites, "data_sets": _data_sets, "scratch": _identifier},
 }
+
+
+def hbase_snapshot_name(snapshot: str, table: str) -> str:
+    """The HBase snapshot of ``table`` in a run: snapshot names are global in HBase, so the table is part of it.
+
+    The namespace has no dot, so the first dot separates it from the table and no two tables share a name.
+    """
+    namespace, _, name = table.rpartition(":")
+    return f"{snapshot}-{namespace or 'default'}.{name}"
 
 
 def parse_instruction(value: Any) -> Instruction:
