@@ -58,12 +58,52 @@ class _RecordingTransition(Transition):
     """A transition that changes state by recording an event, and in no other way."""
 
     def _change_state(self, event_data: EventData) -> None:
-        aggregate: Any = event_data.model
-        aggregate.record_transition(event_data, self.source, self.dest)
+        event_data.kwargs["record"](event_data.event.name, self.source, self.dest)
 
 
 class _RecordingMachine(Machine):
     transition_cls = _RecordingTransition
+
+
+def _build_machine(states: Iterable[str], initial: str, rules: Iterable[Rule]) -> _RecordingMachine:
+    for rule in rules:
+        assert rule.target, f"{rule.trigger}: internal transitions record no change of state"
+    return _RecordingMachine(
+        model=None,
+        states=list(states),
+        initial=initial,
+        transitions=[[rule.trigger, list(rule.sources), rule.target] for rule in rules],
+        auto_transitions=False,
+        send_event=True,
+    )
+
+
+def _sources_of(rules: Iterable[Rule], trigger: str) -> set[str]:
+    return {source for rule in rules if rule.trigger == trigger for source in rule.sources}
+
+
+class Part:
+    """An entity inside an aggregate with a table of its own, such as one copy of a run or one member of a pair.
+
+    Its state, too, changes only by events of the aggregate (``PartMoved``), which carry the part's ``key``.
+    """
+
+    INITIAL_STATE = "ACTIVE"
+    STATES = cast("tuple[str, ...]", ("ACTIVE",))
+    RULES = cast("tuple[Rule, ...]", ())
+    _machine = cast("Any", None)
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.state: str = self.INITIAL_STATE
+
+    def __init_subclass__(cls) -> None:
+        cls._machine = _build_machine(cls.STATES, cls.INITIAL_STATE, cls.RULES)
+
+    @classmethod
+    def sources_of(cls, trigger: str) -> set[str]:
+        """The states in which ``trigger`` applies."""
+        return _sources_of(cls.RULES, trigger)
 
 
 class Stateful(Aggregate):
@@ -105,6 +145,19 @@ class Stateful(Aggregate):
     class Created(Event, Aggregate.Created):
         """The first event of an aggregate; subclasses add what is fixed for good."""
 
+    class PartMoved(Event):
+        """An event that changes the state of one part, found by ``key`` through the aggregate's ``part``."""
+
+        key: str
+        from_state: str
+        to_state: str
+
+        def apply(self, aggregate: Stateful) -> None:
+            """Take the recorded state, whatever today's table says."""
+            aggregate.remember(self)
+            aggregate.part(self.key).state = self.to_state
+            self.evolve(aggregate)
+
     class Moved(Event):
         """An event that changes the state; it says from where and to where, so that history explains itself."""
 
@@ -120,18 +173,11 @@ class Stateful(Aggregate):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for rule in cls.RULES:
-            assert rule.target, f"{cls.__name__}.{rule.trigger}: internal transitions record no change of state"
             assert issubclass(getattr(cls, rule.event), Stateful.Moved), f"{rule.event} must be a Moved event"
         for name in cls.ALLOWED_IN:
-            assert not issubclass(getattr(cls, name), Stateful.Moved), f"{name} changes state: give it a rule"
-        cls._machine = _RecordingMachine(
-            model=None,
-            states=list(cls.STATES),
-            initial=cls.INITIAL_STATE,
-            transitions=[[rule.trigger, list(rule.sources), rule.target] for rule in cls.RULES],
-            auto_transitions=False,
-            send_event=True,
-        )
+            event = getattr(cls, name)
+            assert not issubclass(event, (Stateful.Moved, Stateful.PartMoved)), f"{name} changes state: give it a rule"
+        cls._machine = _build_machine(cls.STATES, cls.INITIAL_STATE, cls.RULES)
 
     @classmethod
     def begin(cls, event_class: type[Stateful.Created], identity: UUID, context: Context, **facts: Any) -> Self:
@@ -140,14 +186,28 @@ class Stateful(Aggregate):
 
     def fire(self, trigger: str, context: Context, **facts: Any) -> None:
         """Move by ``trigger`` and record its event with ``facts``; raise ``Refused`` where the table has no rule."""
-        assert trigger in self._machine.events, f"{type(self).__name__} has no trigger {trigger!r}"
+        self._fire(self, f"{type(self).__name__} {self.id}", trigger, context, facts)
+
+    def fire_part(self, part: Part, trigger: str, context: Context, **facts: Any) -> None:
+        """Move one part by ``trigger``; the event carries the part's key besides ``facts``."""
+        self._fire(part, f"{type(part).__name__} {part.key}", trigger, context, {"key": part.key, **facts})
+
+    def _fire(self, mover: Stateful | Part, name: str, trigger: str, context: Context, facts: dict[str, Any]) -> None:
+        assert trigger in mover._machine.events, f"{name} has no trigger {trigger!r}"
+
+        def record(trigger: str, source: str, target: str) -> None:
+            rule = next(r for r in mover.RULES if r.trigger == trigger and source in r.sources and r.target == target)
+            self.trigger_event(
+                getattr(self, rule.event), **_stamps(context), from_state=source, to_state=target, **facts
+            )
+
         try:
-            self._machine.events[trigger].trigger(self, context=context, facts=facts)
+            mover._machine.events[trigger].trigger(mover, record=record)
         except MachineError:
             raise Refused(
                 "NOT_IN_STATE",
-                f"{type(self).__name__} {self.id} is {self.state}: '{trigger}' does not apply there.",
-                remedy=f"It applies in {', '.join(sorted(self.sources_of(trigger)))}.",
+                f"{name} is {mover.state}: '{trigger}' does not apply there.",
+                remedy=f"It applies in {', '.join(sorted(mover.sources_of(trigger)))}.",
             ) from None
 
     def note(self, event_class: type[Stateful.Event], context: Context, **facts: Any) -> None:
@@ -161,18 +221,9 @@ class Stateful(Aggregate):
             )
         self.trigger_event(event_class, **_stamps(context), **facts)
 
-    def record_transition(self, event_data: EventData, source: str, target: str) -> None:
-        """Record the event of the rule that matched; called by the machine alone."""
-        trigger = event_data.event.name
-        rule = next(r for r in self.RULES if r.trigger == trigger and source in r.sources and r.target == target)
-        context: Context = event_data.kwargs["context"]
-        self.trigger_event(
-            getattr(self, rule.event),
-            **_stamps(context),
-            from_state=source,
-            to_state=target,
-            **event_data.kwargs["facts"],
-        )
+    def part(self, key: str) -> Part:
+        """Return the part with this key; aggregates with parts override it."""
+        raise AssertionError(f"{type(self).__name__} has no part {key!r}")
 
     def remember(self, event: Stateful.Event) -> None:
         """Keep the command's id with the version it led to; bounded, the oldest go first."""
@@ -185,9 +236,9 @@ class Stateful(Aggregate):
         return self.remembered_commands.get(command_id)
 
     @classmethod
-    def sources_of(cls, trigger: str) -> Iterable[str]:
+    def sources_of(cls, trigger: str) -> set[str]:
         """The states in which ``trigger`` applies."""
-        return {source for rule in cls.RULES if rule.trigger == trigger for source in rule.sources}
+        return _sources_of(cls.RULES, trigger)
 
 
 def _stamps(context: Context) -> dict[str, Any]:

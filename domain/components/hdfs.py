@@ -1,0 +1,30 @@
+"""HDFS directories as data sets: absolute paths, wildcards within a path component, nothing inside another."""
+
+from __future__ import annotations
+
+from domain.components.glob import can_meet
+from domain.errors import InvalidInput
+
+NAME = "hdfs"
+FIELD = "path"
+RESERVED = ("/.understudy", "/.reserved")
+
+
+def validate(path: str) -> None:
+    """Raise ``InvalidInput`` unless ``path`` is an absolute, normal path of a directory that may be protected."""
+    parts = path.split("/")
+    if not path.startswith("/") or len(path) > 4096:
+        raise InvalidInput("path", f"{path!r} is not an absolute path.", remedy="Give a path such as /data/orders.")
+    if any(part in ("", ".", "..") for part in parts[1:]):
+        raise InvalidInput(
+            "path",
+            f"{path!r} is the root or has an empty, '.' or '..' component.",
+            remedy="Give the directory's own path, without a slash at its end.",
+        )
+    if ".snapshot" in parts or any(path == r or path.startswith(r + "/") for r in RESERVED):
+        raise InvalidInput("path", f"{path!r} is reserved.", remedy="Protect a directory that holds data of its own.")
+
+
+def overlaps(first: str, second: str) -> bool:
+    """Say whether some directory could be in both, or one could lie inside the other."""
+    return all(can_meet(a, b) for a, b in zip(first.split("/")[1:], second.split("/")[1:], strict=False))

@@ -1,0 +1,1 @@
+"""The pair of clusters: identities, epoch, claims on data sets, and the clusters' endpoints."""

@@ -1,0 +1,1 @@
+"""Services, policies, replicas, backup runs, recovery points, and the pure decisions about them."""
