@@ -7,6 +7,7 @@ ids are derived, so a wish that was sent already is recognised wherever it is as
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -17,7 +18,8 @@ class Wanted:
 
     ``role`` says on which cluster ("primary" or "secondary" as frozen into the owner). ``data_set`` is the id of the
     one data set it is about, or empty. ``attempt`` grows only by an event that records a known failure.
-    ``lifetime_seconds`` bounds how late it may arrive. ``cluster`` is the cluster's name.
+    ``lifetime_seconds`` bounds how late it may arrive; ``not_before`` delays another attempt. ``cluster`` is the
+    cluster's name.
     """
 
     owner: UUID
@@ -29,6 +31,7 @@ class Wanted:
     payload: dict[str, Any]
     data_set: str = ""
     lifetime_seconds: int = 6 * 3600
+    not_before: datetime | None = None
 
     @property
     def wire_step(self) -> str:

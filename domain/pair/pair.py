@@ -1,0 +1,194 @@
+"""The pair of clusters, which holds both identities, the epoch and the claims on data sets.
+
+Invariant: there are never two PRIMARY in one epoch; the epoch only grows; the claimed data sets are disjoint, and no
+directory lies inside another.
+
+Ordering rule for markers: intent event → losing side's marker → gaining side's marker → result event. When a pair is
+formed nobody loses, so the secondary's marker (the harmless one) comes first: every prefix leaves at most one PRIMARY.
+"""
+
+from __future__ import annotations
+
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from domain.errors import Conflict, Refused
+from domain.instructing import Instructing
+from domain.instruction import Wanted
+from domain.pair.identity import PRIMARY, SECONDARY, UNASSIGNED, Member
+from domain.stateful import Context, Part, Rule, Stateful
+from domain.values.data_set import DataSet
+from domain.values.endpoints import Endpoints
+
+FORMING = "FORMING"
+STEADY = "STEADY"
+
+
+class ClusterPair(Instructing):
+    """Two clusters that stand in for one another. Policies name roles; this aggregate says who has which."""
+
+    INITIAL_STATE = FORMING
+    STATES = (FORMING, STEADY)
+    RULES = (Rule("settle", (FORMING,), STEADY, "Settled"),)
+    ALLOWED_IN = {
+        "Instructed": (FORMING, STEADY),
+        "AttemptFailed": (FORMING, STEADY),
+        "DataSetsClaimed": (FORMING, STEADY),
+    }
+
+    class Formed(Stateful.Created):
+        """Two clusters were joined; their markers are not written yet."""
+
+        name: str
+        primary: str
+        secondary: str
+        endpoints: dict[str, Endpoints]
+
+        def evolve(self, aggregate: ClusterPair) -> None:
+            """Take the members, both without identity, in epoch 1."""
+            aggregate.name = self.name
+            aggregate.members = {name: Member(name) for name in (self.primary, self.secondary)}
+            aggregate.intended = {self.primary: PRIMARY, self.secondary: SECONDARY}
+            aggregate.endpoints = dict(self.endpoints)
+            aggregate.epoch = 1
+
+    class IdentityAssigned(Stateful.PartMoved):
+        """A cluster has its identity: the marker that says so was read back from the cluster."""
+
+        epoch: int
+        serial: int
+
+        def evolve(self, aggregate: ClusterPair) -> None:
+            """Remember the marker's serial."""
+            aggregate.members[self.key].serial = self.serial
+
+    class Settled(Stateful.Moved):
+        """Both clusters have their identities and no change is running."""
+
+    class DataSetsClaimed(Stateful.Event):
+        """A service claims data sets; replaces what it claimed before."""
+
+        service: UUID
+        data_sets: tuple[DataSet, ...]
+
+        def evolve(self, aggregate: ClusterPair) -> None:
+            """Keep the service's claims."""
+            aggregate.claims[self.service] = self.data_sets
+
+    class Instructed(Instructing.Instructed):
+        """A marker is about to be written."""
+
+    class AttemptFailed(Instructing.AttemptFailed):
+        """A marker could not be written; it is tried again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = ""
+        self.epoch = 0
+        self.members: dict[str, Member] = {}
+        self.intended: dict[str, str] = {}
+        self.endpoints: dict[str, Endpoints] = {}
+        self.claims: dict[UUID, tuple[DataSet, ...]] = {}
+
+    @staticmethod
+    def identity(name: str) -> UUID:
+        """The id of the pair with this name."""
+        return uuid5(NAMESPACE_URL, f"understudy:pair:{name}")
+
+    @classmethod
+    def form(
+        cls, context: Context, name: str, primary: str, secondary: str, endpoints: dict[str, Endpoints]
+    ) -> ClusterPair:
+        """Join two clusters; raise ``Refused`` for a cluster joined with itself."""
+        if primary == secondary:
+            raise Refused("SAME_CLUSTER", "primary and secondary are the same cluster.", remedy="Name two clusters.")
+        return cls.begin(
+            cls.Formed,
+            cls.identity(name),
+            context,
+            name=name,
+            primary=primary,
+            secondary=secondary,
+            endpoints=endpoints,
+        )
+
+    def part(self, key: str) -> Part:
+        """The member with this cluster name."""
+        return self.members[key]
+
+    def cluster_with(self, identity: str) -> str:
+        """The name of the cluster that has an identity; raise ``Refused`` if none has it."""
+        for name, member in self.members.items():
+            if member.state == identity:
+                return name
+        raise Refused(
+            "NO_SUCH_IDENTITY",
+            f"no cluster of pair {self.name} is {identity} (the pair is {self.state}).",
+            remedy="Look at 'understudy pair show': markers that cannot be written are told there.",
+        )
+
+    def claim(self, context: Context, service: UUID, data_sets: tuple[DataSet, ...]) -> None:
+        """Claim data sets for a service; raise ``Conflict`` naming the first overlap with a claim or within itself."""
+        for number, mine in enumerate(data_sets):
+            for other in data_sets[number + 1 :]:
+                if mine.overlaps(other):
+                    raise Conflict(
+                        "OVERLAP", f"{mine} and {other} of the same service overlap.", remedy="Name each data once."
+                    )
+            for owner, claimed in self.claims.items():
+                theirs = next((c for c in claimed if mine.overlaps(c)), None)
+                if owner != service and theirs is not None:
+                    raise Conflict(
+                        "OVERLAP",
+                        f"{mine} overlaps {theirs}, which service {owner} protects.",
+                        remedy="Data sets of all services of a pair are disjoint: take it out of one of them.",
+                    )
+        self.note(self.DataSetsClaimed, context, service=service, data_sets=data_sets)
+
+    def next_instructions(self) -> tuple[Wanted, ...]:
+        """The next marker to write, one at a time, the secondary's before the primary's."""
+        if self.state != FORMING:
+            return ()
+        ordered = sorted(self.intended, key=lambda name: self.intended[name] == PRIMARY)
+        name = next(n for n in ordered if self.members[n].state == UNASSIGNED)
+        step = f"marker-{name}"
+        serial = self.members[name].serial + 1
+        marker = {
+            "pair": self.id.hex,
+            "pair_name": self.name,
+            "cluster": name,
+            "identity": self.intended[name],
+            "epoch": self.epoch,
+            "serial": serial,
+        }
+        role = "primary" if self.intended[name] == PRIMARY else "secondary"
+        return (
+            Wanted(
+                owner=self.id,
+                step=step,
+                kind="WriteMarker",
+                role=role,
+                cluster=name,
+                attempt=self.attempt_of(step),
+                payload={
+                    "sites": {role: self.endpoints[name].to_site(name)},
+                    "serial": serial,
+                    "marker": marker,
+                },
+                not_before=self.not_before.get(step),
+            ),
+        )
+
+    def conclude(self, context: Context, instruction: str, outcome: dict[str, object]) -> None:
+        """Take the outcome of a marker: assign the identity, or try again; settle once both have theirs."""
+        wanted = self.wants(instruction)
+        if wanted is None:
+            return
+        failure = outcome["failure"]
+        if isinstance(failure, dict):
+            self.fail_attempt(context, wanted, failure)
+            return
+        member = self.members[wanted.cluster]
+        trigger = "assign_primary" if self.intended[member.key] == PRIMARY else "assign_secondary"
+        self.fire_part(member, trigger, context, epoch=self.epoch, serial=wanted.payload["serial"])
+        if all(m.state != UNASSIGNED for m in self.members.values()):
+            self.fire("settle", context)

@@ -1,0 +1,137 @@
+"""A backup policy: how a service is to be backed up. Versioned; a run keeps the version that it was planned with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from domain.errors import InvalidInput
+from domain.stateful import Context, Stateful
+
+DIRECTIONS = ("push", "pull")
+ENGINES = ("stream",)
+LEVELS = ("changed", "metadata", "checksum", "bytes")
+HEAD_MODES = ("700", "755")
+
+
+@dataclass(frozen=True)
+class Barrier:
+    """Hooks around the cut: names of files in the gateways' ``hooks.d``, never commands.
+
+    ``hold`` runs before the moment, ``release`` after it, at the latest ``hold_max_seconds`` later whatever happens.
+    """
+
+    hold: str
+    release: str
+    hold_max_seconds: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a policy says. Milliseconds and seconds as named.
+
+    ``lead_seconds``: how far ahead the moment lies when none is given. ``warm_up_seconds``: how long before the moment
+    the agent opens its connections. ``fire_tolerance_ms``: how late it may still fire. ``mass_change_percent``: a run
+    that would delete or replace more of the files than this stops and asks. ``sample_percent`` of the files are read
+    whole at every level (0 for none). ``head_mode`` is the mode of the data sets' roots on the secondary.
+    """
+
+    direction: str = "push"
+    engine: str = "stream"
+    max_skew_ms: int = 5_000
+    verification: str = "checksum"
+    barrier: Barrier | None = None
+    keep_last: int = 7
+    mass_change_percent: int = 50
+    lead_seconds: int = 20
+    warm_up_seconds: int = 15
+    fire_tolerance_ms: int = 250
+    workers: int = 16
+    trial_clone: bool = True
+    sample_percent: int = 0
+    head_mode: str = "700"
+
+    def validate(self) -> None:
+        """Raise ``InvalidInput`` for the first field with a value that cannot be accepted."""
+        choices = (
+            ("direction", self.direction, DIRECTIONS),
+            ("engine", self.engine, ENGINES),
+            ("verification", self.verification, LEVELS),
+            ("head_mode", self.head_mode, HEAD_MODES),
+        )
+        for field, value, known in choices:
+            if value not in known:
+                raise InvalidInput(field, f"{value!r} is not known.", remedy=f"Choose one of {', '.join(known)}.")
+        ranges = (
+            ("max_skew_ms", self.max_skew_ms, 1, 86_400_000),
+            ("keep_last", self.keep_last, 1, 10_000),
+            ("mass_change_percent", self.mass_change_percent, 1, 100),
+            ("lead_seconds", self.lead_seconds, 1, 86_400),
+            ("warm_up_seconds", self.warm_up_seconds, 1, 3_600),
+            ("fire_tolerance_ms", self.fire_tolerance_ms, 1, 60_000),
+            ("workers", self.workers, 1, 256),
+            ("sample_percent", self.sample_percent, 0, 100),
+        )
+        for field, number, low, high in ranges:
+            if not low <= number <= high:
+                raise InvalidInput(field, f"{number} is out of range.", remedy=f"Give a number from {low} to {high}.")
+        if self.barrier is not None:
+            if not 1 <= self.barrier.hold_max_seconds <= 600:
+                raise InvalidInput("barrier.hold_max_seconds", "out of range.", remedy="Give 1 to 600 seconds.")
+            for field, name in (("barrier.hold", self.barrier.hold), ("barrier.release", self.barrier.release)):
+                if not name.replace("-", "").replace("_", "").isalnum():
+                    raise InvalidInput(field, f"{name!r} is not a hook's name.", remedy="Name a file of hooks.d.")
+
+
+class BackupPolicy(Stateful):
+    """Invariant: ``revision`` grows with each change and never goes back; the service never changes."""
+
+    ALLOWED_IN = {"Changed": ("ACTIVE",)}
+
+    class Entered(Stateful.Created):
+        """A policy was entered for a service."""
+
+        name: str
+        service: UUID
+        settings: Settings
+
+        def evolve(self, aggregate: BackupPolicy) -> None:
+            """Take the first revision."""
+            aggregate.name = self.name
+            aggregate.service = self.service
+            aggregate.settings = self.settings
+            aggregate.revision = 1
+
+    class Changed(Stateful.Event):
+        """The policy says something else from now on."""
+
+        settings: Settings
+
+        def evolve(self, aggregate: BackupPolicy) -> None:
+            """Take the next revision."""
+            aggregate.settings = self.settings
+            aggregate.revision += 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = ""
+        self.service: UUID
+        self.settings = Settings()
+        self.revision = 0
+
+    @staticmethod
+    def identity(name: str) -> UUID:
+        """The id of the policy with this name."""
+        return uuid5(NAMESPACE_URL, f"understudy:policy:{name}")
+
+    @classmethod
+    def enter(cls, context: Context, name: str, service: UUID, settings: Settings) -> BackupPolicy:
+        """Enter a policy; raise ``InvalidInput`` for a setting that cannot be accepted."""
+        settings.validate()
+        return cls.begin(cls.Entered, cls.identity(name), context, name=name, service=service, settings=settings)
+
+    def change(self, context: Context, settings: Settings) -> None:
+        """Record other settings, unless they are the same."""
+        settings.validate()
+        if settings != self.settings:
+            self.note(self.Changed, context, settings=settings)

@@ -1,0 +1,65 @@
+"""A service: everything that one business application stores, as a named set of data sets."""
+
+from __future__ import annotations
+
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from domain.errors import InvalidInput
+from domain.stateful import Context, Stateful
+from domain.values.data_set import DataSet
+
+
+class Service(Stateful):
+    """Invariant: it has at least one data set; its claims stand in its pair (saved together with it)."""
+
+    ALLOWED_IN = {"DataSetsChanged": ("ACTIVE",)}
+
+    class Defined(Stateful.Created):
+        """A service was entered."""
+
+        name: str
+        pair: UUID
+        data_sets: tuple[DataSet, ...]
+
+        def evolve(self, aggregate: Service) -> None:
+            """Take name, pair and data sets."""
+            aggregate.name = self.name
+            aggregate.pair = self.pair
+            aggregate.data_sets = self.data_sets
+
+    class DataSetsChanged(Stateful.Event):
+        """The service spans other data sets from now on."""
+
+        data_sets: tuple[DataSet, ...]
+
+        def evolve(self, aggregate: Service) -> None:
+            """Take the new data sets."""
+            aggregate.data_sets = self.data_sets
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = ""
+        self.pair: UUID
+        self.data_sets: tuple[DataSet, ...] = ()
+
+    @staticmethod
+    def identity(name: str) -> UUID:
+        """The id of the service with this name."""
+        return uuid5(NAMESPACE_URL, f"understudy:service:{name}")
+
+    @classmethod
+    def define(cls, context: Context, name: str, pair: UUID, data_sets: tuple[DataSet, ...]) -> Service:
+        """Enter a service; raise ``InvalidInput`` if it has no data sets."""
+        _refuse_empty(data_sets)
+        return cls.begin(cls.Defined, cls.identity(name), context, name=name, pair=pair, data_sets=data_sets)
+
+    def change_data_sets(self, context: Context, data_sets: tuple[DataSet, ...]) -> None:
+        """Record other data sets, unless they are the same."""
+        _refuse_empty(data_sets)
+        if data_sets != self.data_sets:
+            self.note(self.DataSetsChanged, context, data_sets=data_sets)
+
+
+def _refuse_empty(data_sets: tuple[DataSet, ...]) -> None:
+    if not data_sets:
+        raise InvalidInput("data_sets", "there are none.", remedy="Name at least one directory or table.")
