@@ -22,6 +22,7 @@ class Instructing(Stateful):
     def __init__(self) -> None:
         super().__init__()
         self.instructed: dict[str, str] = {}
+        self.sent_to: dict[str, list[str]] = {}
         self.failures: dict[str, int] = {}
         self.not_before: dict[str, datetime] = {}
         self.last_failure: dict[str, dict[str, Any]] = {}
@@ -38,8 +39,9 @@ class Instructing(Stateful):
         not_after_ms: int
 
         def evolve(self, aggregate: Instructing) -> None:
-            """Remember the id with its digest."""
+            """Remember the id with its digest, and the cluster that it went to."""
             aggregate.instructed[self.instruction] = self.digest
+            aggregate.sent_to.setdefault(self.cluster, []).append(self.instruction)
 
     class AttemptFailed(Stateful.Event):
         """An instruction ended with a known failure and will be tried again under the next attempt's id."""

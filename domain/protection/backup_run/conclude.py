@@ -1,0 +1,250 @@
+"""What an outcome means for a run: the one place where agents' answers become decisions.
+
+Everything here is a function of the run, its replica and the answer. Whether a failure is worth another attempt:
+before the heads are touched, a few; afterwards, without end (later each time), because the only way is forward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from domain import preflight
+from domain.errors import Conflict
+from domain.instruction import Wanted
+from domain.protection.backup_run import states
+from domain.protection.backup_run.manifest import recovery_point_manifest
+from domain.protection.backup_run.run import BackupRun
+from domain.protection.consistency import FAILED as TOO_WIDE
+from domain.protection.consistency import assess
+from domain.protection.recovery_point import RecoveryPoint
+from domain.protection.replica import APPLYING as REPLICA_APPLYING
+from domain.protection.replica import Kept, Replica
+from domain.stateful import Context
+
+ATTEMPTS = {"check": 3, "snapshots": 1, "copy": 4}
+"""How often a step is tried before the run fails; steps that are not named are rolled forward without end."""
+
+FINAL_CODES = frozenset(
+    {
+        "ABORTED", "EVICTED", "FOREIGN_TREE", "HEAD_CHANGED", "HOST_KEY_CHANGED", "MARKER_MISMATCH", "MOMENT_MISSED",
+        "NESTED_SNAPSHOTTABLE", "NO_FITTING_PYTHON", "NO_RIGHT", "NO_SUCH_DIRECTORY", "NO_SUCH_TABLE",
+        "NOT_SNAPSHOTTABLE", "OLD_EPOCH", "SOURCE_DAMAGED", "TABLE_DISABLED", "WRONG_OWNER",
+    }
+)  # fmt: skip
+"""Failures that another attempt would only repeat."""
+
+
+@dataclass(frozen=True)
+class Around:
+    """What a decision may need besides the run: its replica, and the head of the audit log as ``anchor()`` gives it."""
+
+    replica: Replica
+    anchor: Callable[[], dict[str, Any]]
+
+
+def milestone(context: Context, run: BackupRun, instruction: str, name: str, facts: dict[str, Any]) -> None:
+    """Take a named point that an agent reached; only 'armed' decides anything."""
+    wanted = run.wants(instruction)
+    if wanted is not None and name == "armed" and run.state == states.CHECKING:
+        run.fire("arm", context, facts=facts)
+
+
+def conclude(
+    context: Context, run: BackupRun, around: Around, instruction: str, outcome: dict[str, Any]
+) -> RecoveryPoint | None:
+    """Take the outcome of an instruction; return the recovery point if this completed the run.
+
+    An outcome of an instruction that the run does not want (any more) decides nothing.
+    """
+    wanted = run.wants(instruction)
+    if wanted is None:
+        return None
+    if outcome["failure"] is not None:
+        _failed(context, run, around, wanted, outcome["failure"])
+        return None
+    result = outcome["result"]
+    if wanted.step == "seal":
+        return _complete(context, run, around, result)
+    _SUCCEEDED[wanted.step.partition("-")[0]](context, run, around, wanted, result)
+    return None
+
+
+def _failed(context: Context, run: BackupRun, around: Around, wanted: Wanted, failure: dict[str, Any]) -> None:
+    step = wanted.step.partition("-")[0]
+    final = failure["code"] in FINAL_CODES or run.attempt_of(wanted.wire_step) >= ATTEMPTS.get(step, 1 << 30)
+    untouched = failure.get("detail", {}).get("changed") is False
+    if step == "check" and final:
+        run.refuse(context, [{**failure, "subject": wanted.cluster}])
+    elif step in ("snapshots", "copy") and final:
+        _give_up(context, run, around, {"data_set": wanted.data_set, **failure})
+    elif failure["code"] in FINAL_CODES and (step == "verify" or (step == "apply" and untouched)):
+        _give_up(context, run, around, failure)
+    else:
+        run.fail_attempt(context, wanted, failure)
+
+
+def _give_up(context: Context, run: BackupRun, around: Around, failure: dict[str, Any]) -> None:
+    """Fail, and give back the head: as it was before APPLY, or DIRTY when it shows something unproved."""
+    if around.replica.state == REPLICA_APPLYING and around.replica.owner == run.id:
+        if run.state == states.APPLYING:
+            around.replica.release(context, None)
+        else:
+            around.replica.leave_dirty(context, f"run {run.id} failed: {failure['code']}")
+    around.replica.lift(context, f"run {run.id}")
+    run.fail(context, failure)
+
+
+def give_up(context: Context, run: BackupRun, around: Around, failure: dict[str, Any]) -> None:
+    """Fail a run from outside (a deadline passed); see ``_give_up``."""
+    _give_up(context, run, around, failure)
+
+
+def cancel(context: Context, run: BackupRun, around: Around, reason: str) -> None:
+    """Cancel a run and lift its holds; raises ``Refused`` once heads are being changed."""
+    run.cancel(context, reason)
+    around.replica.lift(context, f"run {run.id}")
+
+
+def _checked(context: Context, run: BackupRun, around: Around, wanted: Wanted, result: dict[str, Any]) -> None:
+    run.note(run.ClusterChecked, context, role=wanted.role, facts=result)
+    if len(run.facts) < 2:
+        return
+    findings = preflight.judge(run)
+    refusals = [f.to_json() for f in findings if f.refuses]
+    if refusals:
+        run.refuse(context, refusals)
+        return
+    data_sets = preflight.resolved_data_sets(run.facts["primary"])
+    run.pass_checks(context, data_sets, [f.to_json() for f in findings])
+
+
+def _snapshots_taken(context: Context, run: BackupRun, around: Around, wanted: Wanted, result: dict[str, Any]) -> None:
+    if run.state == states.CHECKING:
+        run.fire("arm", context, facts={})
+    consistency = assess(result["data_sets"], result["clocks"], run.plan.settings.max_skew_ms)
+    run.fire(
+        "accept_snapshots", context, snapshots=result["data_sets"], clocks=result["clocks"], consistency=consistency
+    )
+    if consistency.verdict == TOO_WIDE:
+        failure = {
+            "code": "SKEW_EXCEEDED",
+            "message": f"the snapshots span {consistency.skew_ms:.0f} ms, more than the policy's"
+            f" {run.plan.settings.max_skew_ms} ms.",
+            "remedy": "Fewer or smaller tables per service, a flush before the moment, or a larger max_skew_ms.",
+        }
+        _give_up(context, run, around, failure)
+        return
+    base = around.replica.base
+    if base is not None:
+        around.replica.hold(context, base.recovery_point, f"run {run.id}")
+    run.stage(context, base)
+
+
+def _copied(context: Context, run: BackupRun, around: Around, wanted: Wanted, result: dict[str, Any]) -> None:
+    run.fire_part(run.copies[wanted.data_set], "finish", context, result=result)
+    if any(copy.state != states.STAGED for copy in run.copies.values()):
+        return
+    limit = run.plan.settings.mass_change_percent
+    for data_set in run.data_sets:
+        totals = run.staged[data_set.id]
+        entries = totals.get("entries_in_base", 0)
+        changed = totals.get("deleted", 0) + totals.get("replaced", 0)
+        if entries and changed * 100 > entries * limit:
+            run.fire(
+                "brake",
+                context,
+                data_set=str(data_set),
+                changed=changed,
+                entries=entries,
+                percent=changed * 100 // entries,
+                limit_percent=limit,
+            )
+            return
+    begin_applying(context, run, around)
+
+
+def begin_applying(context: Context, run: BackupRun, around: Around) -> None:
+    """Take the replica and begin to change the heads; wait for the turn, or give up when superseded.
+
+    Waiting is no state of its own: the run stays STAGING with every copy staged, and is asked again when the replica
+    is released.
+    """
+    try:
+        around.replica.take(context, run.id, run.base.recovery_point if run.base else None)
+    except Conflict as conflict:
+        if conflict.code == "REPLICA_BUSY":
+            return
+        _give_up(context, run, around, {"code": conflict.code, "message": conflict.message, "remedy": conflict.remedy})
+        return
+    run.apply(context)
+
+
+def _applied(context: Context, run: BackupRun, around: Around, wanted: Wanted, result: dict[str, Any]) -> None:
+    run.fire("freeze", context, result=result)
+
+
+def _frozen(context: Context, run: BackupRun, around: Around, wanted: Wanted, result: dict[str, Any]) -> None:
+    run.fire("verify", context, result=result)
+
+
+def _digested(context: Context, run: BackupRun, around: Around, wanted: Wanted, result: dict[str, Any]) -> None:
+    for data_set in run.data_sets:
+        verdict = result["data_sets"].get(data_set.id)
+        parts = ("content", "metadata")
+        if verdict is None or any(verdict[part]["verdict"] != "EQUAL" for part in parts):
+            differences = ", ".join((verdict or {}).get("differences", [])[:5]) or "no digest of it"
+            failure = {
+                "code": "VERIFICATION_FAILED",
+                "message": f"{data_set}: the secondary's copy differs from the source: {differences}.",
+                "remedy": "The last recovery point is untouched; the next run heals the head and copies again.",
+                "data_set": data_set.id,
+            }
+            _give_up(context, run, around, failure)
+            return
+    run.fire("seal", context, result=result, anchor=around.anchor())
+
+
+def _complete(context: Context, run: BackupRun, around: Around, result: dict[str, Any]) -> RecoveryPoint:
+    manifest = recovery_point_manifest(run)
+    run.complete(context, result)
+    kept = Kept(
+        recovery_point=run.recovery_point_id,
+        snapshot=run.snapshot,
+        moment_ms=run.plan.moment_ms,
+        data_sets=tuple(data_set.id for data_set in run.data_sets),
+    )
+    around.replica.release(context, kept)
+    around.replica.lift(context, f"run {run.id}")
+    return RecoveryPoint.establish(
+        context,
+        run.recovery_point_id,
+        run=run.id,
+        service=run.plan.service,
+        pair=run.plan.pair,
+        primary=run.plan.primary,
+        secondary=run.plan.secondary,
+        endpoints=run.plan.endpoints,
+        snapshot=run.snapshot,
+        moment_ms=run.plan.moment_ms,
+        data_sets=run.data_sets,
+        manifest_sha256=result["manifest_sha256"],
+        evidence=manifest,
+    )
+
+
+def _cleaned(context: Context, run: BackupRun, around: Around, wanted: Wanted, result: dict[str, Any]) -> None:
+    run.cross_off(context, wanted.step, result)
+
+
+_SUCCEEDED: dict[str, Callable[[Context, BackupRun, Around, Wanted, dict[str, Any]], None]] = {
+    "check": _checked,
+    "snapshots": _snapshots_taken,
+    "copy": _copied,
+    "apply": _applied,
+    "freeze": _frozen,
+    "verify": _digested,
+    "abort": _cleaned,
+    "remove": _cleaned,
+}

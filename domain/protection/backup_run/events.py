@@ -1,0 +1,233 @@
+"""The events of a backup run: what each states, and how it changes the run.
+
+Times that end in ``_ms`` are milliseconds since the epoch. Facts that agents report are kept as the agents' JSON
+(documented in docs/agent.md); facts about single files never come here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from domain.instructing import Instructing
+from domain.protection.backup_run.states import Copy
+from domain.protection.consistency import Consistency
+from domain.protection.policy import Settings
+from domain.protection.replica import Kept
+from domain.stateful import Stateful
+from domain.values.data_set import DataSet
+from domain.values.endpoints import Endpoints
+
+if TYPE_CHECKING:
+    from domain.protection.backup_run.run import BackupRun
+
+
+class RunEvents(Instructing):
+    """Holds the event classes; ``BackupRun`` adds the behaviour."""
+
+    class Planned(Stateful.Created):
+        """A run of a policy for one moment, with everything frozen that it will need."""
+
+        service: UUID
+        service_name: str
+        policy: UUID
+        policy_name: str
+        policy_revision: int
+        settings: Settings
+        pair: UUID
+        epoch: int
+        primary: str
+        secondary: str
+        endpoints: dict[str, Endpoints]
+        patterns: tuple[DataSet, ...]
+        moment_ms: int
+        slot_attempt: int
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """Take the plan."""
+            aggregate.plan = self
+
+    class CheckingStarted(Stateful.Moved):
+        """Both clusters are being looked at."""
+
+    class ClusterChecked(Stateful.Event):
+        """The facts of one cluster, as its own gateway sees them."""
+
+        role: str
+        facts: dict[str, Any]
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """Keep the facts until they are judged."""
+            aggregate.facts[self.role] = self.facts
+
+    class ChecksPassed(Stateful.Event):
+        """Nothing speaks against the run; wildcards are resolved."""
+
+        data_sets: tuple[DataSet, ...]
+        warnings: list[dict[str, Any]]
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """Fix the data sets."""
+            aggregate.data_sets = self.data_sets
+            aggregate.warnings = self.warnings
+
+    class ChecksFailed(Stateful.Moved):
+        """The run was refused before anything was done anywhere."""
+
+        findings: list[dict[str, Any]]
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """Keep what speaks against it; the first finding is told as the failure."""
+            aggregate.failure = self.findings[0]
+            aggregate.findings = self.findings
+
+    class Armed(Stateful.Moved):
+        """The primary's agent holds the snapshot instruction; the control device may be off from now on."""
+
+        facts: dict[str, Any]
+
+    class SnapshotsTaken(Stateful.Moved):
+        """Every snapshot exists: when it was asked for and done, and how consistent they are together."""
+
+        snapshots: dict[str, Any]
+        clocks: dict[str, Any]
+        consistency: Consistency
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """Keep the evidence."""
+            aggregate.snapshots = self.snapshots
+            aggregate.clocks = self.clocks
+            aggregate.consistency = self.consistency
+
+    class StagingStarted(Stateful.Moved):
+        """The copies begin, each from the recovery point that the head shows (None: a first copy)."""
+
+        base: Kept | None
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """Make one copy per data set."""
+            aggregate.base = self.base
+            aggregate.copies = {data_set.id: Copy(data_set.id) for data_set in aggregate.data_sets}
+
+    class CopyStaged(Stateful.PartMoved):
+        """One data set is in staging as a whole, checked there."""
+
+        result: dict[str, Any]
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """Keep totals and digests."""
+            aggregate.staged[self.key] = self.result
+
+    class CopyStalled(Stateful.Event):
+        """A copy has not moved a byte for a while."""
+
+        key: str
+        last_bytes: int
+        since_ms: int
+
+    class MassChangeFound(Stateful.Moved):
+        """More would be deleted or replaced than the policy allows without asking."""
+
+        data_set: str
+        changed: int
+        entries: int
+        percent: int
+        limit_percent: int
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """Keep the numbers for the person who is asked."""
+            aggregate.mass_change = {
+                "data_set": self.data_set,
+                "changed": self.changed,
+                "entries": self.entries,
+                "percent": self.percent,
+                "limit_percent": self.limit_percent,
+            }
+
+    class ApplyingStarted(Stateful.Moved):
+        """The replica was taken; from here on the head is rolled forward, whatever happens."""
+
+    class Applied(Stateful.Moved):
+        """The heads show the snapshots' contents."""
+
+        result: dict[str, Any]
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """Keep what was done."""
+            aggregate.applied = self.result
+
+    class Frozen(Stateful.Moved):
+        """The secondary has snapshots of the same name."""
+
+        result: dict[str, Any]
+
+    class Verified(Stateful.Moved):
+        """The secondary's own digests equal the source manifests; ``anchor`` is the audit log's head to be sealed."""
+
+        result: dict[str, Any]
+        anchor: dict[str, Any]
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """Keep the verdicts and the anchor."""
+            aggregate.verification = self.result
+            aggregate.anchor = self.anchor
+
+    class Completed(Stateful.Moved):
+        """The recovery point exists, verified and sealed."""
+
+        recovery_point: UUID
+        result: dict[str, Any]
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """Name the recovery point."""
+            aggregate.recovery_point = self.recovery_point
+
+    class FailureFound(Stateful.Moved):
+        """The run cannot become a recovery point; both sides are cleaned up first."""
+
+        code: str
+        message: str
+        remedy: str
+        data_set: str
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """Keep why, and which instructions may still be running."""
+            aggregate.failure = {
+                "code": self.code,
+                "message": self.message,
+                "remedy": self.remedy,
+                "data_set": self.data_set,
+            }
+            aggregate.begin_cleaning(self.from_state)
+
+    class CancelRequested(Stateful.Moved):
+        """A person does not want the run any more."""
+
+        reason: str
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """Clean up as after a failure."""
+            aggregate.cancelled = True
+            aggregate.begin_cleaning(self.from_state)
+
+    class SideCleaned(Stateful.Event):
+        """One step of the cleaning is done."""
+
+        step: str
+        result: dict[str, Any]
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """Cross it off."""
+            aggregate.to_clean.remove(self.step)
+
+    class Failed(Stateful.Moved):
+        """Cleaned up; the last recovery point is untouched."""
+
+    class Cancelled(Stateful.Moved):
+        """Cleaned up; the last recovery point is untouched."""
+
+    class Instructed(Instructing.Instructed):
+        """An instruction of the run is about to be sent."""
+
+    class AttemptFailed(Instructing.AttemptFailed):
+        """An instruction of the run failed and is tried again."""

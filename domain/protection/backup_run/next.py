@@ -1,0 +1,194 @@
+"""What a run wants done next: a function of its state alone, so that replay asks for the very same instructions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from domain.instruction import Wanted
+from domain.protection.backup_run import states
+from domain.protection.backup_run.manifest import recovery_point_manifest
+
+if TYPE_CHECKING:
+    from domain.protection.backup_run.run import BackupRun
+
+CHECK_LIFETIME_SECONDS = 600
+
+
+def next_instructions(run: BackupRun) -> tuple[Wanted, ...]:
+    """The instructions that the run's state asks for; empty in HELD and in the final states."""
+    builders = {
+        states.CHECKING: _check,
+        states.ARMED: _take_snapshots,
+        states.STAGING: _copy,
+        states.APPLYING: _apply,
+        states.FREEZING: _freeze,
+        states.VERIFYING: _digest,
+        states.SEALING: _seal,
+        states.CLEANING: _clean,
+    }
+    builder = builders.get(run.state)
+    return builder(run) if builder else ()
+
+
+def _wanted(run: BackupRun, step: str, kind: str, role: str, payload: dict[str, Any], **more: Any) -> Wanted:
+    wire_step = f"{step}-{more['data_set']}" if more.get("data_set") else step
+    return Wanted(
+        owner=run.id,
+        step=step,
+        kind=kind,
+        role=role,
+        cluster=run.cluster_of(role),
+        attempt=run.attempt_of(wire_step),
+        payload=payload,
+        not_before=run.not_before.get(wire_step),
+        **more,
+    )
+
+
+def _wire(run: BackupRun) -> list[dict[str, Any]]:
+    return [data_set.to_wire() for data_set in run.data_sets]
+
+
+def _check(run: BackupRun) -> tuple[Wanted, ...]:
+    if run.data_sets:
+        return _take_snapshots(run)
+    missing = [role for role in ("primary", "secondary") if role not in run.facts]
+    return tuple(
+        _wanted(
+            run,
+            f"check-{role}",
+            "CheckCluster",
+            role,
+            {
+                "sites": run.sites,
+                "role": role,
+                "patterns": [pattern.to_wire() for pattern in run.plan.patterns],
+                "copies_here": role == run.copier,
+                "snapshot": run.snapshot,
+            },
+            lifetime_seconds=CHECK_LIFETIME_SECONDS,
+        )
+        for role in missing
+    )
+
+
+def _take_snapshots(run: BackupRun) -> tuple[Wanted, ...]:
+    settings = run.plan.settings
+    barrier = settings.barrier
+    payload = {
+        "sites": {"primary": run.sites["primary"]},
+        "moment_ms": run.plan.moment_ms,
+        "fire_tolerance_ms": settings.fire_tolerance_ms,
+        "warm_up_ms": settings.warm_up_seconds * 1000,
+        "snapshot": run.snapshot,
+        "data_sets": _wire(run),
+        "barrier": None
+        if barrier is None
+        else {"hold": barrier.hold, "release": barrier.release, "hold_max_seconds": barrier.hold_max_seconds},
+    }
+    return (_wanted(run, "snapshots", "TakeSnapshots", "primary", payload),)
+
+
+def _copy(run: BackupRun) -> tuple[Wanted, ...]:
+    """One instruction per data set that is not staged yet, on the primary (push) or on the secondary (pull)."""
+    kind = "SendSnapshots" if run.copier == "primary" else "ReplicateSnapshots"
+    wanted = []
+    for data_set in run.data_sets:
+        if run.copies[data_set.id].state == states.STAGED:
+            continue
+        base = run.base_of(data_set)
+        payload = {
+            "sites": run.sites,
+            "data_set": data_set.to_wire(),
+            "snapshot": run.snapshot,
+            "base": base.snapshot if base else None,
+            "base_is_on_source": base is not None,
+            "recovery_point": base.recovery_point.hex if base else None,
+            "open_files": run.snapshots[data_set.id].get("open_files", []),
+            "staging": run.staging,
+            "level": run.plan.settings.verification,
+            "workers": run.plan.settings.workers,
+        }
+        wanted.append(_wanted(run, "copy", kind, run.copier, payload, data_set=data_set.id))
+    return tuple(wanted)
+
+
+def _secondary(run: BackupRun) -> dict[str, Any]:
+    return {"secondary": run.sites["secondary"]}
+
+
+def _apply(run: BackupRun) -> tuple[Wanted, ...]:
+    data_sets = []
+    for data_set in run.data_sets:
+        base = run.base_of(data_set)
+        data_sets.append(
+            {
+                **data_set.to_wire(),
+                "base": base.snapshot if base else None,
+                "recovery_point": base.recovery_point.hex if base else None,
+            }
+        )
+    payload = {
+        "sites": _secondary(run),
+        "data_sets": data_sets,
+        "snapshot": run.snapshot,
+        "staging": run.staging,
+        "head_mode": run.plan.settings.head_mode,
+    }
+    return (_wanted(run, "apply", "ApplyStaged", "secondary", payload),)
+
+
+def _freeze(run: BackupRun) -> tuple[Wanted, ...]:
+    payload = {
+        "sites": _secondary(run),
+        "data_sets": _wire(run),
+        "snapshot": run.snapshot,
+        "staging": run.staging,
+    }
+    return (_wanted(run, "freeze", "FreezeCopies", "secondary", payload),)
+
+
+def _digest(run: BackupRun) -> tuple[Wanted, ...]:
+    settings = run.plan.settings
+    payload = {
+        "sites": _secondary(run),
+        "data_sets": _wire(run),
+        "snapshot": run.snapshot,
+        "staging": run.staging,
+        "level": settings.verification,
+        "trial_clone": run.table_for_trial(),
+        "sample": {"percent": settings.sample_percent, "seed": run.id.hex},
+    }
+    return (_wanted(run, "verify", "DigestSnapshots", "secondary", payload),)
+
+
+def _seal(run: BackupRun) -> tuple[Wanted, ...]:
+    payload = {
+        "sites": _secondary(run),
+        "recovery_point": run.recovery_point_id.hex,
+        "manifest": recovery_point_manifest(run),
+        "anchor": run.anchor,
+        "staging": run.staging,
+    }
+    return (_wanted(run, "seal", "SealRecoveryPoint", "secondary", payload),)
+
+
+def _clean(run: BackupRun) -> tuple[Wanted, ...]:
+    """Aborts first; what is removed must not be filled again."""
+    aborts = [step for step in run.to_clean if step.startswith("abort-")]
+    wanted = []
+    for step in aborts or run.to_clean:
+        role = step.partition("-")[2]
+        if step in aborts:
+            payload: dict[str, Any] = {"instructions": list(run.to_abort[role])}
+            wanted.append(_wanted(run, step, "Abort", role, payload))
+        else:
+            payload = {
+                "sites": {role: run.sites[role]},
+                "data_sets": _wire(run),
+                "snapshot": run.snapshot,
+                "staging": run.staging if role == "secondary" else None,
+                "recovery_point": run.recovery_point_id.hex if role == "secondary" else None,
+            }
+            wanted.append(_wanted(run, step, "RemoveSnapshots", role, payload))
+    return tuple(wanted)

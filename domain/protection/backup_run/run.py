@@ -1,0 +1,230 @@
+"""The aggregate of a backup run.
+
+Invariant: a run is COMPLETED only with the evidence for it (snapshots at the moment, every copy staged and checked,
+heads applied and frozen, digests equal, manifest and anchor read back). Between the first change of a head and its
+frozen snapshot the run goes forward only; before that it can fail or be cancelled, and leaves nothing behind.
+
+Ordering rule: the instruction of a step is committed before it is sent (``Instructed``); the step's own event is
+recorded from its outcome; what an outcome means depends on the state, so an outcome that comes twice or too late
+decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+from domain.instruction import Wanted
+from domain.protection.backup_run import next as next_step
+from domain.protection.backup_run import states
+from domain.protection.backup_run.events import RunEvents
+from domain.protection.backup_run.states import Copy
+from domain.protection.consistency import Consistency
+from domain.protection.policy import BackupPolicy
+from domain.protection.replica import Kept
+from domain.protection.service import Service
+from domain.stateful import Context, Part
+from domain.values.data_set import DataSet
+from domain.values.endpoints import Endpoints
+
+SNAPSHOT_GRACE_MS = 3_600_000
+
+
+class BackupRun(RunEvents):
+    """One execution of a policy for one moment."""
+
+    INITIAL_STATE = states.PLANNED
+    STATES = states.STATES
+    RULES = states.RULES
+    ALLOWED_IN = {
+        "ClusterChecked": (states.CHECKING,),
+        "ChecksPassed": (states.CHECKING,),
+        "CopyStalled": (states.STAGING,),
+        "SideCleaned": (states.CLEANING,),
+        "Instructed": states.OPEN,
+        "AttemptFailed": states.OPEN,
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plan: BackupRun.Planned
+        self.facts: dict[str, dict[str, Any]] = {}
+        self.findings: list[dict[str, Any]] = []
+        self.warnings: list[dict[str, Any]] = []
+        self.data_sets: tuple[DataSet, ...] = ()
+        self.snapshots: dict[str, Any] = {}
+        self.clocks: dict[str, Any] = {}
+        self.consistency: Consistency | None = None
+        self.base: Kept | None = None
+        self.copies: dict[str, Copy] = {}
+        self.staged: dict[str, dict[str, Any]] = {}
+        self.mass_change: dict[str, Any] | None = None
+        self.applied: dict[str, Any] = {}
+        self.verification: dict[str, Any] = {}
+        self.anchor: dict[str, Any] = {}
+        self.recovery_point: UUID | None = None
+        self.failure: dict[str, Any] | None = None
+        self.cancelled = False
+        self.to_clean: list[str] = []
+        self.to_abort: dict[str, tuple[str, ...]] = {}
+
+    @staticmethod
+    def identity(policy: UUID, moment_ms: int, slot_attempt: int) -> UUID:
+        """The id of a policy's run for a moment: planning the same slot twice meets itself in the store."""
+        return uuid5(policy, f"run:{moment_ms}:{slot_attempt}")
+
+    @classmethod
+    def plan_for(
+        cls,
+        context: Context,
+        *,
+        service: Service,
+        policy: BackupPolicy,
+        epoch: int,
+        primary: str,
+        secondary: str,
+        endpoints: dict[str, Endpoints],
+        moment_ms: int,
+        slot_attempt: int = 1,
+    ) -> BackupRun:
+        """Freeze policy, roles and endpoints into a new run."""
+        return cls.begin(
+            cls.Planned,
+            cls.identity(policy.id, moment_ms, slot_attempt),
+            context,
+            service=service.id,
+            service_name=service.name,
+            policy=policy.id,
+            policy_name=policy.name,
+            policy_revision=policy.revision,
+            settings=policy.settings,
+            pair=service.pair,
+            epoch=epoch,
+            primary=primary,
+            secondary=secondary,
+            endpoints=endpoints,
+            patterns=service.data_sets,
+            moment_ms=moment_ms,
+            slot_attempt=slot_attempt,
+        )
+
+    @property
+    def snapshot(self) -> str:
+        """The name of this run's snapshots on both clusters: readable, sortable, unique."""
+        moment = datetime.fromtimestamp(self.plan.moment_ms / 1000, UTC)
+        return f"us-{moment:%Y%m%dT%H%M%S}Z-{self.id.hex[:12]}"
+
+    @property
+    def recovery_point_id(self) -> UUID:
+        """The id that this run's recovery point has, or would have."""
+        return uuid5(self.id, "recovery-point")
+
+    @property
+    def copier(self) -> str:
+        """The role whose agent moves the bytes."""
+        return "primary" if self.plan.settings.direction == "push" else "secondary"
+
+    @property
+    def staging(self) -> str:
+        """The run's directory in the secondary's staging; it lies below the epoch, which fences it."""
+        return f"/.understudy/incoming/{self.plan.epoch}/{self.id.hex}"
+
+    @property
+    def sites(self) -> dict[str, Any]:
+        """Both clusters as instructions name them."""
+        return {
+            "primary": self.plan.endpoints[self.plan.primary].to_site(self.plan.primary),
+            "secondary": self.plan.endpoints[self.plan.secondary].to_site(self.plan.secondary),
+        }
+
+    def cluster_of(self, role: str) -> str:
+        """The name of the cluster that has a role in this run."""
+        return self.plan.primary if role == "primary" else self.plan.secondary
+
+    def base_of(self, data_set: DataSet) -> Kept | None:
+        """The recovery point that a data set's copy starts from; None when it was not in it."""
+        return self.base if self.base is not None and data_set.id in self.base.data_sets else None
+
+    def table_for_trial(self) -> str | None:
+        """The table whose clone is tried out, in rotation over the runs; None without tables or when switched off."""
+        tables = sorted(d.name for d in self.data_sets if d.component == "hbase")
+        if not tables or not self.plan.settings.trial_clone:
+            return None
+        return tables[(self.plan.moment_ms // 1000) % len(tables)]
+
+    def part(self, key: str) -> Part:
+        """The copy of the data set with this id."""
+        return self.copies[key]
+
+    def next_instructions(self) -> tuple[Wanted, ...]:
+        """What should be done now; see ``next``."""
+        return next_step.next_instructions(self)
+
+    def deadline_ms(self) -> int | None:
+        """When waiting for the snapshots has no point any more; None where nothing is waited for."""
+        if self.state in (states.PLANNED, states.CHECKING):
+            return self.plan.moment_ms + self.plan.settings.fire_tolerance_ms + SNAPSHOT_GRACE_MS // 60
+        if self.state == states.ARMED:
+            return self.plan.moment_ms + SNAPSHOT_GRACE_MS
+        return None
+
+    def start_checking(self, context: Context) -> None:
+        """Begin."""
+        self.fire("start_checking", context)
+
+    def pass_checks(self, context: Context, data_sets: Sequence[DataSet], warnings: Sequence[dict[str, Any]]) -> None:
+        """Record that nothing speaks against the run, and which data sets its patterns stand for."""
+        self.note(self.ChecksPassed, context, data_sets=tuple(sorted(data_sets)), warnings=list(warnings))
+
+    def refuse(self, context: Context, findings: Sequence[dict[str, Any]]) -> None:
+        """End the run before anything was done anywhere."""
+        assert findings, "a refusal names what speaks against the run"
+        self.fire("refuse", context, findings=list(findings))
+
+    def stage(self, context: Context, base: Kept | None) -> None:
+        """Begin the copies, starting from what the replica's head shows."""
+        self.fire("stage", context, base=base)
+
+    def apply(self, context: Context) -> None:
+        """Begin to change the heads; the caller took the replica in the same save."""
+        self.fire("apply", context)
+
+    def complete(self, context: Context, result: dict[str, Any]) -> None:
+        """End with a recovery point; the caller saves it together with this."""
+        self.fire("complete", context, recovery_point=self.recovery_point_id, result=result)
+
+    def fail(self, context: Context, failure: dict[str, Any]) -> None:
+        """Give the run up and clean both sides; ends at once when nothing was begun anywhere."""
+        self.fire(
+            "fail",
+            context,
+            code=failure["code"],
+            message=failure["message"],
+            remedy=failure.get("remedy") or "",
+            data_set=failure.get("data_set") or "",
+        )
+        self._end_if_clean(context)
+
+    def cancel(self, context: Context, reason: str) -> None:
+        """Give the run up because a person wants it so; raises ``Refused`` once heads are being changed."""
+        self.fire("cancel", context, reason=reason)
+        self._end_if_clean(context)
+
+    def cross_off(self, context: Context, step: str, result: dict[str, Any]) -> None:
+        """Record one finished step of the cleaning, and the end after the last."""
+        self.note(self.SideCleaned, context, step=step, result=result)
+        self._end_if_clean(context)
+
+    def _end_if_clean(self, context: Context) -> None:
+        if not self.to_clean:
+            self.fire("end_cancelled" if self.cancelled else "end_failed", context)
+
+    def begin_cleaning(self, from_state: str) -> None:
+        """Note what may be running or left over; applied by the events that lead to CLEANING."""
+        if not self.data_sets:
+            return
+        roles = ("primary", "secondary")
+        self.to_abort = {role: tuple(self.sent_to.get(self.cluster_of(role), ())) for role in roles}
+        self.to_clean = [f"abort-{r}" for r in roles if self.to_abort[r]] + [f"remove-{r}" for r in roles]
