@@ -1,0 +1,21 @@
+"""Which procedure carries out which kind of instruction.
+
+A procedure takes the instruction and the content of the spool's journal (b"" when fresh, whole lines alone), and
+returns the outcome's result or raises ``OperationFailed``.
+"""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from infra.agent.core.abort import abort
+from infra.agent.core.machine import Procedure
+from infra.agent.protocol import Instruction
+
+PROCEDURES: dict[str, Callable[[Instruction, bytes], Procedure]] = {
+    "Abort": abort,
+}
+
+# Once the journal of such an instruction has begun, it is brought to its end whatever happens: an abort is not heeded,
+# and a later epoch does not stop it, because a half-changed head would have to be rebuilt byte by byte.
+ROLLED_FORWARD_ONLY = frozenset(["ApplyStaged"])

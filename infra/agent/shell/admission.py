@@ -1,0 +1,77 @@
+"""Admit a submission into the spool, or refuse it without a trace.
+
+Everything that can be refused is refused before anything is written. The decision is made under the spool's lock, so
+two submissions at the same time see one another; what must be there before the agent starts is durable before
+``admit`` returns.
+
+A known id *attaches*: the instruction is not written again, its credentials are renewed. A known attempt n is
+superseded by n+1 of the same purpose: n is refused from then on, and the agent of n+1 ends n before its first step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from infra.agent.core.procedures import PROCEDURES
+from infra.agent.protocol import MAXIMUM_BYTES, Instruction, WireError, canonical, parse_instruction
+from infra.agent.shell.credentials import check_credentials
+from infra.agent.shell.spool import Entry, Spool
+from infra.agent.shell.strict_json import decode
+from infra.agent.shell.terms import Terms
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """An instruction that the spool holds; ``known`` tells whether it was there before."""
+
+    entry: Entry
+    known: bool
+
+
+def admit(data: bytes, spool: Spool, now_ms: Callable[[], float]) -> Admitted:
+    """Put the submission into the spool; raise ``WireError`` with a refusal code, or ``SpoolUnusable``."""
+    instruction, credentials = _parse(data)
+    spool.open()
+    with spool.lock():
+        terms = Terms(spool)
+        terms.check(instruction)
+        entry = spool.entry(instruction.id)
+        _check_not_superseded(spool, entry, instruction)
+        known = entry.exists()
+        if known:
+            _check_same(entry, instruction)
+        elif now_ms() > instruction.not_after_ms:
+            raise WireError("TOO_LATE", f"not after {instruction.not_after_ms}, it is {now_ms():.0f}")
+        terms.raise_to(instruction)
+        if not known:
+            files = {"instruction.json": canonical(instruction.to_wire()), "credentials.json": canonical(credentials)}
+            spool.create(instruction.id, files)
+        elif entry.outcome() is None:
+            entry.renew_credentials(credentials)
+    return Admitted(entry, known)
+
+
+def _parse(data: bytes) -> tuple[Instruction, dict[str, Any]]:
+    submission = decode(data, MAXIMUM_BYTES)
+    if not isinstance(submission, dict) or set(submission) != {"instruction", "credentials"}:
+        raise WireError("MALFORMED", "a submission is an object of instruction and credentials")
+    instruction = parse_instruction(submission["instruction"])
+    if instruction.kind not in PROCEDURES:
+        raise WireError("UNKNOWN_KIND", f"this agent cannot carry out {instruction.kind!r}")
+    check_credentials(submission["credentials"])
+    return instruction, submission["credentials"]
+
+
+def _check_not_superseded(spool: Spool, entry: Entry, instruction: Instruction) -> None:
+    newer = [other for other in spool.attempts_of(instruction) if other.attempt > instruction.attempt]
+    if newer:
+        raise WireError("SUPERSEDED", f"attempt {max(other.attempt for other in newer)} has taken over")
+    if entry.exists() and entry.instruction() is None:
+        raise WireError("SUPERSEDED", "it was aborted before it arrived")
+
+
+def _check_same(entry: Entry, instruction: Instruction) -> None:
+    known = entry.instruction()
+    if known is None or known.digest() != instruction.digest():
+        raise WireError("NOT_THE_SAME", f"{instruction.id} is known with another content")

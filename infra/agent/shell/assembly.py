@@ -1,0 +1,125 @@
+"""Put the shell together for one instruction: the only place that knows all of its parts."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Callable
+
+from infra.agent.core.abort import EndInstruction
+from infra.agent.core.operations import (
+    CopyRange,
+    DigestFile,
+    Download,
+    Fire,
+    GatewayFacts,
+    HBaseCall,
+    HdfsCall,
+    Milestone,
+    Operation,
+    OperationFailed,
+    Progress,
+    ReadFile,
+    RunHook,
+    SpoolAppend,
+    SpoolRead,
+    SpoolSort,
+    SpoolTruncate,
+    Upload,
+    WriteFile,
+)
+from infra.agent.protocol import Instruction
+from infra.agent.shell.connections import Connections
+from infra.agent.shell.credentials import Credentials
+from infra.agent.shell.datanodes import DataNodes
+from infra.agent.shell.disk import Appender
+from infra.agent.shell.ending import Ending
+from infra.agent.shell.executor import Executor, Perform
+from infra.agent.shell.firing import Firing, system_clock_ms
+from infra.agent.shell.gateway import facts
+from infra.agent.shell.hbase_process import DEFAULT_COMMAND, HBaseProcess
+from infra.agent.shell.hooks import Hooks
+from infra.agent.shell.reports import Log, MilestoneFile, ProgressFile
+from infra.agent.shell.spool import Entry, Spool
+from infra.agent.shell.transfers import Transfers
+from infra.agent.shell.webhdfs import Limits, WebHdfs
+from infra.agent.shell.work_files import WorkFiles
+
+DEFAULT_WORKERS = 16
+MAXIMUM_WORKERS = 64
+
+
+class HBaseProcesses:
+    """The HBase administration process of each site, started when it is first needed."""
+
+    def __init__(self, sites: dict[str, Any], log: Log) -> None:
+        self._sites = sites
+        self._log = log
+        self._lock = threading.Lock()
+        self._processes: dict[str, HBaseProcess] = {}
+
+    def of(self, site: str) -> HBaseProcess:
+        """The process of a site; the failure "NO_HBASE" where the instruction knows no HBase."""
+        with self._lock:
+            if site not in self._processes:
+                hbase = self._sites.get(site, {}).get("hbase")
+                if hbase is None:
+                    raise OperationFailed("NO_HBASE", f"the {site} cluster is configured without HBase")
+                command = hbase.get("admin_command") or DEFAULT_COMMAND
+                if not all(isinstance(word, str) for word in command):
+                    raise OperationFailed("MALFORMED", f"sites.{site}.hbase.admin_command is a list of words")
+                self._processes[site] = HBaseProcess(command, self._log)
+            return self._processes[site]
+
+    def close(self) -> None:
+        """End them all."""
+        for process in self._processes.values():
+            process.close()
+
+
+def make_executor(
+    spool: Spool, start: Callable[[Entry], None], instruction: Instruction, entry: Entry, log: Log
+) -> Executor:
+    """The executor of one run of an instruction; ``start`` starts an agent for another entry."""
+    sites = instruction.payload.get("sites") or {}
+    now_ms = system_clock_ms
+    cancelled = threading.Event()
+    limits = Limits()
+    connections = Connections(limits.connect_seconds)
+    webhdfs = WebHdfs(sites, Credentials(entry.path("credentials.json")), connections, limits, cancelled)
+    transfers = Transfers(DataNodes(sites, webhdfs, connections, limits), cancelled)
+    appender = Appender(spool.disk, entry.directory)
+    files = WorkFiles(entry, spool.disk, appender, transfers)
+    processes = HBaseProcesses(sites, log)
+    firing = Firing(webhdfs, connections, processes.of, now_ms, cancelled)
+    progress = ProgressFile(entry, now_ms)
+    milestones = MilestoneFile(entry, appender, now_ms)
+    hooks = Hooks()
+    ending = Ending(spool, now_ms, start)
+
+    def close() -> None:
+        processes.close()
+        connections.close()
+        appender.close()
+
+    performs: dict[type[Operation], Perform] = {
+        HdfsCall: webhdfs.call,
+        ReadFile: transfers.read,
+        WriteFile: transfers.write,
+        CopyRange: transfers.copy,
+        DigestFile: transfers.digest,
+        SpoolAppend: files.append,
+        SpoolRead: files.read,
+        SpoolTruncate: files.truncate,
+        SpoolSort: files.sort,
+        Upload: files.upload,
+        Download: files.download,
+        Progress: lambda operation: progress.tell(operation.facts),
+        Milestone: lambda operation: milestones.reach(operation.name, operation.facts),
+        HBaseCall: lambda operation: processes.of(operation.site).call(operation.request, operation.timeout_seconds),
+        Fire: firing.fire,
+        RunHook: hooks.run,
+        GatewayFacts: lambda operation: facts(spool, hooks),
+        EndInstruction: lambda operation: ending.end(operation.id),
+    }
+    workers = max(1, min(int(instruction.payload.get("workers") or DEFAULT_WORKERS), MAXIMUM_WORKERS))
+    return Executor(performs, workers, now_ms, cancelled, log, close)

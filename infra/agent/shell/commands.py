@@ -1,0 +1,128 @@
+"""The commands of the agent's program: read standard input, answer on standard output, one JSON object a line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import Any, BinaryIO, Sequence
+
+from infra.agent.protocol import MAXIMUM_BYTES, WireError, canonical
+from infra.agent.shell.admission import admit
+from infra.agent.shell.assembly import make_executor
+from infra.agent.shell.detaching import HELD_BY_ANOTHER, LOCKED, start_detached
+from infra.agent.shell.firing import system_clock_ms
+from infra.agent.shell.gateway import facts
+from infra.agent.shell.hooks import Hooks
+from infra.agent.shell.looking import REQUEST_MAXIMUM_BYTES, forget, look
+from infra.agent.shell.runner import run
+from infra.agent.shell.spool import Entry, Spool, SpoolUnusable, is_identifier
+
+
+class Commands:
+    """The commands over one spool; ``command`` is how this agent is started again."""
+
+    def __init__(self, spool: Spool, command: Sequence[str], source: BinaryIO, sink: BinaryIO) -> None:
+        self._spool = spool
+        self._command = command
+        self._source = source
+        self._sink = sink
+
+    def submit(self) -> None:
+        """Admit one submission and see to it that an agent carries it out."""
+        try:
+            admitted = admit(self._source.read(MAXIMUM_BYTES + 1), self._spool, system_clock_ms)
+        except WireError as error:
+            self._answer({"refused": error.code, "message": error.message})
+            return
+        except SpoolUnusable as error:
+            self._answer({"refused": "SPOOL_UNUSABLE", "message": str(error)})
+            return
+        entry = admitted.entry
+        attached = admitted.known
+        if entry.outcome() is None and not entry.is_alive():
+            self._start(entry)
+        self._answer({"accepted": entry.id, "attached": attached})
+
+    def look(self) -> None:
+        """Answer each line of ids with a line per id, until the input ends."""
+        for line in iter(lambda: self._source.readline(REQUEST_MAXIMUM_BYTES + 1), b""):
+            try:
+                answers: list[dict[str, Any]] = look(line, self._spool)
+            except WireError as error:
+                answers = [{"refused": error.code, "message": error.message}]
+            for answer in answers:
+                self._answer(answer)
+
+    def forget(self) -> None:
+        """Remove entries that are over."""
+        try:
+            self._spool.open()
+            self._answer(forget(self._source.read(REQUEST_MAXIMUM_BYTES + 1), self._spool, system_clock_ms))
+        except WireError as error:
+            self._answer({"refused": error.code, "message": error.message})
+        except SpoolUnusable as error:
+            self._answer({"refused": "SPOOL_UNUSABLE", "message": str(error)})
+
+    def clock(self) -> None:
+        """Answer each line at once with this host's clock."""
+        for _ in iter(lambda: self._source.readline(4096), b""):
+            self._sink.write(b"%.3f\n" % system_clock_ms())
+            self._sink.flush()
+
+    def facts(self) -> None:
+        """Tell the facts about this gateway."""
+        try:
+            self._spool.open()
+        except SpoolUnusable as error:
+            self._answer({"refused": "SPOOL_UNUSABLE", "message": str(error)})
+            return
+        self._answer(facts(self._spool, Hooks()))
+
+    def adopt(self) -> None:
+        """Start an agent for every unfinished instruction that has none."""
+        for entry in self._spool.entries():
+            if entry.outcome() is None and not entry.is_alive() and entry.instruction() is not None:
+                self._answer({"adopted": entry.id, "started": self._start(entry)})
+
+    def run(self, instruction_id: str, report_to: int | None) -> None:
+        """Carry one instruction out in the foreground."""
+        if not is_identifier(instruction_id) or not self._spool.entry(instruction_id).exists():
+            self._answer({"refused": "NOT_FOUND", "message": f"no instruction {instruction_id[:80]!r} in this spool"})
+            return
+        entry = self._spool.entry(instruction_id)
+
+        def locked(is_ours: bool) -> None:
+            if report_to is not None:
+                os.write(report_to, LOCKED if is_ours else HELD_BY_ANOTHER)
+                os.close(report_to)
+
+        def make(*arguments: Any) -> Any:
+            return make_executor(self._spool, self._start_quietly, *arguments)
+
+        if run(self._spool, entry, system_clock_ms, make, locked) and report_to is None:
+            self._answer(entry.outcome() or {})
+
+    def _start(self, entry: Entry) -> bool:
+        return start_detached(self._spool, entry, self._command)
+
+    def _start_quietly(self, entry: Entry) -> None:
+        self._start(entry)
+
+    def _answer(self, value: dict[str, Any]) -> None:
+        self._sink.write(canonical(value) + b"\n")
+        self._sink.flush()
+
+
+def standard_streams() -> tuple[BinaryIO, BinaryIO]:
+    """The standard streams as bytes."""
+    return sys.stdin.buffer, sys.stdout.buffer
+
+
+@contextlib.contextmanager
+def ending_quietly() -> Any:
+    """A reader that went away (the SSH connection) is no error of ours."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,0 +1,96 @@
+"""HTTP connections: opened with time-outs of their own, kept while that is safe, used by one thread at a time.
+
+A connection that lay idle may have been closed by the server just now; a request on it would fail without telling
+whether it had an effect. So an idle connection is used again only if it is young and nothing has arrived on it.
+DataNodes close their connection after each transfer, so only NameNodes' connections are kept.
+"""
+
+from __future__ import annotations
+
+import http.client
+import select
+import ssl
+import threading
+import time
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+MAXIMUM_IDLE_SECONDS = 5.0
+
+
+class Address(NamedTuple):
+    """Where a server is."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def address_of(url: str) -> Address:
+    """The address in a URL."""
+    parts = urlsplit(url)
+    assert parts.hostname, url
+    return Address(parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
+
+
+class Connections:
+    """Opens connections and keeps those that may be used again."""
+
+    def __init__(self, connect_seconds: float = 5.0) -> None:
+        self._connect_seconds = connect_seconds
+        self._lock = threading.Lock()
+        self._idle: dict[Address, list[tuple[float, http.client.HTTPConnection]]] = {}
+        self._tls: ssl.SSLContext | None = None
+
+    def open(self, address: Address, read_seconds: float) -> http.client.HTTPConnection:
+        """A new connection, established; raises ``OSError``."""
+        connection: http.client.HTTPConnection
+        if address.scheme == "https":
+            self._tls = self._tls or ssl.create_default_context()
+            connection = http.client.HTTPSConnection(
+                address.host, address.port, timeout=self._connect_seconds, context=self._tls
+            )
+        else:
+            connection = http.client.HTTPConnection(address.host, address.port, timeout=self._connect_seconds)
+        connection.connect()  # sets TCP_NODELAY by itself
+        connection.sock.settimeout(read_seconds)
+        return connection
+
+    def take(self, address: Address, read_seconds: float) -> http.client.HTTPConnection:
+        """A connection that was used before if there is a sound one, else a new one; raises ``OSError``."""
+        while True:
+            with self._lock:
+                kept = self._idle.get(address)
+                if not kept:
+                    break
+                since, connection = kept.pop()
+            if time.monotonic() - since < MAXIMUM_IDLE_SECONDS and not _has_input(connection):
+                connection.sock.settimeout(read_seconds)
+                return connection
+            connection.close()
+        return self.open(address, read_seconds)
+
+    def keep(self, address: Address, connection: http.client.HTTPConnection) -> None:
+        """Give a connection back after its answer was read whole."""
+        if connection.sock is None:  # the server asked for it to be closed
+            return
+        with self._lock:
+            self._idle.setdefault(address, []).append((time.monotonic(), connection))
+
+    def close(self) -> None:
+        """Close those that lie idle."""
+        with self._lock:
+            for kept in self._idle.values():
+                for _, connection in kept:
+                    connection.close()
+            self._idle.clear()
+
+
+def _has_input(connection: http.client.HTTPConnection) -> bool:
+    """Tell whether something (its end, most likely) has arrived on an idle connection."""
+    poll = select.poll()
+    poll.register(connection.sock, select.POLLIN)
+    return bool(poll.poll(0))

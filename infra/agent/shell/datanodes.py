@@ -1,0 +1,248 @@
+"""Transfers between this gateway and DataNodes: each starts at the NameNode, which names the DataNode to talk to.
+
+The NameNode's answer (``noredirect=true``) is a URL that is used exactly as it is: it is quoted already, and following
+it as a redirect would quote it again. A DataNode closes its connection after each transfer.
+
+Every failure of a DataNode is a ``NodeFailed``, which says which node, whether it had begun to answer, and how far the
+transfer had come; ``transfers`` decides by that whether to try again. What can never succeed is ``OperationFailed``.
+"""
+
+from __future__ import annotations
+
+import http.client
+from contextlib import contextmanager
+from typing import Any, Iterator, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from infra.agent.core.operations import HdfsCall, OperationFailed
+from infra.agent.shell.connections import Address, Connections, address_of
+from infra.agent.shell.webhdfs import Limits, WebHdfs, parse_answer
+
+# What a DataNode or NameNode says of these will not change by asking again.
+FINAL_EXCEPTIONS = frozenset(
+    [
+        "AccessControlException",
+        "DSQuotaExceededException",
+        "FileAlreadyExistsException",
+        "FileNotFoundException",
+        "IllegalArgumentException",
+        "InvalidPathException",
+        "InvalidToken",
+        "MaxDirectoryItemsExceededException",
+        "NSQuotaExceededException",
+        "ParentNotDirectoryException",
+        "PathComponentTooLongException",
+        "SecurityException",
+        "UnresolvedPathException",
+    ]
+)
+
+
+class NodeFailed(Exception):
+    """A transfer with a DataNode broke; another try may succeed.
+
+    ``writing`` tells which end of a copy it was; ``answered`` is True when the node spoke to us (so it is alive);
+    ``position`` is the number of bytes that had passed.
+    """
+
+    def __init__(self, writing: bool, node: str, answered: bool, position: int, failure: OperationFailed) -> None:
+        super().__init__(str(failure))
+        self.writing = writing
+        self.node = node
+        self.answered = answered
+        self.position = position
+        self.failure = failure
+
+
+class DataNodes:
+    """Opens transfers; ``excluded`` are nodes ("host:port") that just failed."""
+
+    def __init__(self, sites: Mapping[str, Any], webhdfs: WebHdfs, connections: Connections, limits: Limits) -> None:
+        self._sites = sites
+        self._webhdfs = webhdfs
+        self._connections = connections
+        self._limits = limits
+
+    @contextmanager
+    def reading(self, site: str, path: str, offset: int, length: int | None, excluded: set[str]) -> Iterator[Reading]:
+        """Open a file's bytes from ``offset``, at most ``length`` of them."""
+        params = [("offset", str(offset))] + ([] if length is None else [("length", str(length))])
+        url = self._locate(HdfsCall(site, "GET", "OPEN", path, tuple(params)), excluded)
+        address, target = self._address(site, url)
+        connection = self._connect(address, writing=False)
+        try:
+            yield Reading(str(address), connection, target, path)
+        finally:
+            connection.close()
+
+    @contextmanager
+    def writing(
+        self, site: str, path: str, length: int, params: Sequence[tuple[str, str]], excluded: set[str]
+    ) -> Iterator[Writing]:
+        """Create a file of exactly ``length`` bytes in a directory that is there; one that is there is replaced."""
+        wanted = (("overwrite", "true"), ("createparent", "false"), *params)
+        url = self._locate(HdfsCall(site, "PUT", "CREATE", path, wanted), excluded)
+        address, target = self._address(site, url)
+        connection = self._connect(address, writing=True)
+        try:
+            yield Writing(str(address), connection, target, path, length)
+        finally:
+            connection.close()
+
+    def _locate(self, call: HdfsCall, excluded: set[str]) -> str:
+        """The URL on a DataNode; where leaving nodes out leaves none, no node is left out."""
+        try:
+            return self._ask_location(call, excluded)
+        except OperationFailed as failure:
+            if failure.code != "HDFS" or failure.detail.get("exception") in FINAL_EXCEPTIONS:
+                raise
+            if excluded:
+                excluded.clear()
+                return self._locate(call, excluded)
+            raise NodeFailed(call.op == "CREATE", "", answered=False, position=0, failure=failure) from failure
+
+    def _ask_location(self, call: HdfsCall, excluded: set[str]) -> str:
+        # The NameNode knows its nodes by host; with a port it would take it for the one of block transfers.
+        hosts = sorted({node.rpartition(":")[0] for node in excluded})
+        leave_out = (("excludedatanodes", ",".join(hosts)),) if hosts else ()
+        params = (*call.params, *leave_out, ("noredirect", "true"))
+        # Naming a DataNode changes nothing, not even for CREATE.
+        answer = self._webhdfs.call(HdfsCall(call.site, call.method, call.op, call.path, params), is_read=True)
+        location = answer.get("Location")
+        if not isinstance(location, str):
+            raise OperationFailed("HDFS", f"{call.op} {call.path}: the NameNode names no DataNode", transient=True)
+        return location
+
+    def _address(self, site: str, url: str) -> tuple[Address, str]:
+        """Where to connect to (by the site's own names, if it has some) and the request target, untouched."""
+        address = address_of(url)
+        known_as: dict[str, str] = self._sites[site].get("datanode_hosts") or {}
+        parts = urlsplit(url)
+        return address._replace(host=known_as.get(address.host, address.host)), f"{parts.path}?{parts.query}"
+
+    def _connect(self, address: Address, writing: bool) -> http.client.HTTPConnection:
+        try:
+            return self._connections.open(address, self._limits.data_seconds)
+        except OSError as error:
+            raise NodeFailed(writing, str(address), False, 0, _broken(address, error)) from error
+
+
+class Reading:
+    """The bytes of one part of a file, from a DataNode."""
+
+    def __init__(self, node: str, connection: http.client.HTTPConnection, target: str, path: str) -> None:
+        self._node = node
+        self._path = path
+        self._position = 0
+        try:
+            connection.request("GET", target)
+            self._response = connection.getresponse()
+            if self._response.status != 200:
+                _raise_answer(False, node, 0, self._response, f"OPEN {path}")
+        except (OSError, http.client.HTTPException) as error:
+            raise self._failed(error, answered=False) from error
+
+    @property
+    def announced_bytes(self) -> int | None:
+        """How many bytes the DataNode said it would send."""
+        return self._response.length
+
+    def into(self, buffer: memoryview) -> int:
+        """Fill the buffer as far as bytes come; 0 at the end."""
+        try:
+            count = self._response.readinto(buffer)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._failed(error, answered=True) from error
+        self._position += count
+        return count
+
+    def check_is_whole(self, expected_bytes: int) -> None:
+        """Raise unless exactly the expected bytes came."""
+        if self._position != expected_bytes:
+            raise self._failed(EOFError(f"{self._position} of {expected_bytes} bytes came"), answered=True)
+
+    def _failed(self, error: Exception, answered: bool) -> NodeFailed:
+        failure = OperationFailed(
+            "HDFS_UNREACHABLE",
+            f"reading {self._path} from {self._node}: {type(error).__name__}: {error}",
+            transient=True,
+            detail={"address": self._node},
+        )
+        return NodeFailed(False, self._node, answered, self._position, failure)
+
+
+class Writing:
+    """A new file on its way to a DataNode."""
+
+    def __init__(self, node: str, connection: http.client.HTTPConnection, target: str, path: str, length: int) -> None:
+        self._node = node
+        self._connection = connection
+        self._path = path
+        self._length = length
+        self._position = 0
+        try:
+            connection.putrequest("PUT", target)
+            connection.putheader("Content-Type", "application/octet-stream")
+            connection.putheader("Content-Length", str(length))
+            connection.endheaders()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def write(self, data: memoryview) -> None:
+        """Send some of the bytes."""
+        try:
+            self._connection.sock.sendall(data)
+        except OSError as error:
+            self._explain(error)
+        self._position += len(data)
+
+    def finish(self) -> None:
+        """Wait until the file is closed and whole on the cluster."""
+        assert self._position == self._length, (self._position, self._length)
+        try:
+            response = self._connection.getresponse()
+            if response.status not in (200, 201):
+                _raise_answer(True, self._node, self._position, response, f"CREATE {self._path}")
+            response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._failed(error) from error
+
+    def _explain(self, error: OSError) -> None:
+        """A DataNode that refuses a file closes the connection while we send: its answer tells why."""
+        try:
+            response = self._connection.getresponse()
+        except (OSError, http.client.HTTPException):
+            raise self._failed(error) from error
+        _raise_answer(True, self._node, self._position, response, f"CREATE {self._path}")
+
+    def _failed(self, error: Exception) -> NodeFailed:
+        failure = OperationFailed(
+            "HDFS_UNREACHABLE",
+            f"writing {self._path} to {self._node}: {type(error).__name__}: {error}",
+            unknown=True,
+            transient=True,
+            detail={"address": self._node},
+        )
+        return NodeFailed(True, self._node, False, self._position, failure)
+
+
+def _raise_answer(writing: bool, node: str, position: int, response: http.client.HTTPResponse, what: str) -> None:
+    """Raise what a DataNode answered instead of the transfer: for good, or as a reason to try again."""
+    try:
+        parse_answer(response.status, response.read(1 << 20), what)
+    except OperationFailed as failure:
+        if failure.detail.get("exception") in FINAL_EXCEPTIONS:
+            raise
+        raise NodeFailed(writing, node, True, position, failure) from failure
+    unexpected = OperationFailed("HDFS", f"{what}: HTTP {response.status}", transient=True)
+    raise NodeFailed(writing, node, True, position, unexpected)
+
+
+def _broken(address: Address, error: Exception) -> OperationFailed:
+    return OperationFailed(
+        "HDFS_UNREACHABLE",
+        f"{address}: {type(error).__name__}: {error}",
+        remedy="Check that the DataNode runs and that this gateway reaches it.",
+        transient=True,
+        detail={"address": str(address)},
+    )

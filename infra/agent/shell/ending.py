@@ -1,0 +1,85 @@
+"""End other instructions: those that the control device wants to end, and the older attempts of one's own purpose."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from infra.agent.core.operations import OperationFailed
+from infra.agent.core.procedures import ROLLED_FORWARD_ONLY
+from infra.agent.protocol import VERSION, canonical
+from infra.agent.shell.spool import Entry, Spool, is_identifier
+
+LOOK_PATIENCE_SECONDS = 0.5
+
+
+class Ending:
+    """Ends instructions of one spool; ``start`` starts an agent for an entry that may only be rolled forward."""
+
+    def __init__(self, spool: Spool, now_ms: Callable[[], float], start: Callable[[Entry], None]) -> None:
+        self._spool = spool
+        self._now_ms = now_ms
+        self._start = start
+
+    def end(self, instruction_id: str) -> str:
+        """Carry out ``EndInstruction``; see there for the answers."""
+        if not is_identifier(instruction_id):
+            raise OperationFailed("MALFORMED", f"{instruction_id[:80]!r} is not an id")
+        entry = self._spool.entry(instruction_id)
+        with self._spool.lock():
+            if not entry.exists():
+                self._spool.create(instruction_id, {"outcome.json": canonical(self._aborted(entry)), "abort": b"\n"})
+                return "aborted"
+        outcome = entry.outcome()
+        if outcome is not None:
+            return self._how_it_ended(entry, outcome)
+        entry.ask_to_abort()
+        if entry.is_alive():
+            return "running"
+        return self._end_abandoned(entry)
+
+    def _how_it_ended(self, entry: Entry, outcome: dict[str, Any]) -> str:
+        if not entry.abort_is_wanted():
+            return "ended_before"
+        if outcome["status"] == "aborted":
+            return "aborted"
+        return "rolled_forward" if outcome["kind"] in ROLLED_FORWARD_ONLY else "ended_before"
+
+    def _end_abandoned(self, entry: Entry) -> str:
+        lock = entry.acquire(LOOK_PATIENCE_SECONDS)
+        if lock is None:
+            return "running"
+        with lock:
+            outcome = entry.outcome()
+            if outcome is not None:
+                return self._how_it_ended(entry, outcome)
+            if not must_roll_forward(entry):
+                entry.end(self._aborted(entry))
+                return "aborted"
+        self._start(entry)
+        return "running"
+
+    def _aborted(self, entry: Entry) -> dict[str, Any]:
+        instruction = entry.instruction()
+        failure: dict[str, Any] = {
+            "code": "ABORTED",
+            "message": "ended before any agent finished it",
+            "remedy": "",
+            "data_set": None,
+            "unknown": False,
+            "detail": {},
+        }
+        return {
+            "version": VERSION,
+            "id": entry.id,
+            "kind": None if instruction is None else instruction.kind,
+            "status": "aborted",
+            "result": None,
+            "failure": failure,
+            "at_ms": int(self._now_ms()),
+        }
+
+
+def must_roll_forward(entry: Entry) -> bool:
+    """Tell whether the instruction has begun what must be brought to its end."""
+    instruction = entry.instruction()
+    return instruction is not None and instruction.kind in ROLLED_FORWARD_ONLY and entry.has_journal()

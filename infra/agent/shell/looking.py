@@ -1,0 +1,85 @@
+"""Look at instructions from outside, and forget those that are over; nothing that is looked at is held up."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from infra.agent.protocol import WireError
+from infra.agent.shell.ending import must_roll_forward
+from infra.agent.shell.reports import read_milestones, read_progress
+from infra.agent.shell.spool import Entry, Spool, is_identifier
+from infra.agent.shell.strict_json import decode
+
+REQUEST_MAXIMUM_BYTES = 1 << 20
+
+
+def look(data: bytes, spool: Spool) -> list[dict[str, Any]]:
+    """What is known of each id that the request names; raises ``WireError`` MALFORMED.
+
+    The outcome is read after the lock was tested: "not alive and no outcome" then means that the agent is gone, never
+    that it ended between two looks.
+    """
+    request = decode(data, REQUEST_MAXIMUM_BYTES)
+    ids = ids_of(request)
+    after = request.get("after", {})
+    if not isinstance(after, dict) or not all(type(value) is int and value >= 0 for value in after.values()):
+        raise WireError("MALFORMED", "after is an object of offsets")
+    return [_look_at(spool.entry(item), after.get(item, 0)) for item in ids]
+
+
+def ids_of(request: Any) -> list[str]:
+    """The ids that a request names."""
+    ids = request.get("ids") if isinstance(request, dict) else None
+    if not isinstance(ids, list) or not all(is_identifier(item) for item in ids):
+        raise WireError("MALFORMED", "ids is a list of ids")
+    return ids
+
+
+def _look_at(entry: Entry, after: int) -> dict[str, Any]:
+    alive = entry.is_alive()
+    progress, offset = read_progress(entry, after)
+    return {
+        "id": entry.id,
+        "known": entry.exists(),
+        "alive": alive,
+        "milestones": read_milestones(entry),
+        "progress": progress,
+        "progress_offset": offset,
+        "outcome": entry.outcome(),
+    }
+
+
+def forget(data: bytes, spool: Spool, now_ms: Callable[[], float]) -> dict[str, Any]:
+    """Remove the entries that are over: ``{"forgotten": [ids], "kept": {id: reason}}``; raises ``WireError``.
+
+    An entry is over when its ``not_after`` has passed and no agent works on it. Before that it is kept even if it has
+    an outcome, because a copy of its submission that comes late would otherwise be carried out again.
+    """
+    ids = ids_of(decode(data, REQUEST_MAXIMUM_BYTES))
+    forgotten: list[str] = []
+    kept: dict[str, str] = {}
+    with spool.lock():
+        for item in ids:
+            reason = _forget(spool, spool.entry(item), now_ms())
+            if reason is None:
+                forgotten.append(item)
+            else:
+                kept[item] = reason
+    return {"forgotten": forgotten, "kept": kept}
+
+
+def _forget(spool: Spool, entry: Entry, now_ms: float) -> str | None:
+    """Remove the entry, or tell why not."""
+    if not entry.exists():
+        return None
+    instruction = entry.instruction()
+    if instruction is not None and now_ms <= instruction.not_after_ms:
+        return "its not_after has not passed"
+    if entry.outcome() is None and must_roll_forward(entry):
+        return "it has begun and must be brought to its end"
+    lock = entry.acquire(0.0)
+    if lock is None:
+        return "an agent works on it"
+    with lock:
+        spool.remove(entry)
+    return None

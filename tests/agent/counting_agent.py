@@ -1,0 +1,49 @@
+"""The agent's program with two more kinds of instruction, made for tests of the spool and the processes.
+
+Count appends one line per number to the journal, with a pause between two; Roll does the same under the name of a kind
+that may only be rolled forward. Run it like the agent: ``python -m tests.agent.counting_agent submit --spool DIR``.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from infra.agent.__main__ import main
+from infra.agent.core.machine import Procedure
+from infra.agent.core.operations import Milestone, Now, OperationFailed, Progress, SleepUntil, SpoolAppend
+from infra.agent.core.procedures import PROCEDURES
+from infra.agent.protocol import PAYLOADS, Instruction
+
+
+def is_count(value: object) -> bool:
+    """Accept whole numbers."""
+    return isinstance(value, int) and value >= 0
+
+
+def count(instruction: Instruction, journal: bytes) -> Procedure:
+    """Write the numbers below ``up_to`` into the journal, each exactly once however often it is interrupted."""
+    done = [int(line) for line in journal.splitlines()]
+    if done != list(range(len(done))):
+        raise OperationFailed("JOURNAL_DAMAGED", f"{done}")
+    for number in range(len(done), instruction.payload["up_to"]):
+        yield SpoolAppend("journal", b"%d\n" % number)
+        yield Progress({"step": "count", "files": number + 1, "files_total": instruction.payload["up_to"]})
+        now = yield Now()
+        yield SleepUntil(now + instruction.payload["pause_ms"])
+        if number == 0:
+            yield Milestone("begun", {"began_with": len(done)})
+    return {"counted": instruction.payload["up_to"], "found": len(done)}
+
+
+def register() -> None:
+    """Make the kinds known."""
+    shape = {"up_to": is_count, "pause_ms": is_count}
+    PAYLOADS["Count"] = shape
+    PROCEDURES["Count"] = count
+    PAYLOADS["ApplyStaged"] = shape
+    PROCEDURES["ApplyStaged"] = count
+
+
+if __name__ == "__main__":
+    register()
+    sys.exit(main(sys.argv[1:], [sys.executable, "-m", "tests.agent.counting_agent"]))
