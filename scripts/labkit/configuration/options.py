@@ -1,0 +1,25 @@
+"""What a person or a test may choose about a cluster; kept beside it, so that a later start keeps the choice."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from scripts.labkit.files import put
+from scripts.labkit.layout import ClusterLayout
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """``capture_open_files``: whether a snapshot freezes the length of files open for writing (Hadoop: no)."""
+
+    capture_open_files: bool = False
+
+    @classmethod
+    def load(cls, cluster: ClusterLayout) -> ClusterOptions:
+        if not cluster.options_file.exists():
+            return cls()
+        return cls(**json.loads(cluster.options_file.read_text()))
+
+    def save(self, cluster: ClusterLayout) -> None:
+        put(cluster.options_file, json.dumps(asdict(self)) + "\n")

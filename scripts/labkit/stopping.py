@@ -1,0 +1,37 @@
+"""Taking clusters down: by what was recorded at the start, never by a program's name."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from scripts.labkit import processes
+from scripts.labkit.layout import ClusterLayout
+from scripts.labkit.parts import PARTS
+from scripts.labkit.starting import Report
+
+# HBase still writes to HDFS and ZooKeeper while it ends, so those go after it.
+_ORDER = (("gateway", "thrift", "httpfs"), ("hmaster", "regionserver"), ("datanode", "namenode", "zookeeper"))
+
+
+def stop_clusters(clusters: tuple[ClusterLayout, ...], report: Report, *, kill: bool = False) -> None:
+    """End every process of the clusters: SIGTERM, and SIGKILL to what has not ended within its bound.
+
+    ``kill`` skips the SIGTERM, for clusters whose data is about to be wiped. Last of all, processes that the parts left
+    behind (sessions of the gateway and what runs detached in them) are killed.
+    """
+    for group in _ORDER:
+        parts = [(cluster, part) for cluster in clusters for part in PARTS if part.name in group]
+        deadline = time.monotonic() + max(part.stop_within_seconds for _, part in parts)
+        for cluster, part in parts:
+            processes.send(cluster, part.name, signal.SIGKILL if kill else signal.SIGTERM)
+            processes.send(cluster, part.name, signal.SIGCONT)  # a paused process does not hear SIGTERM
+        for cluster, part in parts:
+            if not processes.wait_until_ended(cluster, part.name, max(deadline - time.monotonic(), 0)):
+                report(f"{cluster.name}.{part.name} did not end by itself: killed")
+                processes.send(cluster, part.name, signal.SIGKILL)
+                processes.wait_until_ended(cluster, part.name, 5)
+    for cluster in clusters:
+        left = processes.end_leftovers(cluster)
+        if left:
+            report(f"{cluster.name}: ended {len(left)} processes that its gateway had left")
