@@ -1,0 +1,5 @@
+"""The control plane: every command that can be asked for, and every page that can be seen."""
+
+from infra.control_plane.caller import Caller
+
+__all__ = ["Caller"]

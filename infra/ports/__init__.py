@@ -1,0 +1,1 @@
+"""What the control plane needs from outside, one role per module; adapters and fakes fill them."""

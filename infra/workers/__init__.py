@@ -1,0 +1,1 @@
+"""Workers: they carry out what aggregates want, and hold no state that matters."""
