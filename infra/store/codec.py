@@ -30,6 +30,7 @@ from infra.store.errors import StoreUnreadable, UnfaithfulEvent
 # Kept in columns of their own, or known from the topic; not in the state.
 _NOT_IN_STATE = ("originator_id", "originator_version", "originator_topic")
 _VERSION = "class_version"
+_SCALARS = frozenset({str, int, bool, float, bytes, UUID, type(None)})
 
 
 class MsgspecTranscoder(Transcoder):
@@ -195,6 +196,8 @@ def _difference(written: Any, read: Any, where: str) -> str:
     """Return how a value and what was read back differ, in types too; empty when they do not."""
     if type(written) is not type(read):
         return f"{where} holds {written!r} ({type(written).__name__}) but reads back as {type(read).__name__}"
+    if type(written) in _SCALARS:
+        return "" if written == read else f"{where} holds {written!r} but reads back as {read!r}"
     if isinstance(written, (tuple, list)):
         pairs = zip(written, read, strict=False)
         parts = (_difference(w, r, f"{where}[{i}]") for i, (w, r) in enumerate(pairs))

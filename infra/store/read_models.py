@@ -11,6 +11,7 @@ is opened. ``open_work.since_position`` is the first event of the command that m
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -227,16 +228,15 @@ class _AggregateTables:
 
     def put(self, cursor: SQLiteCursor, row: AggregateRow, first_position: int) -> None:
         """Show an aggregate; ``first_position`` counts only when it is shown for the first time."""
-        cursor.execute(
-            "SELECT id FROM aggregates WHERE kind = ? AND name = ? AND id <> ?", (row.kind, row.name, row.id)
-        )
-        if cursor.fetchone() is not None:
-            raise Conflict("NAME_TAKEN", f"a {row.kind} named {row.name!r} exists already.", remedy="Use another name.")
-        cursor.execute(
-            "INSERT INTO aggregates VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-            " name = excluded.name, version = excluded.version, state = excluded.state, summary = excluded.summary",
-            (*row, first_position),
-        )
+        try:
+            cursor.execute(
+                "INSERT INTO aggregates VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+                " name = excluded.name, version = excluded.version, state = excluded.state, summary = excluded.summary",
+                (*row, first_position),
+            )
+        except sqlite3.IntegrityError as error:
+            message = f"a {row.kind} named {row.name!r} exists already."
+            raise Conflict("NAME_TAKEN", message, remedy="Use another name.") from error
 
     def put_open_work(self, cursor: SQLiteCursor, identity: str, position: int, *, is_open: bool) -> None:
         """Open, close, or leave as it is; the position counts only when it is opened."""

@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -21,6 +21,7 @@ from infra.store.errors import StoreUnavailable, UnfaithfulEvent
 from infra.store.group_commit import Decide
 from infra.store.session import Session
 from infra.store.store import Store
+from infra.store.writer import CommandWriter
 from tests.store.aggregates import (
     BREAKS_WHILE_APPLIED,
     CONTENTS,
@@ -83,7 +84,7 @@ class StoreContract:
         context = a_context()
         await count(store, identity, 5, context)
         await count(store, identity, 1)
-        ran = []
+        ran: list[Session] = []
         answer = await store.writer.execute(context, identity, ran.append)
         assert (answer.version, answer.value, answer.is_repeat, ran) == (2, None, True, [])
         assert await total(store, "a") == 6
@@ -279,7 +280,7 @@ class StoreContract:
     async def test_too_many_waiting_commands_are_turned_away(self, open_store: OpenStore) -> None:
         store = open_store(inline=False)
         identity = await begun(store, "a")
-        store.writer._queue_limit = 2
+        cast(CommandWriter, store.writer)._queue_limit = 2
         async with self.HeldWriter(store, identity):
             tasks = [asyncio.create_task(count(store, identity, 1)) for _ in range(2)]
             await self.queued(store, 2)
@@ -460,4 +461,4 @@ class StoreContract:
     async def queued(self, store: Store, number: int) -> None:
         # A task queues its command in its first step.
         await asyncio.sleep(0)
-        assert len(store.writer._queue) == number
+        assert len(cast(CommandWriter, store.writer)._queue) == number

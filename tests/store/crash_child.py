@@ -21,8 +21,8 @@ def command_id(run: str, caller: int, number: int) -> UUID:
 async def main(path: str, run: str) -> None:
     store = open_store(Path(path), CONTENTS)
     if store.term == 1:
-        for caller in range(CALLERS):
-            await begun(store, f"c{caller}")
+        for number in range(CALLERS):
+            await begun(store, f"c{number}")
 
     async def caller(number: int) -> None:
         sent = 0

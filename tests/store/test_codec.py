@@ -70,6 +70,7 @@ FACTS: dict[str, Any] = {
 
 def taken(**changed: Any) -> Stateful.Event:
     [event] = Sample.begin(Sample.Taken, uuid4(), a_context(), **{**FACTS, **changed}).pending_events
+    assert isinstance(event, Stateful.Event)
     return event
 
 

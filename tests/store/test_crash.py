@@ -55,7 +55,9 @@ async def test_every_acknowledged_command_survives_kill_9(tmp_path: Path) -> Non
         counted = [e for e in events if e["aggregate_id"] == str(counter_id(f"c{caller}"))]
         assert await total(store, f"c{caller}") == len(counted) - 1
     command, caller = acknowledged[-1]
-    answer = await store.writer.execute(a_context(UUID(command)), counter_id(f"c{caller}"), pytest.fail)
+    answer = await store.writer.execute(
+        a_context(UUID(command)), counter_id(f"c{caller}"), lambda session: pytest.fail("it ran")
+    )
     assert answer.is_repeat
     await store.close()
     with contextlib.closing(sqlite3.connect(path)) as connection:

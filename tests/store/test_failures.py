@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,47 @@ async def test_somebody_elses_event_is_a_conflict_and_is_then_seen(tmp_path: Pat
     with pytest.raises(Conflict, match="STORE_CHANGED"):
         await count(store, identity, 1)
     assert (await count(store, identity, 1)).value == 41
+    await store.close()
+
+
+def test_callers_whose_loop_is_gone_are_committed_all_the_same(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "store.db", CONTENTS)
+    go_on = threading.Event()
+    context = a_context()
+    identity = asyncio.run(begun(store, "a"))
+
+    def count_late(session: Session) -> int:
+        go_on.wait()
+        return session.load(Counter, identity).count(context, 5)
+
+    async def leave() -> None:
+        asyncio.get_running_loop().create_task(store.writer.execute(context, identity, count_late))
+        await asyncio.sleep(0)
+
+    asyncio.run(leave())
+    go_on.set()
+    assert asyncio.run(count(store, identity, 1)).value == 6
+    asyncio.run(store.close())
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_when_the_writer_itself_breaks_nobody_waits_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(tmp_path / "store.db", CONTENTS)
+    identity = await begun(store, "a")
+
+    def broken(commands: object) -> None:
+        raise MemoryError
+
+    async with StoreContract.HeldWriter(store, identity):
+        monkeypatch.setattr(store.group_commit, "run", broken)
+        waiting = [asyncio.create_task(count(store, identity, 1)) for _ in range(3)]
+        await asyncio.sleep(0)
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [getattr(outcome, "code", "") for outcome in outcomes] == ["STORE_CLOSED"] * 3
+    with pytest.raises(StoreUnavailable, match="STORE_CLOSED"):
+        await count(store, identity, 1)
     await store.close()
 
 

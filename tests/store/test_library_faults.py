@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import sqlite3
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from eventsourcing.application import Application
@@ -96,7 +96,7 @@ def test_the_process_environment_changes_nothing(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("PERSISTENCE_MODULE", "eventsourcing.sqlite")
     monkeypatch.setenv("SQLITE_DBNAME", str(tmp_path / "environment.db"))
     monkeypatch.setenv("COMPRESSOR_TOPIC", "zlib")
-    theirs = Application(
+    theirs: Application[UUID] = Application(
         env={"SQLITE_DBNAME": str(tmp_path / "given.db"), "PERSISTENCE_MODULE": "eventsourcing.sqlite"}
     )
     theirs.close()
