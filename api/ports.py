@@ -1,0 +1,95 @@
+"""What the web application needs from the control plane: commands and reads.
+
+Kinds are ``cluster``, ``pair``, ``service``, ``policy``, ``run``, ``recovery-point`` and ``replica``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
+
+from domain.protection.policy import Settings
+from domain.values.data_set import DataSet
+from domain.values.endpoints import Endpoints
+from infra.control_plane import Caller
+
+
+class Entry(NamedTuple):
+    """One thing as lists show it; ``position`` is the cursor for the page after it."""
+
+    id: UUID
+    name: str | None
+    version: int
+    state: str
+    summary: dict[str, Any]
+    position: int
+
+
+class Reads(Protocol):
+    """What is committed."""
+
+    async def list(
+        self,
+        kind: str,
+        filters: Mapping[str, str],
+        *,
+        limit: int,
+        after: int | None,
+        newest_first: bool,
+    ) -> Sequence[Entry]:
+        """Return a page of things of a kind, by age."""
+
+    async def get(self, kind: str, reference: str | UUID) -> Entry:
+        """Return the thing with this id or name; raise ``NotFound``."""
+
+    async def ids_with_prefix(self, kind: str, prefix: str, limit: int) -> Sequence[UUID]:
+        """Return the ids of a kind that begin with these hexadecimal digits, at most ``limit``."""
+
+    async def wait_for(self, position: int) -> int:
+        """Wait until an event with at least this position is committed; return the newest position."""
+
+
+class Commands(Protocol):
+    """What can be asked for. A command is durable when it returns; repeating its id returns the first answer."""
+
+    async def add_cluster(self, caller: Caller, name: str, endpoints: Endpoints) -> UUID:
+        """Enter a cluster, or change its endpoints."""
+
+    async def create_pair(self, caller: Caller, name: str, primary: str, secondary: str) -> UUID:
+        """Join two clusters."""
+
+    async def add_service(self, caller: Caller, name: str, pair: str, data_sets: tuple[DataSet, ...]) -> UUID:
+        """Enter a service, or change its data sets."""
+
+    async def add_policy(self, caller: Caller, name: str, service: str, settings: Settings) -> UUID:
+        """Enter a policy, or change it."""
+
+    async def backup(
+        self, caller: Caller, service: str, *, policy: str | None, moment_ms: int | None, direction: str | None
+    ) -> UUID:
+        """Plan a run for a moment; None is as soon as the policy's lead allows."""
+
+    async def cancel_run(self, caller: Caller, run: UUID, reason: str) -> None:
+        """Give a run up."""
+
+    async def confirm_run(self, caller: Caller, run: UUID) -> None:
+        """Let a held run go on."""
+
+    async def open_recovery_point(self, caller: Caller, recovery_point: UUID) -> None:
+        """Make it readable on the secondary."""
+
+    async def close_recovery_point(self, caller: Caller, recovery_point: UUID) -> None:
+        """Remove what opening made."""
+
+    async def expire_recovery_point(self, caller: Caller, recovery_point: UUID, reason: str) -> None:
+        """Remove it from both clusters."""
+
+    async def check_cluster(self, caller: Caller, name: str) -> dict[str, Any]:
+        """Look at a cluster through its gateway: facts and findings."""
+
+    def live(self, run_id: UUID) -> dict[str, Any]:
+        """What is known about a run at this instant and nowhere recorded."""
+
+    async def run_page(self, run_id: UUID) -> dict[str, Any]:
+        """Everything that a run's page shows."""

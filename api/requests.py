@@ -1,0 +1,191 @@
+"""Reads what a request says, strictly: unknown fields, double keys, control characters and wrong types are refused.
+
+Every refusal names the field. Bodies are JSON objects in UTF-8 of at most ``BODY_BYTES``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from asyncio import timeout
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Annotated, Any, TypeVar
+from uuid import UUID, uuid4
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from api.problems import RequestRefused
+from domain.errors import InvalidInput
+from infra.control_plane import Caller
+
+T = TypeVar("T")
+
+BODY_BYTES = 1 << 20
+BODY_SECONDS = 20
+ACTOR = web.RequestKey("actor", str)
+REQUEST_ID = web.RequestKey("request_id", str)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_PATH = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
+_MEMBER = re.compile(r"Object (missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL)
+# C0 and C1 controls, line and paragraph separators, marks that turn the direction of text, lone surrogates.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class Empty(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a command that needs nothing said."""
+
+
+class Page(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which part of a list is wanted. ``after`` is ``next`` of the page before."""
+
+    limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
+    after: Annotated[int, Meta(ge=0, le=1 << 62)] | None = None
+
+
+def caller(request: web.Request) -> Caller:
+    """Return who asks, under which ids; raise ``InvalidInput`` for an Idempotency-Key that is no UUID."""
+    return Caller(actor=request[ACTOR], request_id=request[REQUEST_ID], command_id=_command_id(request))
+
+
+def _command_id(request: web.Request) -> UUID:
+    given = request.headers.get("Idempotency-Key")
+    if given is None:
+        return uuid4()
+    try:
+        return UUID(given.strip('"'))
+    except ValueError:
+        raise InvalidInput("Idempotency-Key", "it is no UUID.", remedy="Send a new UUID for each command.") from None
+
+
+def request_id(request: web.Request) -> str:
+    """Return the id of the request, given or made; raise ``InvalidInput`` for one that cannot be logged."""
+    given = request.headers.get("X-Request-Id")
+    if given is None:
+        return uuid4().hex
+    if not _REQUEST_ID.fullmatch(given):
+        raise InvalidInput(
+            "X-Request-Id", "it has another form.", remedy="Use 1 to 64 letters, digits, dots, dashes or underscores."
+        )
+    return given
+
+
+def identity(request: web.Request) -> UUID:
+    """Return the id in the path; raise ``InvalidInput`` if it is none."""
+    text = request.match_info["id"]
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidInput("id", f"{text[:80]!r} is no id.", remedy="Give the whole id, a UUID.") from None
+
+
+def query(request: web.Request, shape: type[T]) -> T:
+    """Return the query string as ``shape``; raise ``InvalidInput`` naming the parameter."""
+    names = [name for name, _ in request.query.items()]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidInput(name[:80], "it is given twice.", remedy="Give it once.")
+    values = dict(request.query)
+    _refuse_unprintable(values)
+    return _convert(values, shape, strict=False)
+
+
+async def body(request: web.Request, shape: type[T]) -> T:
+    """Return the body as ``shape``; raise ``InvalidInput`` naming the field, or ``RequestRefused``."""
+    if request.content_type != "application/json" and (request.can_read_body or shape is not Empty):
+        raise RequestRefused(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "NOT_JSON",
+            "the body's type is not application/json.",
+            remedy="Send 'Content-Type: application/json'.",
+        )
+    try:
+        async with timeout(BODY_SECONDS):
+            data = await request.read()
+    except TimeoutError:
+        raise RequestRefused(
+            HTTPStatus.REQUEST_TIMEOUT, "BODY_TOO_SLOW", f"the body did not arrive within {BODY_SECONDS} s."
+        ) from None
+    try:
+        value = _decode(data) if data or shape is not Empty else {}
+        _refuse_unprintable(value)
+    except RecursionError:
+        raise _malformed("it is nested too deeply.") from None
+    return _convert(value, shape, strict=True)
+
+
+def _decode(data: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except UnicodeDecodeError:
+        raise _malformed("it is not UTF-8.") from None
+    except ValueError as error:
+        raise _malformed(f"{error}.") from None
+    if not isinstance(value, dict):
+        raise _malformed("it is no object.")
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for name, member in pairs:
+        if name in value:
+            raise ValueError(f"the key {name[:80]!r} occurs twice")
+        value[name] = member
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _malformed(what: str) -> RequestRefused:
+    return RequestRefused(
+        HTTPStatus.BAD_REQUEST, "MALFORMED_BODY", f"the body is not acceptable JSON: {what}", remedy="Send one object."
+    )
+
+
+def _convert(value: dict[str, Any], shape: type[T], *, strict: bool) -> T:
+    try:
+        return msgspec.convert(value, shape, strict=strict)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from None
+
+
+def _invalid(message: str) -> InvalidInput:
+    found = _PATH.fullmatch(message)
+    assert found is not None
+    what, path = found["what"], (found["path"] or "").lstrip(".")
+    member = _MEMBER.fullmatch(what)
+    if member is None:
+        return InvalidInput(path or "body", f"{what[:300]}.", remedy="Give a value of that form.")
+    field = f"{path}.{member['name']}" if path else member["name"]
+    if member[1] == "missing required":
+        return InvalidInput(field[:200], "it is missing.", remedy="Give it.")
+    return InvalidInput(field[:200], "there is no such field.", remedy="Leave it out, or check its spelling.")
+
+
+def _refuse_unprintable(value: Any) -> None:
+    for path, text in _texts(value, ""):
+        if _UNPRINTABLE.search(text):
+            raise InvalidInput(
+                path[:200].encode("ascii", "backslashreplace").decode(),
+                "it holds a character that cannot be printed.",
+                remedy="Use printable characters alone.",
+            )
+
+
+def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Every text in a decoded value, names of members included, with the path of the field it is in."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            yield f"{path}.{name}".lstrip("."), name
+            yield from _texts(member, f"{path}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for number, member in enumerate(value):
+            yield from _texts(member, f"{path}[{number}]")

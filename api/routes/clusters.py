@@ -1,0 +1,116 @@
+"""Clusters: ``/v1/clusters``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from aiohttp import web
+from msgspec import Meta, Struct
+
+from api.face import FACE, answer, changed, find, page, shown
+from api.requests import Empty, Page, body, caller, query
+from api.routes.names import Name
+from domain.values.endpoints import Endpoints, Gateway, HBase
+
+HostName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9:][A-Za-z0-9.:_-]{0,252}$")]
+Port = Annotated[int, Meta(ge=1, le=65_535)]
+UserName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9._-]{0,63}$")]
+HostKey = Annotated[str, Meta(pattern=r"^(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/=]{40,2000}$")]
+AbsolutePath = Annotated[str, Meta(pattern=r"^/", max_length=4_096)]
+PlainPath = Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9_@+.-]+)+$", max_length=1_024)]
+Command = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_/][A-Za-z0-9_./-]{0,255}$")]
+Word = Annotated[str, Meta(min_length=1, max_length=1_024)]
+WebHdfsUrl = Annotated[str, Meta(pattern=r"^https?://[A-Za-z0-9.\[\]:_-]+(:[0-9]+)?/?$", max_length=300)]
+Authority = Annotated[str, Meta(pattern=r"^([A-Za-z0-9._-]+:[0-9]{1,5})?$", max_length=300)]
+
+
+class GatewayBody(Struct, forbid_unknown_fields=True, kw_only=True):
+    """See ``domain.values.endpoints.Gateway``."""
+
+    host: HostName
+    port: Port = 22
+    user: UserName
+    host_key: HostKey
+    client_key_file: AbsolutePath
+    spool: PlainPath
+    python: Command = Gateway.python
+
+    def to_domain(self) -> Gateway:
+        """Return the value that it describes."""
+        return Gateway(
+            self.host, self.port, self.user, self.host_key, self.client_key_file, self.spool, python=self.python
+        )
+
+
+class HBaseBody(Struct, forbid_unknown_fields=True, kw_only=True):
+    """See ``domain.values.endpoints.HBase``; ``thrift`` is host:port or empty."""
+
+    root: PlainPath = HBase.root
+    admin_command: Annotated[tuple[Word, ...], Meta(min_length=1, max_length=32)] = HBase.admin_command
+    thrift: Authority = HBase.thrift
+
+    def to_domain(self) -> HBase:
+        """Return the value that it describes."""
+        return HBase(root=self.root, admin_command=self.admin_command, thrift=self.thrift)
+
+
+class EndpointsBody(Struct, forbid_unknown_fields=True, kw_only=True):
+    """See ``domain.values.endpoints.Endpoints``."""
+
+    gateway: GatewayBody
+    namenodes: Annotated[tuple[WebHdfsUrl, ...], Meta(min_length=1, max_length=16)]
+    hbase: HBaseBody | None = None
+    hdfs_user: UserName = Endpoints.hdfs_user
+    hbase_user: UserName = Endpoints.hbase_user
+
+    def to_domain(self) -> Endpoints:
+        """Return the value that it describes."""
+        return Endpoints(
+            gateway=self.gateway.to_domain(),
+            namenodes=self.namenodes,
+            hbase=self.hbase.to_domain() if self.hbase else None,
+            hdfs_user=self.hdfs_user,
+            hbase_user=self.hbase_user,
+        )
+
+
+class ClusterBody(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A cluster to enter, or whose endpoints change."""
+
+    name: Name
+    endpoints: EndpointsBody
+
+
+async def add(request: web.Request) -> web.Response:
+    """Enter a cluster, or change its endpoints."""
+    wanted = await body(request, ClusterBody)
+    commands = request.app[FACE].commands
+    identity = await commands.add_cluster(caller(request), wanted.name, wanted.endpoints.to_domain())
+    return await changed(request, "cluster", identity)
+
+
+async def list_all(request: web.Request) -> web.Response:
+    """Answer a page of clusters."""
+    return await page(request.app[FACE], "cluster", query(request, Page), {})
+
+
+async def show(request: web.Request) -> web.Response:
+    """Answer one cluster."""
+    return answer(shown(await find(request.app[FACE], "cluster", request.match_info["name"])))
+
+
+async def check(request: web.Request) -> web.Response:
+    """Look at a cluster through its gateway, now; answer facts and findings."""
+    await body(request, Empty)
+    face = request.app[FACE]
+    entry = await find(face, "cluster", request.match_info["name"])
+    assert entry.name is not None
+    return answer(await face.commands.check_cluster(caller(request), entry.name))
+
+
+ROUTES = (
+    web.post("/v1/clusters", add),
+    web.get("/v1/clusters", list_all),
+    web.get("/v1/clusters/{name}", show),
+    web.post("/v1/clusters/{name}/check", check),
+)

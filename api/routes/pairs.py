@@ -1,0 +1,51 @@
+"""Pairs of clusters: ``/v1/pairs``."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from msgspec import Struct
+
+from api.face import FACE, answer, changed, find, page, shown
+from api.requests import Page, body, caller, query
+from api.routes.names import Name
+from api.watching import Watched, watch
+from domain.pair.pair import STEADY
+
+
+class PairBody(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Two clusters to join, by name."""
+
+    name: Name
+    primary: Name
+    secondary: Name
+
+
+async def create(request: web.Request) -> web.Response:
+    """Join two clusters."""
+    wanted = await body(request, PairBody)
+    commands = request.app[FACE].commands
+    identity = await commands.create_pair(caller(request), wanted.name, wanted.primary, wanted.secondary)
+    return await changed(request, "pair", identity)
+
+
+async def list_all(request: web.Request) -> web.Response:
+    """Answer a page of pairs."""
+    return await page(request.app[FACE], "pair", query(request, Page), {})
+
+
+async def show(request: web.Request) -> web.Response:
+    """Answer one pair."""
+    return answer(shown(await find(request.app[FACE], "pair", request.match_info["name"])))
+
+
+async def watch_one(request: web.Request) -> web.StreamResponse:
+    """Stream the pair's changes until it is steady."""
+    return await watch(request, Watched("pair", request.match_info["name"], ended=lambda state: state == STEADY))
+
+
+ROUTES = (
+    web.post("/v1/pairs", create),
+    web.get("/v1/pairs", list_all),
+    web.get("/v1/pairs/{name}", show),
+    web.get("/v1/pairs/{name}/watch", watch_one),
+)

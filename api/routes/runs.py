@@ -1,0 +1,81 @@
+"""Backup runs: ``/v1/runs``. A run's page is everything that is known about it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from aiohttp import web
+from msgspec import Meta, Struct
+
+from api.face import FACE, answer, changed, find, page
+from api.requests import Empty, Page, body, caller, identity, query
+from api.routes.names import Name, Reason
+from api.watching import Watched, watch
+from domain.protection.backup_run.states import ENDED
+
+State = Annotated[str, Meta(pattern="^[A-Z]{1,32}$")]
+
+
+class RunPage(Page, forbid_unknown_fields=True, kw_only=True):
+    """A page of runs, the newest first; of one service and in one state if they are named."""
+
+    service: Name | None = None
+    state: State | None = None
+
+
+class Cancellation(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Why a run is not wanted any more."""
+
+    reason: Reason
+
+
+async def list_all(request: web.Request) -> web.Response:
+    """Answer a page of runs."""
+    wanted = query(request, RunPage)
+    filters = {"service_name": wanted.service, "state": wanted.state}
+    return await page(request.app[FACE], "run", wanted, filters, newest_first=True)
+
+
+async def show(request: web.Request) -> web.Response:
+    """Answer a run's page."""
+    face = request.app[FACE]
+    entry = await find(face, "run", request.match_info["id"])
+    return answer(await face.commands.run_page(entry.id))
+
+
+async def cancel(request: web.Request) -> web.Response:
+    """Give a run up; refused once the secondary's heads are being changed."""
+    wanted = await body(request, Cancellation)
+    run = identity(request)
+    await request.app[FACE].commands.cancel_run(caller(request), run, wanted.reason)
+    return await changed(request, "run", run)
+
+
+async def confirm(request: web.Request) -> web.Response:
+    """Let a run go on that was held because it changes more than its policy allows without asking."""
+    await body(request, Empty)
+    run = identity(request)
+    await request.app[FACE].commands.confirm_run(caller(request), run)
+    return await changed(request, "run", run)
+
+
+async def watch_one(request: web.Request) -> web.StreamResponse:
+    """Stream the run's page at each change, and its live facts between, until it has ended."""
+    commands = request.app[FACE].commands
+    watched = Watched(
+        "run",
+        request.match_info["id"],
+        ended=lambda state: state in ENDED,
+        page=commands.run_page,
+        live=commands.live,
+    )
+    return await watch(request, watched)
+
+
+ROUTES = (
+    web.get("/v1/runs", list_all),
+    web.get("/v1/runs/{id}", show),
+    web.post("/v1/runs/{id}/cancel", cancel),
+    web.post("/v1/runs/{id}/confirm", confirm),
+    web.get("/v1/runs/{id}/watch", watch_one),
+)

@@ -1,0 +1,50 @@
+"""The real web application over a control plane in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from api.access import Access, token_hash
+from api.app import make_app
+from api.face import Face
+from tests.api.fake_control_plane import FakeControlPlane
+
+TOKEN = "us_a-token-for-tests"
+NOW_MS = 1_780_000_000_000
+
+CLUSTER: dict[str, Any] = {
+    "name": "north",
+    "endpoints": {
+        "gateway": {
+            "host": "gateway.north.example",
+            "user": "understudy",
+            "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKdKjF0nQv5x7pH9xX2mR4uYv8b3cD1eF2gH3iJ4kL5m",
+            "client_key_file": "/etc/understudy/north.key",
+            "spool": "/var/lib/understudy/spool",
+        },
+        "namenodes": ["http://nn1.north.example:9870"],
+        "hbase": {"thrift": "thrift.north.example:9090"},
+    },
+}
+
+
+@pytest.fixture
+def control_plane() -> FakeControlPlane:
+    return FakeControlPlane()
+
+
+@pytest.fixture
+def face(control_plane: FakeControlPlane) -> Face:
+    return Face(commands=control_plane, reads=control_plane, now_ms=lambda: NOW_MS, version="1.2.3")
+
+
+@pytest.fixture
+async def client(face: Face) -> AsyncIterator[TestClient[Any, Any]]:
+    app = make_app(face, Access.of({"alice": token_hash(TOKEN)}))
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with TestClient(TestServer(app), headers=headers) as connected:
+        yield connected
