@@ -1,0 +1,115 @@
+"""The components whose data is copied, and the instructions that run over several data sets.
+
+A component is an object with seven procedures, each for one data set. An instruction that names several data sets runs
+them concurrently and merges their results; the first failure is the instruction's, and it names its data set.
+Another kind of component is one module with such an object and one line in ``COMPONENTS``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Protocol
+
+from infra.agent.core.machine import Procedure, Together
+from infra.agent.core.operations import OperationFailed
+from infra.agent.core.staging import remove_recovery_point, remove_run
+from infra.agent.core.work import Work, read_journal
+from infra.agent.protocol import Instruction
+
+DATA_SETS_AT_ONCE = 8
+
+
+class Component(Protocol):
+    """What a component has to offer; the results are those of docs/agent.md, for one data set.
+
+    ``digest`` may put "trial_clone" into its result when the instruction asks for a trial clone of this data set;
+    ``remove`` returns ``{"removed": [names], "absent": [names]}``; ``close_copy`` returns ``{"removed": [names]}``.
+    """
+
+    def send(self, work: Work, data_set: dict[str, Any]) -> Procedure:
+        """Fill the data set's staging on the secondary from its snapshot on the primary."""
+
+    def apply(self, work: Work, data_set: dict[str, Any]) -> Procedure:
+        """Bring the secondary's copy to the state that is staged; rolled forward only."""
+
+    def freeze(self, work: Work, data_set: dict[str, Any]) -> Procedure:
+        """Take the run's snapshot of the secondary's copy."""
+
+    def digest(self, work: Work, data_set: dict[str, Any]) -> Procedure:
+        """Compare the secondary's snapshot with the source manifest."""
+
+    def remove(self, work: Work, data_set: dict[str, Any]) -> Procedure:
+        """Remove the run's snapshot on the instruction's one site."""
+
+    def open_copy(self, work: Work, data_set: dict[str, Any]) -> Procedure:
+        """Make a snapshot readable."""
+
+    def close_copy(self, work: Work, data_set: dict[str, Any]) -> Procedure:
+        """Undo ``open_copy``."""
+
+
+COMPONENTS: dict[str, Component] = {}
+
+Step = Callable[[Component, Work, Dict[str, Any]], Procedure]
+
+
+def send_snapshots(instruction: Instruction, journal: bytes) -> Procedure:
+    """Carry out SendSnapshots and ReplicateSnapshots: only the gateway that does it differs."""
+    data_set = instruction.payload["data_set"]
+    return (yield from _one(instruction, journal, data_set, lambda c, w, d: c.send(w, d)))
+
+
+def apply_staged(instruction: Instruction, journal: bytes) -> Procedure:
+    """Carry out ApplyStaged."""
+    return {"data_sets": (yield from _each(instruction, journal, lambda c, w, d: c.apply(w, d)))}
+
+
+def freeze_copies(instruction: Instruction, journal: bytes) -> Procedure:
+    """Carry out FreezeCopies."""
+    return {"data_sets": (yield from _each(instruction, journal, lambda c, w, d: c.freeze(w, d)))}
+
+
+def digest_snapshots(instruction: Instruction, journal: bytes) -> Procedure:
+    """Carry out DigestSnapshots; a trial clone is told beside the data sets."""
+    results = yield from _each(instruction, journal, lambda c, w, d: c.digest(w, d))
+    trials = [result.pop("trial_clone", None) for result in results.values()]
+    return {"data_sets": results, "trial_clone": next((trial for trial in trials if trial is not None), None)}
+
+
+def remove_snapshots(instruction: Instruction, journal: bytes) -> Procedure:
+    """Carry out RemoveSnapshots: snapshots first, then staging, then the recovery point's manifests."""
+    results = yield from _each(instruction, journal, lambda c, w, d: c.remove(w, d))
+    removed = [name for result in results.values() for name in result["removed"]]
+    absent = [name for result in results.values() for name in result["absent"]]
+    for remove in (remove_run, remove_recovery_point):
+        for name, was_there in (yield from remove(instruction)):
+            (removed if was_there else absent).append(name)
+    return {"removed": removed, "absent": absent}
+
+
+def open_copies(instruction: Instruction, journal: bytes) -> Procedure:
+    """Carry out OpenCopies."""
+    return {"data_sets": (yield from _each(instruction, journal, lambda c, w, d: c.open_copy(w, d)))}
+
+
+def close_copies(instruction: Instruction, journal: bytes) -> Procedure:
+    """Carry out CloseCopies."""
+    results = yield from _each(instruction, journal, lambda c, w, d: c.close_copy(w, d))
+    return {"removed": [name for result in results.values() for name in result["removed"]]}
+
+
+def _each(instruction: Instruction, journal: bytes, step: Step) -> Procedure:
+    """Run a step for every data set and return the results by the data sets' ids."""
+    data_sets: list[dict[str, Any]] = instruction.payload["data_sets"]
+    results = yield Together(
+        (_one(instruction, journal, data_set, step) for data_set in data_sets), limit=DATA_SETS_AT_ONCE
+    )
+    return {data_set["id"]: result for data_set, result in zip(data_sets, results)}
+
+
+def _one(instruction: Instruction, journal: bytes, data_set: dict[str, Any], step: Step) -> Procedure:
+    work = Work(instruction, read_journal(journal, data_set["id"]))
+    try:
+        return (yield from step(COMPONENTS[data_set["component"]], work, data_set))
+    except OperationFailed as failure:
+        failure.detail.setdefault("data_set", data_set["id"])
+        raise

@@ -1,0 +1,287 @@
+"""Typed WebHDFS calls: what a NameNode can be asked, with its traps taken care of.
+
+Every procedure here may be repeated. Settings of a value are simply sent again when their answer was lost; a creation,
+rename or deletion whose answer was lost is followed by a probe, so each reports what is the case, never a guess.
+``persist`` waits out what passes by itself (a NameNode that restarts, safe mode) with bounded pauses.
+
+Paths are decoded text; the shell quotes them. ``site`` is "primary" or "secondary". ``user`` is "hdfs" (the superuser)
+unless a call says otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Callable, NamedTuple
+
+from infra.agent.core.machine import Procedure
+from infra.agent.core.operations import HdfsCall, Now, OperationFailed, ReadFile, SleepUntil
+from infra.agent.core.work import ROOT
+
+PATIENCE_MS = 300_000.0
+FIRST_PAUSE_MS = 500.0
+LONGEST_PAUSE_MS = 15_000.0
+IDENTITY = f"{ROOT}/identity"
+
+
+class Page(NamedTuple):
+    """One page of a directory's listing, in HDFS's own order, and how many entries are still to come."""
+
+    entries: list[dict[str, Any]]
+    remaining: int
+
+
+def persist(make: Callable[[], Procedure], repeat_unknown: bool = True) -> Procedure:
+    """Run ``make()`` and run it again after transient failures, for at most ``PATIENCE_MS``.
+
+    With ``repeat_unknown`` False a failure whose effect is unknown is raised at once, for the caller to probe.
+    """
+    pause_ms = FIRST_PAUSE_MS
+    give_up_at = None
+    while True:
+        try:
+            return (yield from make())
+        except OperationFailed as failure:
+            if not (failure.transient or failure.unknown) or (failure.unknown and not repeat_unknown):
+                raise
+            now = yield Now()
+            give_up_at = give_up_at if give_up_at is not None else now + PATIENCE_MS
+            if now + pause_ms > give_up_at:
+                raise
+            yield SleepUntil(now + pause_ms)
+            pause_ms = min(2 * pause_ms, LONGEST_PAUSE_MS)
+
+
+def call(
+    site: str, method: str, op: str, path: str, params: tuple[tuple[str, str], ...] = (), user: str = "hdfs"
+) -> Procedure:
+    """One request that may be repeated: a read, or the setting of a value."""
+    request = HdfsCall(site, method, op, path, params, user)
+
+    def once() -> Procedure:
+        return (yield request)
+
+    return (yield from persist(once))
+
+
+def exception_of(failure: OperationFailed) -> str:
+    """The class name of the remote exception, "" if there was none."""
+    return str(failure.detail.get("exception", ""))
+
+
+def status(site: str, path: str, user: str = "hdfs") -> Procedure:
+    """The FileStatus of a path, or None when there is no such path."""
+    try:
+        answer = yield from call(site, "GET", "GETFILESTATUS", path, user=user)
+    except OperationFailed as failure:
+        if exception_of(failure) in ("FileNotFoundException", "ParentNotDirectoryException"):
+            return None
+        raise
+    return answer["FileStatus"]
+
+
+def list_page(site: str, path: str, start_after: str = "", user: str = "hdfs") -> Procedure:
+    """One ``Page`` of a directory's listing after the name ``start_after``; fails when the directory is not there."""
+    params = (("startAfter", start_after),) if start_after else ()
+    answer = yield from call(site, "GET", "LISTSTATUS_BATCH", path, params, user)
+    listing = answer["DirectoryListing"]
+    return Page(listing["partialListing"]["FileStatuses"]["FileStatus"], int(listing["remainingEntries"]))
+
+
+def list_directory(site: str, path: str, user: str = "hdfs") -> Procedure:
+    """All entries of a directory that is known to be small, or None when it is not there."""
+    entries: list[dict[str, Any]] = []
+    try:
+        page = yield from list_page(site, path, user=user)
+        entries.extend(page.entries)
+        while page.remaining and page.entries:
+            page = yield from list_page(site, path, page.entries[-1]["pathSuffix"], user)
+            entries.extend(page.entries)
+    except OperationFailed as failure:
+        if exception_of(failure) == "FileNotFoundException":
+            return None
+        raise
+    return entries
+
+
+def make_directory(site: str, path: str, permission: str, user: str = "hdfs") -> Procedure:
+    """Make a directory, and those above it, unless it is there; ``permission`` is octal text."""
+    answer = yield from call(site, "PUT", "MKDIRS", path, (("permission", permission),), user)
+    if not answer.get("boolean"):
+        raise OperationFailed("HDFS", f"MKDIRS {path} was refused without a reason")
+
+
+def rename(site: str, source: str, target: str, user: str = "hdfs") -> Procedure:
+    """Rename without ever replacing ``target`` or moving into it; the directory above it must be there.
+
+    One of both names has to be the caller's alone, then the probe after a lost answer is unambiguous: the rename has
+    happened exactly when ``source`` is gone and ``target`` is there.
+    """
+    request = HdfsCall(site, "PUT", "RENAME", source, (("destination", target), ("renameoptions", "NONE")), user)
+
+    def once() -> Procedure:
+        try:
+            yield request
+        except OperationFailed as failure:
+            if not failure.unknown:
+                raise
+            if (yield from status(site, source, user)) is None and (yield from status(site, target, user)) is not None:
+                return
+            failure.transient = True
+            raise
+
+    yield from persist(once)
+
+
+def delete(site: str, path: str, recursive: bool = True, user: str = "hdfs") -> Procedure:
+    """Delete a path; returns whether it was there (True too when that is not known because an answer was lost)."""
+    request = HdfsCall(site, "DELETE", "DELETE", path, (("recursive", "true" if recursive else "false"),), user)
+    tries = []
+
+    def once() -> Procedure:
+        tries.append(request)
+        return (yield request)
+
+    answer = yield from persist(once)
+    return bool(answer.get("boolean")) or len(tries) > 1
+
+
+def concatenate(site: str, target: str, sources: list[str], whole_bytes: int) -> Procedure:
+    """Append whole files to ``target``, which has ``whole_bytes`` afterwards; the sources vanish."""
+    request = HdfsCall(site, "POST", "CONCAT", target, (("sources", ",".join(sources)),))
+
+    def once() -> Procedure:
+        try:
+            yield request
+        except OperationFailed as failure:
+            found = (yield from status(site, target)) if failure.unknown else None
+            if found is None or found["length"] != whole_bytes:
+                raise
+
+    yield from persist(once)
+
+
+def set_owner(site: str, path: str, owner: str, group: str, user: str = "hdfs") -> Procedure:
+    """Set owner and group."""
+    return (yield from call(site, "PUT", "SETOWNER", path, (("owner", owner), ("group", group)), user))
+
+
+def set_permission(site: str, path: str, permission: str) -> Procedure:
+    """Set the mode, octal text."""
+    return (yield from call(site, "PUT", "SETPERMISSION", path, (("permission", permission),)))
+
+
+def set_modification_time(site: str, path: str, at_ms: int) -> Procedure:
+    """Set the modification time and leave the access time as it is."""
+    return (yield from call(site, "PUT", "SETTIMES", path, (("modificationtime", str(at_ms)), ("accesstime", "-1"))))
+
+
+def set_replication(site: str, path: str, replication: int) -> Procedure:
+    """Set the wanted number of replicas of a file."""
+    return (yield from call(site, "PUT", "SETREPLICATION", path, (("replication", str(replication)),)))
+
+
+def set_storage_policy(site: str, path: str, name: str) -> Procedure:
+    """Set the storage policy by its name."""
+    return (yield from call(site, "PUT", "SETSTORAGEPOLICY", path, (("storagepolicy", name),)))
+
+
+def unset_storage_policy(site: str, path: str) -> Procedure:
+    """Let a path follow the policy of the directory above it again."""
+    return (yield from call(site, "POST", "UNSETSTORAGEPOLICY", path))
+
+
+def storage_policies(site: str) -> Procedure:
+    """The names of the storage policies by their ids."""
+    answer = yield from call(site, "GET", "GETALLSTORAGEPOLICY", "/")
+    return {int(policy["id"]): policy["name"] for policy in answer["BlockStoragePolicies"]["BlockStoragePolicy"]}
+
+
+def acl_entries(site: str, path: str) -> Procedure:
+    """The sorted ACL entries as GETACLSTATUS tells them: without those that the mode holds."""
+    answer = yield from call(site, "GET", "GETACLSTATUS", path)
+    return sorted(answer["AclStatus"]["entries"])
+
+
+def set_acl(site: str, path: str, specification: str) -> Procedure:
+    """Replace the whole ACL; see ``full_acl``."""
+    return (yield from call(site, "PUT", "SETACL", path, (("aclspec", specification),)))
+
+
+def remove_acl(site: str, path: str) -> Procedure:
+    """Leave nothing but the mode."""
+    return (yield from call(site, "PUT", "REMOVEACL", path))
+
+
+def full_acl(entries: list[str], permission: str) -> str:
+    """The complete specification that SETACL wants, from the entries that GETACLSTATUS gives and the mode.
+
+    The mode's group digit is the mask as soon as there are access entries beyond the mode (HDFS-4685): GETACLSTATUS
+    then lists the group's own entry too.
+    """
+    digits = int(permission, 8)
+    user, group, other = (_symbols(digits >> shift) for shift in (6, 3, 0))
+    has_access_entries = any(not entry.startswith("default:") for entry in entries)
+    mode = [f"user::{user}", f"mask::{group}" if has_access_entries else f"group::{group}", f"other::{other}"]
+    return ",".join([*mode, *entries])
+
+
+def _symbols(digit: int) -> str:
+    return "".join(letter if digit & bit else "-" for letter, bit in (("r", 4), ("w", 2), ("x", 1)))
+
+
+def extended_attributes(site: str, path: str, namespace: str = "user.") -> Procedure:
+    """The extended attributes of one namespace: ``{name: value as hexadecimal text with 0x}``."""
+    answer = yield from call(site, "GET", "GETXATTRS", path, (("encoding", "hex"),))
+    attributes = answer["XAttrs"]
+    return {
+        attribute["name"]: attribute.get("value") or "0x"
+        for attribute in attributes
+        if attribute["name"].startswith(namespace)
+    }
+
+
+def set_extended_attribute(site: str, path: str, name: str, value: str) -> Procedure:
+    """Create or replace an extended attribute; ``value`` is hexadecimal text with 0x."""
+    params = (("xattr.name", name), ("xattr.value", value), ("flag", "CREATE,REPLACE"))
+    return (yield from call(site, "PUT", "SETXATTR", path, params))
+
+
+def remove_extended_attribute(site: str, path: str, name: str) -> Procedure:
+    """Remove an extended attribute; one that is not there is as good as removed."""
+    try:
+        yield from call(site, "PUT", "REMOVEXATTR", path, (("xattr.name", name),))
+    except OperationFailed as failure:
+        if "No matching attributes found" not in failure.message:
+            raise
+
+
+def checksum(site: str, path: str) -> Procedure:
+    """The stored checksum of a whole file as "algorithm:hex"; equal texts mean equal bytes."""
+    answer = yield from call(site, "GET", "GETFILECHECKSUM", path)
+    found = answer["FileChecksum"]
+    return f"{found['algorithm']}:{found['bytes']}"
+
+
+def quotas(site: str, path: str) -> Procedure:
+    """The directory's own quotas [names, bytes], -1 for none; None where the NameNode is too old to tell."""
+    try:
+        answer = yield from call(site, "GET", "GETQUOTAUSAGE", path)
+    except OperationFailed as failure:
+        if exception_of(failure) in ("IllegalArgumentException", "UnsupportedOperationException"):
+            return None
+        raise
+    usage = answer["QuotaUsage"]
+    return [int(usage["quota"]), int(usage["spaceQuota"])]
+
+
+def newest_marker(site: str) -> Procedure:
+    """The identity marker with the highest serial, as a dict, or None where there is none."""
+    entries = yield from list_directory(site, IDENTITY)
+    serials = [
+        int(name) for name, suffix in (entry["pathSuffix"].split(".", 1) for entry in entries or ()) if suffix == "json"
+    ]
+    if not serials:
+        return None
+    content = yield ReadFile(site, f"{IDENTITY}/{max(serials)}.json")
+    marker: dict[str, Any] = json.loads(content.decode("utf-8"))
+    return marker

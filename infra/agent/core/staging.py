@@ -1,0 +1,94 @@
+"""Staging: the only place of the secondary where a sender writes, and the fence that keeps late senders out.
+
+``incoming/<epoch>`` exists exactly while the epoch may be written. It is never made here: a directory is prepared in
+``scratch`` and renamed to ``incoming/<epoch>/<run>/…``, and files are created without making parents. Both fail in the
+NameNode once ``incoming/<epoch>`` has been renamed away, however late the request arrives. That failure is told as
+EVICTED.
+
+Every procedure here may be repeated: what is there already is found by a probe.
+"""
+
+from __future__ import annotations
+
+from infra.agent.core import hdfs
+from infra.agent.core.machine import Procedure
+from infra.agent.core.operations import OperationFailed
+from infra.agent.core.work import RECOVERY_POINTS, ROOT, SCRATCH, SECONDARY
+from infra.agent.protocol import Instruction
+
+INCOMING = f"{ROOT}/incoming"
+PRIVATE = "700"
+# What a NameNode says when a directory on the way is not there (any more).
+_NOT_THERE = ("FileNotFoundException", "ParentNotDirectoryException")
+
+
+def prepare_run(instruction: Instruction) -> Procedure:
+    """Make the run's directory in ``incoming/<epoch>``; fails with EVICTED when the epoch is over."""
+    run = instruction.payload["staging"]
+    if (yield from hdfs.status(SECONDARY, run)) is None:
+        prepared = f"{SCRATCH}/{instruction.id}-run"
+        yield from hdfs.make_directory(SECONDARY, prepared, PRIVATE)
+        yield from place(instruction, prepared, run)
+
+
+def place(instruction: Instruction, prepared: str, target: str) -> Procedure:
+    """Rename a prepared directory into staging; one that is there already is left as it is and False is returned."""
+    try:
+        yield from guarded(instruction, hdfs.rename(SECONDARY, prepared, target))
+    except OperationFailed as failure:
+        if failure.detail.get("exception") != "FileAlreadyExistsException":
+            raise
+        yield from hdfs.delete(SECONDARY, prepared)
+        return False
+    return True
+
+
+def guarded(instruction: Instruction, procedure: Procedure) -> Procedure:
+    """Run a procedure that writes into staging, and tell EVICTED from everything else that may be missing."""
+    try:
+        return (yield from procedure)
+    except OperationFailed as failure:
+        if failure.detail.get("exception") not in _NOT_THERE:
+            raise
+        yield from check_not_evicted(instruction)
+        raise
+
+
+def check_not_evicted(instruction: Instruction) -> Procedure:
+    """Raise EVICTED unless the epoch's directory is there."""
+    directory = epoch_directory(instruction)
+    if (yield from hdfs.status(SECONDARY, directory)) is None:
+        raise OperationFailed(
+            "EVICTED",
+            f"{directory} is gone: epoch {instruction.epoch} may not be written any more",
+            remedy="Nothing to repair: the pair has changed its roles. The run starts again in the new epoch.",
+        )
+
+
+def epoch_directory(instruction: Instruction) -> str:
+    """The directory whose presence lets this instruction's epoch write."""
+    return f"{INCOMING}/{instruction.epoch}"
+
+
+def remove_run(instruction: Instruction) -> Procedure:
+    """Remove the whole staging of a run, if the instruction names it; returns [(path, was there)]."""
+    staging = instruction.payload.get("staging")
+    if staging is None:
+        return []
+    removed: list[tuple[str, bool]] = [(staging, (yield from hdfs.delete(_site(instruction), staging)))]
+    return removed
+
+
+def remove_recovery_point(instruction: Instruction) -> Procedure:
+    """Remove the manifests kept with a recovery point, if the instruction names it; returns [(path, was there)]."""
+    recovery_point = instruction.payload.get("recovery_point")
+    if recovery_point is None:
+        return []
+    path = f"{RECOVERY_POINTS}/{recovery_point}"
+    removed: list[tuple[str, bool]] = [(path, (yield from hdfs.delete(_site(instruction), path)))]
+    return removed
+
+
+def _site(instruction: Instruction) -> str:
+    (site,) = instruction.payload["sites"]
+    return str(site)
