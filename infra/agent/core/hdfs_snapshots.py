@@ -17,7 +17,7 @@ class DifferencePage(NamedTuple):
     next part.
     """
 
-    modified: List[int]
+    modified: list[int]
     others: int
     next_path: str
     next_index: int
