@@ -2,8 +2,8 @@
 
 After its start it writes ``{"ready": true, …}``. A request is ``{"id": n, "do": …}``; its reply is ``{"id": n,
 "ok": true, "result": …}`` or ``{"id": n, "ok": false, "exception": "java class", "message": …}``. Replies come in any
-order. What it writes to standard error goes to the instruction's log. It ends when its standard input ends, so it never outlives the
-agent, however the agent dies; it runs as another user, so it could not be killed anyway.
+order. What it writes to standard error goes to the instruction's log. It ends when its standard input ends, so it never
+outlives the agent, however the agent dies; it runs as another user, so it could not be killed anyway.
 """
 
 from __future__ import annotations
