@@ -6,8 +6,10 @@ Ordering rule: ``Instructed`` is committed before an instruction is sent, and an
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from domain.instruction import Wanted
 from domain.stateful import Context, Stateful
@@ -16,19 +18,32 @@ FIRST_DELAY_SECONDS = 2
 LONGEST_DELAY_SECONDS = 300
 
 
+@dataclass(frozen=True)
+class Sent:
+    """What is needed to send an instruction again as the very same one, and to know when its spool may go."""
+
+    cluster: str
+    digest: str
+    epoch: int
+    not_after_ms: int
+
+
 class Instructing(Stateful):
     """The base of aggregates with effects on clusters; ``next_instructions`` depends on state alone."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.instructed: dict[str, str] = {}
-        self.sent_to: dict[str, list[str]] = {}
+        self.instructed: dict[str, Sent] = {}
         self.failures: dict[str, int] = {}
         self.not_before: dict[str, datetime] = {}
         self.last_failure: dict[str, dict[str, Any]] = {}
 
     class Instructed(Stateful.Event):
-        """An instruction is about to be sent; ``digest`` is that of its canonical form, for replay to compare."""
+        """An instruction is about to be sent; ``digest`` is that of its canonical form, for replay to compare.
+
+        ``epoch`` and ``not_after_ms`` (on the cluster's clock) are in that form and are not known to the aggregate
+        otherwise. The term is not in it: a later controller sends the same instruction.
+        """
 
         instruction: str
         kind: str
@@ -36,12 +51,12 @@ class Instructing(Stateful):
         cluster: str
         attempt: int
         digest: str
+        epoch: int
         not_after_ms: int
 
         def evolve(self, aggregate: Instructing) -> None:
-            """Remember the id with its digest, and the cluster that it went to."""
-            aggregate.instructed[self.instruction] = self.digest
-            aggregate.sent_to.setdefault(self.cluster, []).append(self.instruction)
+            """Remember what was sent, and where."""
+            aggregate.instructed[self.instruction] = Sent(self.cluster, self.digest, self.epoch, self.not_after_ms)
 
     class AttemptFailed(Stateful.Event):
         """An instruction ended with a known failure and will be tried again under the next attempt's id."""
@@ -59,6 +74,30 @@ class Instructing(Stateful):
             aggregate.not_before[self.step] = self.not_before
             aggregate.last_failure[self.step] = {"code": self.code, "message": self.message, "remedy": self.remedy}
 
+    class SpoolsForgotten(Stateful.Event):
+        """The gateways have forgotten instructions that can have no effect any more."""
+
+        instructions: tuple[str, ...]
+
+        def evolve(self, aggregate: Instructing) -> None:
+            """Forget them here, too."""
+            for instruction in self.instructions:
+                aggregate.instructed.pop(instruction, None)
+
+    @property
+    def pair_id(self) -> UUID:
+        """The pair that the instructions belong to."""
+        raise NotImplementedError
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is wanted, or will be by itself: then what gateways keep of it may be forgotten."""
+        return self.state in self.ALLOWED_IN["SpoolsForgotten"]
+
+    def sent_to(self, cluster: str) -> tuple[str, ...]:
+        """The instructions that went to a cluster and that its gateway may still know, oldest first."""
+        return tuple(instruction for instruction, sent in self.instructed.items() if sent.cluster == cluster)
+
     def next_instructions(self) -> tuple[Wanted, ...]:
         """What should be done now; none when the aggregate waits for a person or is at its end."""
         raise NotImplementedError
@@ -67,7 +106,7 @@ class Instructing(Stateful):
         """The number of the present attempt of a step, from 1."""
         return self.failures.get(step, 0) + 1
 
-    def instruct(self, context: Context, wanted: Wanted, digest: str, not_after_ms: int) -> None:
+    def instruct(self, context: Context, wanted: Wanted, digest: str, epoch: int, not_after_ms: int) -> None:
         """Record that ``wanted`` is about to be sent; repeating it for the same id changes nothing."""
         if wanted.id in self.instructed:
             return
@@ -80,6 +119,7 @@ class Instructing(Stateful):
             cluster=wanted.cluster,
             attempt=wanted.attempt,
             digest=digest,
+            epoch=epoch,
             not_after_ms=not_after_ms,
         )
 
@@ -93,9 +133,13 @@ class Instructing(Stateful):
             step=wanted.wire_step,
             code=failure["code"],
             message=failure["message"],
-            remedy=failure.get("remedy", ""),
+            remedy=failure.get("remedy") or "",
             not_before=context.at + timedelta(seconds=delay),
         )
+
+    def forget_spools(self, context: Context, instructions: tuple[str, ...]) -> None:
+        """Record that gateways have forgotten these; raises ``Refused`` unless the aggregate is at rest."""
+        self.note(self.SpoolsForgotten, context, instructions=instructions)
 
     def wants(self, instruction: str) -> Wanted | None:
         """The wish with this id if it still stands; an answer to a wish that no longer stands decides nothing."""

@@ -6,6 +6,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from domain.stateful import Context, Stateful
 from domain.values.endpoints import Endpoints
+from domain.values.names import check_name
 
 
 class Cluster(Stateful):
@@ -45,7 +46,8 @@ class Cluster(Stateful):
 
     @classmethod
     def register(cls, context: Context, name: str, endpoints: Endpoints) -> Cluster:
-        """Enter a cluster."""
+        """Enter a cluster; raise ``InvalidInput`` for a name that cannot be accepted."""
+        check_name("cluster.name", name)
         return cls.begin(cls.Registered, cls.identity(name), context, name=name, endpoints=endpoints)
 
     def change_endpoints(self, context: Context, endpoints: Endpoints) -> None:

@@ -18,6 +18,7 @@ from domain.pair.identity import PRIMARY, SECONDARY, UNASSIGNED, Member
 from domain.stateful import Context, Part, Rule, Stateful
 from domain.values.data_set import DataSet
 from domain.values.endpoints import Endpoints
+from domain.values.names import check_name
 
 FORMING = "FORMING"
 STEADY = "STEADY"
@@ -33,6 +34,8 @@ class ClusterPair(Instructing):
         "Instructed": (FORMING, STEADY),
         "AttemptFailed": (FORMING, STEADY),
         "DataSetsClaimed": (FORMING, STEADY),
+        "EndpointsTaken": (FORMING,),
+        "SpoolsForgotten": (STEADY,),
     }
 
     class Formed(Stateful.Created):
@@ -50,6 +53,16 @@ class ClusterPair(Instructing):
             aggregate.intended = {self.primary: PRIMARY, self.secondary: SECONDARY}
             aggregate.endpoints = dict(self.endpoints)
             aggregate.epoch = 1
+
+    class EndpointsTaken(Stateful.Event):
+        """The clusters are reached in another way than when the pair was begun; markers are written anew under it."""
+
+        endpoints: dict[str, Endpoints]
+
+        def evolve(self, aggregate: ClusterPair) -> None:
+            """Take them; what was sent with the older ones is another instruction."""
+            aggregate.endpoints = dict(self.endpoints)
+            aggregate.endpoints_revision += 1
 
     class IdentityAssigned(Stateful.PartMoved):
         """A cluster has its identity: the marker that says so was read back from the cluster."""
@@ -80,6 +93,9 @@ class ClusterPair(Instructing):
     class AttemptFailed(Instructing.AttemptFailed):
         """A marker could not be written; it is tried again."""
 
+    class SpoolsForgotten(Instructing.SpoolsForgotten):
+        """The gateways have forgotten how the markers were written."""
+
     def __init__(self) -> None:
         super().__init__()
         self.name = ""
@@ -87,6 +103,7 @@ class ClusterPair(Instructing):
         self.members: dict[str, Member] = {}
         self.intended: dict[str, str] = {}
         self.endpoints: dict[str, Endpoints] = {}
+        self.endpoints_revision = 1
         self.claims: dict[UUID, tuple[DataSet, ...]] = {}
 
     @staticmethod
@@ -99,6 +116,7 @@ class ClusterPair(Instructing):
         cls, context: Context, name: str, primary: str, secondary: str, endpoints: dict[str, Endpoints]
     ) -> ClusterPair:
         """Join two clusters; raise ``Refused`` for a cluster joined with itself."""
+        check_name("pair.name", name)
         if primary == secondary:
             raise Refused("SAME_CLUSTER", "primary and secondary are the same cluster.", remedy="Name two clusters.")
         return cls.begin(
@@ -110,6 +128,16 @@ class ClusterPair(Instructing):
             secondary=secondary,
             endpoints=endpoints,
         )
+
+    def take_endpoints(self, context: Context, endpoints: dict[str, Endpoints]) -> None:
+        """Reach the clusters in another way, unless it is the same; raise ``Refused`` once the pair is formed."""
+        if endpoints != self.endpoints:
+            self.note(self.EndpointsTaken, context, endpoints=endpoints)
+
+    @property
+    def pair_id(self) -> UUID:
+        """This pair."""
+        return self.id
 
     def part(self, key: str) -> Part:
         """The member with this cluster name."""
@@ -150,7 +178,8 @@ class ClusterPair(Instructing):
             return ()
         ordered = sorted(self.intended, key=lambda name: self.intended[name] == PRIMARY)
         name = next(n for n in ordered if self.members[n].state == UNASSIGNED)
-        step = f"marker-{name}"
+        role = "primary" if self.intended[name] == PRIMARY else "secondary"
+        step = f"marker-{role}-{self.endpoints_revision}"
         serial = self.members[name].serial + 1
         marker = {
             "pair": self.id.hex,
@@ -160,7 +189,6 @@ class ClusterPair(Instructing):
             "epoch": self.epoch,
             "serial": serial,
         }
-        role = "primary" if self.intended[name] == PRIMARY else "secondary"
         return (
             Wanted(
                 owner=self.id,

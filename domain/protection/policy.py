@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from domain.errors import InvalidInput
+from domain.protection.service import Service
 from domain.stateful import Context, Stateful
+from domain.values.names import check_name
 
 DIRECTIONS = ("push", "pull")
 ENGINES = ("stream",)
@@ -93,12 +95,14 @@ class BackupPolicy(Stateful):
 
         name: str
         service: UUID
+        service_name: str
         settings: Settings
 
         def evolve(self, aggregate: BackupPolicy) -> None:
             """Take the first revision."""
             aggregate.name = self.name
             aggregate.service = self.service
+            aggregate.service_name = self.service_name
             aggregate.settings = self.settings
             aggregate.revision = 1
 
@@ -116,6 +120,7 @@ class BackupPolicy(Stateful):
         super().__init__()
         self.name = ""
         self.service: UUID
+        self.service_name = ""
         self.settings = Settings()
         self.revision = 0
 
@@ -125,10 +130,19 @@ class BackupPolicy(Stateful):
         return uuid5(NAMESPACE_URL, f"understudy:policy:{name}")
 
     @classmethod
-    def enter(cls, context: Context, name: str, service: UUID, settings: Settings) -> BackupPolicy:
+    def enter(cls, context: Context, name: str, service: Service, settings: Settings) -> BackupPolicy:
         """Enter a policy; raise ``InvalidInput`` for a setting that cannot be accepted."""
+        check_name("policy.name", name)
         settings.validate()
-        return cls.begin(cls.Entered, cls.identity(name), context, name=name, service=service, settings=settings)
+        return cls.begin(
+            cls.Entered,
+            cls.identity(name),
+            context,
+            name=name,
+            service=service.id,
+            service_name=service.name,
+            settings=settings,
+        )
 
     def change(self, context: Context, settings: Settings) -> None:
         """Record other settings, unless they are the same."""

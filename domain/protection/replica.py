@@ -22,9 +22,10 @@ DIRTY = "DIRTY"
 
 @dataclass(frozen=True)
 class Kept:
-    """A recovery point as the replica knows it: its snapshot's name, its moment, and the data sets in it."""
+    """A recovery point as the replica knows it: whose policy made it, its snapshot's name, moment and data sets."""
 
     recovery_point: UUID
+    policy: UUID
     snapshot: str
     moment_ms: int
     data_sets: tuple[str, ...]

@@ -7,6 +7,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from domain.errors import InvalidInput
 from domain.stateful import Context, Stateful
 from domain.values.data_set import DataSet
+from domain.values.names import check_name
 
 
 class Service(Stateful):
@@ -50,6 +51,7 @@ class Service(Stateful):
     @classmethod
     def define(cls, context: Context, name: str, pair: UUID, data_sets: tuple[DataSet, ...]) -> Service:
         """Enter a service; raise ``InvalidInput`` if it has no data sets."""
+        check_name("service.name", name)
         _refuse_empty(data_sets)
         return cls.begin(cls.Defined, cls.identity(name), context, name=name, pair=pair, data_sets=data_sets)
 

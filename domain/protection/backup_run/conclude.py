@@ -211,6 +211,7 @@ def _complete(context: Context, run: BackupRun, around: Around, result: dict[str
     run.complete(context, result)
     kept = Kept(
         recovery_point=run.recovery_point_id,
+        policy=run.plan.policy,
         snapshot=run.snapshot,
         moment_ms=run.plan.moment_ms,
         data_sets=tuple(data_set.id for data_set in run.data_sets),

@@ -122,8 +122,13 @@ class RunEvents(Instructing):
         """A copy has not moved a byte for a while."""
 
         key: str
+        instruction: str
         last_bytes: int
         since_ms: int
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """Remember it, so that it is told once for each instruction."""
+            aggregate.stalled[self.key] = self.instruction
 
     class MassChangeFound(Stateful.Moved):
         """More would be deleted or replaced than the policy allows without asking."""
@@ -143,6 +148,13 @@ class RunEvents(Instructing):
                 "percent": self.percent,
                 "limit_percent": self.limit_percent,
             }
+
+    class ChangesConfirmed(Stateful.Event):
+        """A person has seen what would be deleted or replaced, and wants it so."""
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """The heads may be changed as soon as it is the run's turn."""
+            aggregate.confirmed = True
 
     class ApplyingStarted(Stateful.Moved):
         """The replica was taken; from here on the head is rolled forward, whatever happens."""
@@ -231,3 +243,6 @@ class RunEvents(Instructing):
 
     class AttemptFailed(Instructing.AttemptFailed):
         """An instruction of the run failed and is tried again."""
+
+    class SpoolsForgotten(Instructing.SpoolsForgotten):
+        """The gateways have forgotten the run."""

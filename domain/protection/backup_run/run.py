@@ -12,6 +12,7 @@ decides nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid5
@@ -29,6 +30,7 @@ from domain.stateful import Context, Part
 from domain.values.data_set import DataSet
 from domain.values.endpoints import Endpoints
 
+CHECK_GRACE_MS = 60_000
 SNAPSHOT_GRACE_MS = 3_600_000
 
 
@@ -42,9 +44,11 @@ class BackupRun(RunEvents):
         "ClusterChecked": (states.CHECKING,),
         "ChecksPassed": (states.CHECKING,),
         "CopyStalled": (states.STAGING,),
+        "ChangesConfirmed": (states.HELD,),
         "SideCleaned": (states.CLEANING,),
         "Instructed": states.OPEN,
         "AttemptFailed": states.OPEN,
+        "SpoolsForgotten": states.ENDED,
     }
 
     def __init__(self) -> None:
@@ -60,7 +64,9 @@ class BackupRun(RunEvents):
         self.base: Kept | None = None
         self.copies: dict[str, Copy] = {}
         self.staged: dict[str, dict[str, Any]] = {}
+        self.stalled: dict[str, str] = {}
         self.mass_change: dict[str, Any] | None = None
+        self.confirmed = False
         self.applied: dict[str, Any] = {}
         self.verification: dict[str, Any] = {}
         self.anchor: dict[str, Any] = {}
@@ -75,10 +81,16 @@ class BackupRun(RunEvents):
         """The id of a policy's run for a moment: planning the same slot twice meets itself in the store."""
         return uuid5(policy, f"run:{moment_ms}:{slot_attempt}")
 
+    @staticmethod
+    def identity_of_wish(policy: UUID, command_id: UUID) -> UUID:
+        """The id of a run that was asked for without a moment: the same wish, repeated later, is the same run."""
+        return uuid5(policy, f"wish:{command_id}")
+
     @classmethod
     def plan_for(
         cls,
         context: Context,
+        identity: UUID,
         *,
         service: Service,
         policy: BackupPolicy,
@@ -88,18 +100,21 @@ class BackupRun(RunEvents):
         endpoints: dict[str, Endpoints],
         moment_ms: int,
         slot_attempt: int = 1,
+        direction: str | None = None,
     ) -> BackupRun:
-        """Freeze policy, roles and endpoints into a new run."""
+        """Freeze policy, roles and endpoints into a new run; ``direction`` is for this run in place of the policy's."""
+        settings = policy.settings if direction is None else replace(policy.settings, direction=direction)
+        settings.validate()
         return cls.begin(
             cls.Planned,
-            cls.identity(policy.id, moment_ms, slot_attempt),
+            identity,
             context,
             service=service.id,
             service_name=service.name,
             policy=policy.id,
             policy_name=policy.name,
             policy_revision=policy.revision,
-            settings=policy.settings,
+            settings=settings,
             pair=service.pair,
             epoch=epoch,
             primary=primary,
@@ -154,6 +169,18 @@ class BackupRun(RunEvents):
             return None
         return tables[(self.plan.moment_ms // 1000) % len(tables)]
 
+    @property
+    def pair_id(self) -> UUID:
+        """The pair that the run belongs to."""
+        return self.plan.pair
+
+    @property
+    def is_ready_to_apply(self) -> bool:
+        """Whether everything is in staging, and nobody needs to confirm it any more."""
+        if self.state == states.HELD:
+            return self.confirmed
+        return self.state == states.STAGING and all(copy.state == states.STAGED for copy in self.copies.values())
+
     def part(self, key: str) -> Part:
         """The copy of the data set with this id."""
         return self.copies[key]
@@ -163,12 +190,21 @@ class BackupRun(RunEvents):
         return next_step.next_instructions(self)
 
     def deadline_ms(self) -> int | None:
-        """When waiting for the snapshots has no point any more; None where nothing is waited for."""
-        if self.state in (states.PLANNED, states.CHECKING):
-            return self.plan.moment_ms + self.plan.settings.fire_tolerance_ms + SNAPSHOT_GRACE_MS // 60
-        if self.state == states.ARMED:
+        """When waiting for the snapshots has no point any more; None where nothing is waited for.
+
+        Once the snapshot instruction may have reached the primary, the snapshots may exist although nobody has said
+        so yet: then the run waits longer.
+        """
+        if self.state not in (states.PLANNED, states.CHECKING, states.ARMED):
+            return None
+        if self.snapshots_may_exist:
             return self.plan.moment_ms + SNAPSHOT_GRACE_MS
-        return None
+        return self.plan.moment_ms + self.plan.settings.fire_tolerance_ms + CHECK_GRACE_MS
+
+    @property
+    def snapshots_may_exist(self) -> bool:
+        """Whether the snapshot instruction was sent, or may have been."""
+        return bool(self.data_sets) and any(wanted.id in self.instructed for wanted in self.next_instructions())
 
     def start_checking(self, context: Context) -> None:
         """Begin."""
@@ -194,6 +230,21 @@ class BackupRun(RunEvents):
     def complete(self, context: Context, result: dict[str, Any]) -> None:
         """End with a recovery point; the caller saves it together with this."""
         self.fire("complete", context, recovery_point=self.recovery_point_id, result=result)
+
+    def confirm(self, context: Context) -> None:
+        """Let a run that was held because of a mass change go on; confirming twice is confirming once."""
+        if not (self.state == states.HELD and self.confirmed):
+            self.note(self.ChangesConfirmed, context)
+
+    def note_stall(self, context: Context, key: str, instruction: str, last_bytes: int, since_ms: int) -> None:
+        """Record, once for each instruction, that a copy does not move; a copy that is over does not stall."""
+        copy = self.copies.get(key)
+        if self.state != states.STAGING or copy is None or copy.state == states.STAGED:
+            return
+        if self.stalled.get(key) != instruction:
+            self.note(
+                self.CopyStalled, context, key=key, instruction=instruction, last_bytes=last_bytes, since_ms=since_ms
+            )
 
     def fail(self, context: Context, failure: dict[str, Any]) -> None:
         """Give the run up and clean both sides; ends at once when nothing was begun anywhere."""
@@ -226,5 +277,5 @@ class BackupRun(RunEvents):
         if not self.data_sets:
             return
         roles = ("primary", "secondary")
-        self.to_abort = {role: tuple(self.sent_to.get(self.cluster_of(role), ())) for role in roles}
+        self.to_abort = {role: self.sent_to(self.cluster_of(role)) for role in roles}
         self.to_clean = [f"abort-{r}" for r in roles if self.to_abort[r]] + [f"remove-{r}" for r in roles]

@@ -1,0 +1,184 @@
+"""The pair: identities come from markers, in order; the epoch; claims never overlap."""
+
+from __future__ import annotations
+
+import pytest
+
+from domain.errors import Conflict, InvalidInput, Refused
+from domain.pair import identity, pair
+from domain.pair.cluster import Cluster
+from domain.pair.identity import PRIMARY, SECONDARY, Member
+from domain.pair.pair import ClusterPair
+from domain.values.data_set import DataSet
+from domain.values.endpoints import Endpoints
+from tests.domain import tables
+from tests.domain.builders import ENDPOINTS, SPACE, Contexts, endpoints, failed, new_pair, steady_pair, succeeded
+
+INSTRUCTED = {
+    "instruction": "i", "kind": "WriteMarker", "step": "s", "cluster": "north", "attempt": 1, "digest": "d",
+    "epoch": 1, "not_after_ms": 1,
+}  # fmt: skip
+FACTS = {
+    "IdentityAssigned": {"epoch": 1, "serial": 1},
+    "Instructed": INSTRUCTED,
+    "AttemptFailed": {
+        "instruction": "i", "step": "s", "code": "C", "message": "m", "remedy": "", "not_before": Contexts()().at,
+    },
+    "DataSetsClaimed": {"service": SPACE, "data_sets": ()},
+    "EndpointsTaken": {"endpoints": ENDPOINTS},
+    "SpoolsForgotten": {"instructions": ("i",)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("state", "trigger"), tables.moves(ClusterPair))
+def test_every_trigger_in_every_state(state: str, trigger: str) -> None:
+    contexts = Contexts()
+    aggregate = new_pair(contexts)
+    tables.check_move(aggregate, aggregate, state, trigger, contexts(), FACTS)
+
+
+@pytest.mark.parametrize(("state", "name"), tables.facts_in_states(ClusterPair))
+def test_every_fact_in_every_state(state: str, name: str) -> None:
+    contexts = Contexts()
+    tables.check_fact(new_pair(contexts), state, name, contexts(), FACTS)
+
+
+@pytest.mark.parametrize(("state", "trigger"), tables.moves(Member))
+def test_every_trigger_of_a_member_in_every_state(state: str, trigger: str) -> None:
+    contexts = Contexts()
+    aggregate = new_pair(contexts)
+    tables.check_move(aggregate, aggregate.members["north"], state, trigger, contexts(), FACTS)
+
+
+def test_states_that_no_rule_leads_to_yet_belong_to_changes_of_identity() -> None:
+    unreachable = set(Member.STATES) - tables.reachable(Member)
+    assert unreachable == {identity.PROMOTING, identity.DEMOTING, identity.FENCED, identity.DIVERGED}
+    assert tables.reachable(ClusterPair) == set(ClusterPair.STATES)
+
+
+def test_the_secondary_gets_its_marker_first_and_there_is_never_more_than_one_primary() -> None:
+    contexts = Contexts()
+    aggregate = new_pair(contexts)
+    (first,) = aggregate.next_instructions()
+    assert (first.cluster, first.role, first.payload["marker"]["identity"]) == ("south", "secondary", SECONDARY)
+    with pytest.raises(Refused, match="NO_SUCH_IDENTITY"):
+        aggregate.cluster_with(PRIMARY)
+
+    aggregate.conclude(contexts(), first.id, succeeded())
+    assert [m.state for m in aggregate.members.values()].count(PRIMARY) == 0
+    assert aggregate.state == pair.FORMING
+    (second,) = aggregate.next_instructions()
+    assert (second.cluster, second.payload["marker"]["identity"]) == ("north", PRIMARY)
+
+    aggregate.conclude(contexts(), second.id, succeeded())
+    assert aggregate.state == pair.STEADY
+    assert aggregate.next_instructions() == ()
+    assert aggregate.cluster_with(PRIMARY) == "north"
+    assert aggregate.cluster_with(SECONDARY) == "south"
+    assert tables.same_state(aggregate, tables.rebuilt(aggregate))
+
+
+def test_a_marker_that_fails_is_tried_again_under_another_id_and_later() -> None:
+    contexts = Contexts()
+    aggregate = new_pair(contexts)
+    (first,) = aggregate.next_instructions()
+    aggregate.instruct(contexts(), first, "digest", 1, 2)
+    aggregate.conclude(contexts(), first.id, failed("NO_RIGHT"))
+    (second,) = aggregate.next_instructions()
+    assert second.id != first.id
+    assert second.attempt == 2
+    assert second.not_before is not None
+    assert aggregate.last_failure[first.wire_step]["code"] == "NO_RIGHT"
+    version = aggregate.version
+    aggregate.conclude(contexts(), first.id, succeeded())
+    assert aggregate.version == version, "an outcome that is not wanted any more decides nothing"
+
+
+def test_the_delay_between_attempts_doubles_up_to_five_minutes() -> None:
+    contexts = Contexts()
+    aggregate = new_pair(contexts)
+    delays = []
+    for _ in range(10):
+        (wanted,) = aggregate.next_instructions()
+        context = contexts()
+        aggregate.conclude(context, wanted.id, failed("NO_RIGHT", remedy=None))
+        delays.append((aggregate.not_before[wanted.wire_step] - context.at).total_seconds())
+    assert delays == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+
+
+def test_other_endpoints_while_it_is_forming_give_other_instructions() -> None:
+    contexts = Contexts()
+    aggregate = new_pair(contexts)
+    (before,) = aggregate.next_instructions()
+    aggregate.take_endpoints(contexts(), ENDPOINTS)
+    assert aggregate.next_instructions() == (before,)
+    aggregate.take_endpoints(contexts(), {**ENDPOINTS, "south": endpoints("elsewhere")})
+    (after,) = aggregate.next_instructions()
+    assert after.id != before.id
+    assert after.payload["sites"]["secondary"]["namenodes"] == ["http://elsewhere:9870"]
+    steady = steady_pair(contexts)
+    with pytest.raises(Refused, match="NOT_IN_STATE"):
+        steady.take_endpoints(contexts(), {})
+
+
+def test_what_was_sent_is_known_until_it_is_forgotten() -> None:
+    contexts = Contexts()
+    aggregate = new_pair(contexts)
+    (wanted,) = aggregate.next_instructions()
+    aggregate.instruct(contexts(), wanted, "digest", 1, 2)
+    version = aggregate.version
+    aggregate.instruct(contexts(), wanted, "another", 1, 3)
+    assert aggregate.version == version
+    assert aggregate.sent_to("south") == (wanted.id,)
+    assert not aggregate.is_at_rest
+    with pytest.raises(Refused):
+        aggregate.forget_spools(contexts(), (wanted.id,))
+    for _ in range(2):
+        (wanted,) = aggregate.next_instructions()
+        aggregate.conclude(contexts(), wanted.id, succeeded())
+    assert aggregate.is_at_rest
+    aggregate.forget_spools(contexts(), (*aggregate.sent_to("south"), "unknown"))
+    assert aggregate.instructed == {}
+    assert aggregate.pair_id == aggregate.id
+
+
+def test_a_cluster_cannot_be_joined_with_itself_and_names_are_checked() -> None:
+    with pytest.raises(Refused, match="SAME_CLUSTER"):
+        ClusterPair.form(Contexts()(), "main", "north", "north", ENDPOINTS)
+    for name in ("", "-a", "a/b", "a b", "x" * 64, "ä"):
+        with pytest.raises(InvalidInput, match=r"pair\.name"):
+            ClusterPair.form(Contexts()(), name, "north", "south", ENDPOINTS)
+
+
+def test_claims_never_overlap() -> None:
+    contexts = Contexts()
+    aggregate = new_pair(contexts)
+    first, second = SPACE, ClusterPair.identity("other")
+    aggregate.claim(contexts(), first, (DataSet("hdfs", "/a/b"), DataSet("hbase", "t")))
+    for overlap in (DataSet("hdfs", "/a"), DataSet("hdfs", "/a/b/c"), DataSet("hdfs", "/*/b"), DataSet("hbase", "t*")):
+        with pytest.raises(Conflict, match="OVERLAP"):
+            aggregate.claim(contexts(), second, (overlap,))
+    with pytest.raises(Conflict, match="of the same service"):
+        aggregate.claim(contexts(), second, (DataSet("hdfs", "/x"), DataSet("hdfs", "/x/y")))
+    aggregate.claim(contexts(), second, (DataSet("hdfs", "/x"), DataSet("hbase", "u")))
+    aggregate.claim(contexts(), first, (DataSet("hdfs", "/a/b/c"),))
+    assert aggregate.claims == {
+        first: (DataSet("hdfs", "/a/b/c"),),
+        second: (DataSet("hdfs", "/x"), DataSet("hbase", "u")),
+    }
+
+
+def test_a_cluster_is_its_name_and_its_endpoints() -> None:
+    contexts = Contexts()
+    cluster = Cluster.register(contexts(), "north", endpoints("north"))
+    version = cluster.version
+    cluster.change_endpoints(contexts(), endpoints("north"))
+    assert cluster.version == version
+    elsewhere = Endpoints(endpoints("north").gateway, ("http://elsewhere:9870",))
+    cluster.change_endpoints(contexts(), elsewhere)
+    assert cluster.endpoints == elsewhere
+    assert cluster.endpoints.to_site("north")["hbase"] is None
+    assert cluster.id == Cluster.identity("north")
+    assert tables.same_state(cluster, tables.rebuilt(cluster))
+    with pytest.raises(InvalidInput, match=r"cluster\.name"):
+        Cluster.register(contexts(), "no th", elsewhere)

@@ -1,0 +1,138 @@
+"""A recovery point: opened, closed, expired; never expired while it is open, never left half open."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid5
+
+import pytest
+
+from domain.errors import Refused
+from domain.protection import recovery_point as states
+from domain.protection.recovery_point import RecoveryPoint
+from tests.domain import tables
+from tests.domain.builders import DATA_SETS, ENDPOINTS, SPACE, Contexts, endpoints, failed, succeeded
+from tests.domain.test_pair import FACTS as INSTRUCTING_FACTS
+
+IDENTITY = UUID("00000000-0000-4000-8000-00000000000a")
+FACTS: dict[str, dict[str, Any]] = {
+    **INSTRUCTING_FACTS,
+    "OpeningStarted": {"endpoints": ENDPOINTS},
+    "Opened": {"readable": {"a": {"readable": "/a", "seconds": 1.0}}},
+    "ClosingStarted": {"endpoints": ENDPOINTS, "failure": None},
+    "ExpiryIntended": {"endpoints": ENDPOINTS, "reason": "old"},
+    "SideExpired": {"role": "primary"},
+    "DamageFound": {"failure": {"code": "COPY_DAMAGED"}},
+}
+
+
+@pytest.fixture
+def contexts() -> Contexts:
+    return Contexts()
+
+
+@pytest.fixture
+def point(contexts: Contexts) -> RecoveryPoint:
+    return RecoveryPoint.establish(
+        contexts(),
+        IDENTITY,
+        run=uuid5(SPACE, "run"),
+        service=uuid5(SPACE, "service"),
+        pair=SPACE,
+        primary="north",
+        secondary="south",
+        endpoints=ENDPOINTS,
+        snapshot="us-1",
+        moment_ms=1_000,
+        data_sets=DATA_SETS,
+        manifest_sha256="0" * 64,
+        evidence={},
+    )
+
+
+def conclude(point: RecoveryPoint, contexts: Contexts, outcome: dict[str, Any]) -> None:
+    point.conclude(contexts(), point.next_instructions()[0].id, outcome)
+
+
+@pytest.mark.parametrize(("state", "trigger"), tables.moves(RecoveryPoint))
+def test_every_trigger_in_every_state(state: str, trigger: str, point: RecoveryPoint, contexts: Contexts) -> None:
+    tables.check_move(point, point, state, trigger, contexts(), FACTS)
+
+
+@pytest.mark.parametrize(("state", "name"), tables.facts_in_states(RecoveryPoint))
+def test_every_fact_in_every_state(state: str, name: str, point: RecoveryPoint, contexts: Contexts) -> None:
+    point.sides_left = ["primary", "secondary"]
+    tables.check_fact(point, state, name, contexts(), FACTS)
+
+
+def test_every_state_can_be_reached() -> None:
+    assert tables.reachable(RecoveryPoint) == set(RecoveryPoint.STATES)
+
+
+def test_it_is_opened_and_closed_under_names_of_its_own(point: RecoveryPoint, contexts: Contexts) -> None:
+    scratches = set()
+    for _ in range(2):
+        point.open(contexts(), ENDPOINTS)
+        (wanted,) = point.next_instructions()
+        assert (wanted.kind, wanted.cluster, set(wanted.payload["sites"])) == ("OpenCopies", "south", {"secondary"})
+        scratches.add(wanted.payload["scratch"])
+        conclude(point, contexts, succeeded({"data_sets": {"a": {"readable": "/a"}}}))
+        assert (point.state, point.readable) == (states.OPEN, {"a": {"readable": "/a"}})
+        with pytest.raises(Refused, match="NOT_IN_STATE"):
+            point.expire(contexts(), "old", ENDPOINTS)
+        point.close(contexts(), ENDPOINTS)
+        (wanted,) = point.next_instructions()
+        assert (wanted.kind, wanted.payload["scratch"] in scratches) == ("CloseCopies", True)
+        conclude(point, contexts, succeeded())
+        assert (point.state, point.readable, point.next_instructions()) == (states.AVAILABLE, {}, ())
+    assert len(scratches) == 2
+    assert tables.same_state(point, tables.rebuilt(point))
+
+
+def test_an_opening_that_fails_is_cleaned_up_and_says_why(point: RecoveryPoint, contexts: Contexts) -> None:
+    point.open(contexts(), ENDPOINTS)
+    conclude(point, contexts, failed("WRONG_OWNER"))
+    assert (point.state, point.next_instructions()[0].kind) == (states.CLOSING, "CloseCopies")
+    conclude(point, contexts, succeeded())
+    assert point.state == states.AVAILABLE
+    assert point.failure is not None
+    assert point.failure["code"] == "WRONG_OWNER"
+    point.open(contexts(), ENDPOINTS)
+    assert point.failure is None
+
+
+def test_an_opening_that_is_given_up_is_ended_before_its_copies_are_removed(
+    point: RecoveryPoint, contexts: Contexts
+) -> None:
+    point.open(contexts(), ENDPOINTS)
+    (opening,) = point.next_instructions()
+    point.instruct(contexts(), opening, "digest", 1, 2)
+    point.close(contexts(), ENDPOINTS)
+    (abort,) = point.next_instructions()
+    assert (abort.kind, abort.payload) == ("Abort", {"instructions": [opening.id]})
+    conclude(point, contexts, succeeded())
+    assert [wanted.kind for wanted in point.next_instructions()] == ["CloseCopies"]
+    conclude(point, contexts, succeeded())
+    assert point.state == states.AVAILABLE
+    assert tables.same_state(point, tables.rebuilt(point))
+
+
+def test_it_expires_on_both_sides(point: RecoveryPoint, contexts: Contexts) -> None:
+    point.refuse_if_gone()
+    elsewhere = {**ENDPOINTS, "north": endpoints("elsewhere")}
+    point.expire(contexts(), "old", elsewhere)
+    with pytest.raises(Refused, match="NOT_AVAILABLE"):
+        point.refuse_if_gone()
+    primary, secondary = point.next_instructions()
+    assert primary.payload["sites"]["primary"]["namenodes"] == ["http://elsewhere:9870"]
+    assert (primary.payload["recovery_point"], secondary.payload["recovery_point"]) == (None, IDENTITY.hex)
+    point.conclude(contexts(), secondary.id, succeeded())
+    assert point.next_instructions() == (primary,)
+    point.conclude(contexts(), primary.id, failed("HDFS"))
+    (again,) = point.next_instructions()
+    assert (again.attempt, again.not_before is not None) == (2, True)
+    point.conclude(contexts(), primary.id, succeeded())
+    assert point.state == states.EXPIRING, "an outcome that is not wanted any more decides nothing"
+    point.conclude(contexts(), again.id, succeeded())
+    assert (point.state, point.is_at_rest, point.pair_id) == (states.EXPIRED, True, SPACE)
+    assert tables.same_state(point, tables.rebuilt(point))

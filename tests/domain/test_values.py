@@ -1,0 +1,101 @@
+"""Data sets, names, patterns, errors: what is accepted, and what overlaps."""
+
+from __future__ import annotations
+
+import fnmatch
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.components.glob import can_meet, has_wildcards, matches
+from domain.components.registry import component
+from domain.errors import InvalidInput, NotFound, Refused, UnderstudyError
+from domain.values.data_set import DataSet, data_set_from_wire
+
+WORDS = ["".join(word) for size in range(5) for word in itertools.product("ab", repeat=size)]
+PATTERNS = st.text("ab*?", max_size=4)
+
+
+@given(PATTERNS, PATTERNS)
+def test_two_patterns_can_meet_exactly_when_some_name_fits_both(first: str, second: str) -> None:
+    # Any meeting of two patterns of four characters over two letters has a witness of at most four letters unless it
+    # takes more literal letters than that, which patterns of four characters cannot ask for together.
+    longer = [*WORDS, *("".join(word) for size in range(5, 9) for word in itertools.product("ab", repeat=size))]
+    assert can_meet(first, second) == any(matches(first, word) and matches(second, word) for word in longer)
+
+
+@given(PATTERNS, st.sampled_from(WORDS))
+def test_a_pattern_matches_as_shells_do(pattern: str, word: str) -> None:
+    assert matches(pattern, word) == fnmatch.fnmatchcase(word, pattern)
+    assert has_wildcards(pattern) == ("*" in pattern or "?" in pattern)
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("data", "path"),
+        ("/", "path"),
+        ("/a/", "path"),
+        ("/a//b", "path"),
+        ("/a/../b", "path"),
+        ("/a/.snapshot/b", "path"),
+        ("/.understudy/incoming", "path"),
+        ("/.reserved", "path"),
+        ("/" + "a" * 4_096, "path"),
+    ],
+)
+def test_a_directory_that_cannot_be_protected_is_refused(path: str, field: str) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        DataSet.parse("hdfs", path)
+    assert refusal.value.field == field
+
+
+@pytest.mark.parametrize("table", ["", "a b", "ns:", ":t", "a:b:c", "hbase:meta", "understudy_scratch", "x" * 401])
+def test_a_table_that_cannot_be_protected_is_refused(table: str) -> None:
+    if table == "understudy_scratch":
+        DataSet.parse("hbase", table)  # only its namespace is the product's own
+        return
+    with pytest.raises(InvalidInput, match="table"):
+        DataSet.parse("hbase", table)
+
+
+def test_an_unknown_component_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(InvalidInput, match="hdfs, hbase"):
+        component("hive")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "overlap"),
+    [
+        (("hdfs", "/a"), ("hdfs", "/a"), True),
+        (("hdfs", "/a"), ("hdfs", "/a/b"), True),
+        (("hdfs", "/a"), ("hdfs", "/ab"), False),
+        (("hdfs", "/a*/x"), ("hdfs", "/ab"), True),
+        (("hdfs", "/a/x"), ("hdfs", "/a/y"), False),
+        (("hbase", "t"), ("hbase", "default:t"), True),
+        (("hbase", "ns:t*"), ("hbase", "ns:tab"), True),
+        (("hbase", "ns:t"), ("hbase", "t"), False),
+        (("hdfs", "/t"), ("hbase", "t"), False),
+    ],
+)
+def test_overlaps_are_the_same_both_ways(first: tuple[str, str], second: tuple[str, str], overlap: bool) -> None:
+    assert DataSet(*first).overlaps(DataSet(*second)) is overlap
+    assert DataSet(*second).overlaps(DataSet(*first)) is overlap
+
+
+@pytest.mark.parametrize("data_set", [DataSet("hdfs", "/data/x y"), DataSet("hbase", "ns:t")])
+def test_a_data_set_travels_and_comes_back(data_set: DataSet) -> None:
+    wire = data_set.to_wire()
+    assert data_set_from_wire(wire) == data_set
+    assert wire["id"] == data_set.id
+    assert str(data_set) == f"{data_set.component}:{data_set.name}"
+    assert not data_set.is_pattern
+    assert DataSet("hdfs", "/data/*").is_pattern
+
+
+def test_errors_say_what_to_do() -> None:
+    assert str(Refused("CODE", "it is so.", remedy="Do this.")) == "CODE: it is so. Remedy: Do this."
+    assert str(UnderstudyError("CODE", "it is so.")) == "CODE: it is so."
+    assert NotFound("run", "x").code == "NOT_FOUND"
