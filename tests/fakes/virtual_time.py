@@ -108,6 +108,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
         super().__init__(_JumpingSelector(clock))
+        # Coarser than the rounding of seconds since the epoch, or a timer due exactly now would never be seen as due.
+        self._clock_resolution = 1e-6
 
     def time(self) -> float:
         """The world's time in seconds."""
