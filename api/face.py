@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -23,11 +23,10 @@ _PREFIX = re.compile(r"[0-9a-f]+")
 
 @dataclass(frozen=True)
 class Face:
-    """``now_ms`` is the control device's clock; ``stopping`` is set when streams should end."""
+    """``stopping`` is set when streams should end."""
 
     commands: Commands
     reads: Reads
-    now_ms: Callable[[], int]
     version: str
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

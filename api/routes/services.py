@@ -41,7 +41,7 @@ class ServiceBody(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class BackupBody(Struct, forbid_unknown_fields=True, kw_only=True):
-    """``at`` is an instant with its zone, ``+90s``, or ``now``; without a policy, the service's only one is meant."""
+    """``at`` is an instant with its zone, or ``now``; without a policy, the service's only one is meant."""
 
     policy: Name | None = None
     at: Annotated[str, Meta(min_length=1, max_length=64)] = "now"
@@ -89,7 +89,7 @@ async def backup(request: web.Request) -> web.Response:
         caller(request),
         request.match_info["name"],
         policy=wanted.policy,
-        moment_ms=moment_ms(wanted.at, face.now_ms()),
+        moment_ms=moment_ms(wanted.at),
         direction=wanted.direction,
     )
     entry = await face.reads.get("run", identity)

@@ -14,7 +14,6 @@ from api.face import Face
 from tests.api.fake_control_plane import FakeControlPlane
 
 TOKEN = "us_a-token-for-tests"
-NOW_MS = 1_780_000_000_000
 
 CLUSTER: dict[str, Any] = {
     "name": "north",
@@ -39,7 +38,7 @@ def control_plane() -> FakeControlPlane:
 
 @pytest.fixture
 def face(control_plane: FakeControlPlane) -> Face:
-    return Face(commands=control_plane, reads=control_plane, now_ms=lambda: NOW_MS, version="1.2.3")
+    return Face(commands=control_plane, reads=control_plane, version="1.2.3")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient
 
 from api.routes.policies import BarrierBody, SettingsBody
 from domain.protection.policy import Barrier, Settings
-from tests.api.conftest import CLUSTER, NOW_MS
+from tests.api.conftest import CLUSTER
 from tests.api.fake_control_plane import FakeControlPlane
 
 Client = TestClient[Any, Any]
@@ -78,12 +78,12 @@ async def test_a_policy_keeps_the_domain_s_defaults_for_what_is_left_out(
 async def test_backup_is_accepted_with_the_place_of_its_run(client: Client, control_plane: FakeControlPlane) -> None:
     await enter_everything(client)
     response = await client.post(
-        "/v1/services/orders/backups", json={"policy": "nightly", "at": "+90s", "direction": "pull"}
+        "/v1/services/orders/backups", json={"policy": "nightly", "at": "2026-05-04T05:00:00.250+02:00", "direction": "pull"}
     )
     body = await response.json()
     assert response.status == 202
     assert response.headers["Location"] == f"/v1/runs/{body['id']}"
-    assert control_plane.calls[-1][2] == ("orders", "nightly", NOW_MS + 90_000, "pull")
+    assert control_plane.calls[-1][2] == ("orders", "nightly", 1_777_863_600_250, "pull")
     assert (await (await client.get(response.headers["Location"])).json())["state"] == "PLANNED"
 
 
