@@ -12,6 +12,7 @@ A ``Batch`` is the overlay of one transaction, a ``Session`` the view of one com
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 from uuid import UUID
@@ -41,7 +42,7 @@ class Batch:
         self._codec = codec
         self._read_models = read_models
         self._overlay: dict[UUID, Stateful] = {}
-        self._accepted: dict[UUID, list[Stateful.Event]] = {}
+        self._accepted: dict[UUID, list[StoredEvent]] = {}
         self.events: list[Stateful.Event] = []
         self.stored: list[StoredEvent] = []
         self.changes: list[Change] = []
@@ -50,7 +51,9 @@ class Batch:
         """Return the aggregate as the accepted commands of this batch left it, or None."""
         aggregate = self._overlay.get(identity)
         if aggregate is None:
-            aggregate = fold(self._repository.take(identity), self._accepted.get(identity, ()))
+            # From the bytes that will be stored, so that it is the aggregate that a replay would give.
+            accepted = (self._codec.to_domain_event(stored) for stored in self._accepted.get(identity, ()))
+            aggregate = fold(self._repository.take(identity), cast("Iterable[Stateful.Event]", accepted))
             if aggregate is not None:
                 self._overlay[identity] = aggregate
         return aggregate
@@ -69,7 +72,7 @@ class Batch:
             self.events += events
             self.stored += stored[index]
             self._overlay[aggregate.id] = aggregate
-            self._accepted.setdefault(aggregate.id, []).extend(events)
+            self._accepted.setdefault(aggregate.id, []).extend(stored[index])
             self.changes.append(Change(aggregate.id, first_index, is_open[index]))
 
     def changed_aggregates(self) -> list[Stateful]:
