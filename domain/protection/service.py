@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from domain.errors import InvalidInput
+from domain.pair.pair import ClusterPair
 from domain.stateful import Context, Stateful
 from domain.values.data_set import DataSet
 from domain.values.names import check_name
@@ -20,12 +21,14 @@ class Service(Stateful):
 
         name: str
         pair: UUID
+        pair_name: str
         data_sets: tuple[DataSet, ...]
 
         def evolve(self, aggregate: Service) -> None:
             """Take name, pair and data sets."""
             aggregate.name = self.name
             aggregate.pair = self.pair
+            aggregate.pair_name = self.pair_name
             aggregate.data_sets = self.data_sets
 
     class DataSetsChanged(Stateful.Event):
@@ -41,6 +44,7 @@ class Service(Stateful):
         super().__init__()
         self.name = ""
         self.pair: UUID
+        self.pair_name = ""
         self.data_sets: tuple[DataSet, ...] = ()
 
     @staticmethod
@@ -49,11 +53,19 @@ class Service(Stateful):
         return uuid5(NAMESPACE_URL, f"understudy:service:{name}")
 
     @classmethod
-    def define(cls, context: Context, name: str, pair: UUID, data_sets: tuple[DataSet, ...]) -> Service:
+    def define(cls, context: Context, name: str, pair: ClusterPair, data_sets: tuple[DataSet, ...]) -> Service:
         """Enter a service; raise ``InvalidInput`` if it has no data sets."""
         check_name("service.name", name)
         _refuse_empty(data_sets)
-        return cls.begin(cls.Defined, cls.identity(name), context, name=name, pair=pair, data_sets=data_sets)
+        return cls.begin(
+            cls.Defined,
+            cls.identity(name),
+            context,
+            name=name,
+            pair=pair.id,
+            pair_name=pair.name,
+            data_sets=data_sets,
+        )
 
     def change_data_sets(self, context: Context, data_sets: tuple[DataSet, ...]) -> None:
         """Record other data sets, unless they are the same."""

@@ -76,7 +76,7 @@ def steady_pair(contexts: Contexts) -> ClusterPair:
 
 def new_service(contexts: Contexts, data_sets: tuple[DataSet, ...] = DATA_SETS) -> Service:
     """A service with one directory and two tables."""
-    return Service.define(contexts(), "shop", ClusterPair.identity("main"), data_sets)
+    return Service.define(contexts(), "shop", new_pair(contexts), data_sets)
 
 
 def new_policy(contexts: Contexts, service: Service, **settings: Any) -> BackupPolicy:

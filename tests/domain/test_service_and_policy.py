@@ -11,7 +11,7 @@ from domain.errors import InvalidInput
 from domain.protection.policy import Barrier, Settings
 from domain.protection.service import Service
 from tests.domain import tables
-from tests.domain.builders import DATA_SETS, ORDERS, SPACE, Contexts, new_policy, new_service
+from tests.domain.builders import DATA_SETS, ORDERS, Contexts, new_pair, new_policy, new_service
 
 
 def test_a_service_has_data_sets() -> None:
@@ -28,7 +28,7 @@ def test_a_service_has_data_sets() -> None:
         with pytest.raises(InvalidInput, match="data_sets"):
             empty()
     with pytest.raises(InvalidInput, match=r"service\.name"):
-        Service.define(contexts(), "no/name", SPACE, DATA_SETS)
+        Service.define(contexts(), "no/name", new_pair(contexts), DATA_SETS)
 
 
 def test_a_policy_counts_its_revisions() -> None:
