@@ -126,6 +126,7 @@ class RecoveryPoint(Instructing):
         def evolve(self, aggregate: RecoveryPoint) -> None:
             """Both sides are to be cleaned."""
             aggregate.endpoints = dict(self.endpoints)
+            aggregate.expiry_reason = self.reason
             aggregate.sides_left = ["primary", "secondary"]
 
     class SideExpired(Stateful.Event):
@@ -164,6 +165,7 @@ class RecoveryPoint(Instructing):
         self.openings = 0
         self.readable: dict[str, Any] = {}
         self.failure: dict[str, Any] | None = None
+        self.expiry_reason = ""
         self.sides_left: list[str] = []
         self.endpoints: dict[str, Endpoints] = {}
         self.to_abort: tuple[str, ...] = ()
