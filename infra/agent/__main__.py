@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 from typing import Sequence
@@ -23,6 +24,8 @@ def main(arguments: Sequence[str], command: Sequence[str]) -> int:
     """Run one command; ``command`` is how this program is started again for a detached agent."""
     os.umask(0o077)
     parsed = _parser().parse_args(arguments)
+    if parsed.limit is not None:
+        signal.alarm(parsed.limit)  # ends this process, and no agent that it has started, when its time is over
     commands = Commands(Spool(getattr(parsed, "spool", "/")), command, *standard_streams())
     try:
         with ending_quietly():
@@ -40,6 +43,7 @@ def main(arguments: Sequence[str], command: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="understudy-agent")
+    parser.add_argument("--limit", type=int, default=None, metavar="SECONDS", help="end after so many seconds")
     commands = parser.add_subparsers(dest="command", required=True)
     for name in WITH_SPOOL:
         commands.add_parser(name).add_argument("--spool", required=True)

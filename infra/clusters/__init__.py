@@ -1,0 +1,1 @@
+"""Adapters to one cluster: its gateway over SSH, and the agent that works there."""

@@ -1,0 +1,175 @@
+"""One SSH connection to a gateway: kept open, opened again when it was lost, never more than eight sessions at a time.
+
+The host key is given, not learned: another key is an error that says so. A connection that cannot be had is not tried
+again before its back-off is over; whoever asks in between gets the last error at once, so that a dead gateway costs
+nobody a time-out. OpenSSH refuses more than ten sessions on one connection by default.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncssh
+
+from domain.errors import Unavailable
+from domain.values.endpoints import Gateway
+
+STAYING_SESSIONS = 2  # the channels of ``ssh_lines``
+SESSIONS_LIMIT = 8 - STAYING_SESSIONS
+WINDOW_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class SshLimits:
+    """How long to wait for what."""
+
+    connect_seconds: float = 10.0
+    command_seconds: float = 60.0
+    first_back_off_seconds: float = 1.0
+    longest_back_off_seconds: float = 30.0
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a remote command left."""
+
+    exit_status: int
+    stdout: bytes
+    stderr: bytes
+
+
+class SshConnection:
+    """Runs commands and opens files on one gateway."""
+
+    def __init__(self, gateway: Gateway, limits: SshLimits | None = None) -> None:
+        self.gateway = gateway
+        self.limits = limits or SshLimits()
+        self._connection: asyncssh.SSHClientConnection | None = None
+        self._connecting = asyncio.Lock()
+        self._sessions = asyncio.Semaphore(SESSIONS_LIMIT)
+        self._failure: Unavailable | None = None
+        self._not_before = 0.0
+        self._back_off_seconds = 0.0
+
+    async def run(self, command: str, data: bytes = b"", timeout_seconds: float | None = None) -> Completed:
+        """Run a command with ``data`` as its input; the remote process is ended when the time is over."""
+        timeout_seconds = timeout_seconds or self.limits.command_seconds
+        async with self.session() as connection, self.told_apart():
+            process = await connection.create_process(command, encoding=None, window=WINDOW_BYTES)
+            try:
+                async with asyncio.timeout(timeout_seconds):
+                    stdout, stderr = await process.communicate(data)
+                    await process.wait_closed()
+            except TimeoutError:
+                raise Unavailable(
+                    "GATEWAY_TIMEOUT",
+                    f"{self.where} did not finish {command.split()[0]!r} within {timeout_seconds:.0f} s.",
+                    remedy="Look at the load of the gateway and at the agent's log in its spool.",
+                ) from None
+            finally:
+                end(process)
+        return Completed(-1 if process.returncode is None else process.returncode, bytes(stdout), bytes(stderr))
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[asyncssh.SSHClientConnection]:
+        """Take one of the connection's sessions for a while."""
+        async with self._sessions:
+            yield await self.connect()
+
+    async def connect(self) -> asyncssh.SSHClientConnection:
+        """The connection, opened if there is none; raises ``Unavailable``."""
+        async with self._connecting:
+            if self._connection is not None and not self._connection.is_closed():
+                return self._connection
+            if self._failure is not None and time.monotonic() < self._not_before:
+                raise self._failure
+            try:
+                async with self.told_apart():
+                    self._connection = await self._open()
+            except Unavailable as failure:
+                longest = self.limits.longest_back_off_seconds
+                self._back_off_seconds = min(
+                    max(2 * self._back_off_seconds, self.limits.first_back_off_seconds), longest
+                )
+                self._not_before = time.monotonic() + self._back_off_seconds
+                self._failure = failure
+                raise
+            self._failure = None
+            self._back_off_seconds = 0.0
+            return self._connection
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            await self._connection.wait_closed()
+            self._connection = None
+
+    @property
+    def where(self) -> str:
+        """The gateway in words."""
+        return f"the gateway {self.gateway.user}@{self.gateway.host}:{self.gateway.port}"
+
+    async def _open(self) -> asyncssh.SSHClientConnection:
+        gateway = self.gateway
+        host = gateway.host if gateway.port == 22 else f"[{gateway.host}]:{gateway.port}"
+        return await asyncssh.connect(
+            gateway.host,
+            gateway.port,
+            username=gateway.user,
+            client_keys=[gateway.client_key_file],
+            known_hosts=asyncssh.import_known_hosts(f"{host} {gateway.host_key}\n"),
+            config=None,
+            agent_path=None,
+            gss_host=None,
+            preferred_auth="publickey",
+            connect_timeout=self.limits.connect_seconds,
+            login_timeout=self.limits.connect_seconds,
+            keepalive_interval=15,
+            keepalive_count_max=3,
+        )
+
+    @asynccontextmanager
+    async def told_apart(self) -> AsyncIterator[None]:
+        """Turn what can go wrong with SSH into errors with codes and remedies."""
+        try:
+            yield
+        except asyncssh.HostKeyNotVerifiable as error:
+            raise Unavailable(
+                "HOST_KEY_CHANGED",
+                f"{self.where} shows another host key than the one that was entered.",
+                remedy="Find out why. If the host was set up anew, enter its new key with `cluster add`.",
+            ) from error
+        except (asyncssh.PermissionDenied, asyncssh.KeyImportError) as error:
+            raise Unavailable(
+                "GATEWAY_DENIED",
+                f"{self.where} does not let us in: {error}",
+                remedy=f"Put the public key of {self.gateway.client_key_file} into the user's authorized_keys.",
+            ) from error
+        except (asyncssh.Error, OSError, EOFError, TimeoutError) as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: BaseException) -> Unavailable:
+        if isinstance(error, FileNotFoundError | PermissionError):
+            remedy = "Give the control device a private key that it can read."
+            return Unavailable("GATEWAY_DENIED", f"{self.gateway.client_key_file}: {error.strerror}.", remedy=remedy)
+        if isinstance(error, ConnectionRefusedError):
+            remedy = "Start the SSH server of that host, or correct the port."
+            return Unavailable("GATEWAY_REFUSED", f"{self.where} refuses the connection.", remedy=remedy)
+        remedy = "Check the network between the control device and that host."
+        return Unavailable(
+            "GATEWAY_UNREACHABLE", f"{self.where} cannot be reached: {error or 'no answer'}.", remedy=remedy
+        )
+
+
+def end(process: asyncssh.SSHClientProcess[bytes]) -> None:
+    """End a remote process; closing its channel alone would leave it running until it reads its input."""
+    if not process.is_closing():
+        with contextlib.suppress(OSError):  # the connection is gone, and its server ends the session
+            process.kill()
+        process.close()

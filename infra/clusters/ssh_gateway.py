@@ -1,0 +1,121 @@
+"""The gateway of a real cluster, over SSH: an adapter of ``infra.ports.gateway.GatewayHost``.
+
+The agent is installed at the first use and found again after every new connection. Submitting and forgetting are
+commands of their own; looking and the clock, which are asked often, go through two commands that stay (together two of
+the connection's sessions). The clock is taken from the sample with the shortest round trip: its uncertainty is half of
+that, because nobody knows how the time was divided between the two ways.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from domain.errors import Unavailable
+from domain.values.endpoints import Gateway
+from infra.agent.archive import Archive
+from infra.agent.protocol import canonical
+from infra.clusters.agent_upload import InstalledAgent, install
+from infra.clusters.ssh_connection import SshConnection, SshLimits
+from infra.clusters.ssh_lines import LineChannel
+from infra.ports.gateway import ClockOffset, Seen, Submission, SubmissionRefused, Submitted
+
+CLOCK_SAMPLES = 8
+LOOK_BATCH = 100
+
+
+class SshGateway:
+    """Reaches one gateway; close it when it is no longer needed."""
+
+    def __init__(self, gateway: Gateway, archive: Archive, limits: SshLimits | None = None) -> None:
+        self._connection = SshConnection(gateway, limits)
+        self._archive = archive
+        self._agent: InstalledAgent | None = None
+        self._installed_over: object = None
+        self._installing = asyncio.Lock()
+        self._looking = LineChannel(self._connection, lambda: self._command("look"))
+        self._clock = LineChannel(self._connection, lambda: self._command("clock"))
+
+    async def submit(self, submission: Submission) -> Submitted | SubmissionRefused:
+        """Hand over an instruction."""
+        message = {"instruction": submission.instruction.to_wire(), "credentials": dict(submission.credentials)}
+        answer = await self._ask("submit", canonical(message))
+        if "refused" in answer:
+            return SubmissionRefused(str(answer["refused"]), str(answer["message"]))
+        return Submitted(str(answer["accepted"]), bool(answer["attached"]))
+
+    async def look(self, ids: Sequence[str], after: Mapping[str, int] | None = None) -> dict[str, Seen]:
+        """See what became of instructions."""
+        seen: dict[str, Seen] = {}
+        for start in range(0, len(ids), LOOK_BATCH):
+            batch = list(ids[start : start + LOOK_BATCH])
+            offsets = {item: offset for item, offset in (after or {}).items() if item in batch}
+            question = canonical({"ids": batch, "after": offsets}) + b"\n"
+            lines = await self._looking.ask(question, len(batch), self._connection.limits.command_seconds)
+            for answer in (json.loads(line) for line in lines):
+                if "refused" in answer:
+                    raise _failed(self._connection.where, f"{answer['refused']}: {answer['message']}")
+                seen[answer["id"]] = Seen(**answer)
+        return seen
+
+    async def forget(self, ids: Sequence[str]) -> dict[str, str]:
+        """Let the gateway remove what is over."""
+        answer = await self._ask("forget", canonical({"ids": list(ids)}))
+        if "refused" in answer:
+            raise _failed(self._connection.where, f"{answer['refused']}: {answer['message']}")
+        kept: dict[str, str] = answer["kept"]
+        return kept
+
+    async def clock_offset(self) -> ClockOffset:
+        """Measure the gateway's clock."""
+        samples: list[tuple[float, float]] = []
+        for _ in range(CLOCK_SAMPLES):
+            before = time.time()
+            (line,) = await self._clock.ask(b"\n", 1, self._connection.limits.command_seconds)
+            after = time.time()
+            samples.append(((after - before) * 1000, float(line) - (before + after) / 2 * 1000))
+        round_trip_ms, offset_ms = min(samples)
+        return ClockOffset(offset_ms, round_trip_ms / 2)
+
+    async def facts(self) -> dict[str, Any]:
+        """Facts about the gateway."""
+        answer = await self._ask("facts", b"")
+        if "refused" in answer:
+            raise _failed(self._connection.where, f"{answer['refused']}: {answer['message']}")
+        return answer
+
+    async def close(self) -> None:
+        """Let go of the connection; agents go on."""
+        await self._looking.close()
+        await self._clock.close()
+        await self._connection.close()
+
+    async def _ask(self, name: str, data: bytes) -> dict[str, Any]:
+        command = await self._command(name, self._connection.limits.command_seconds)
+        completed = await self._connection.run(command, data)
+        try:
+            answer: dict[str, Any] = json.loads(completed.stdout)
+        except ValueError as error:
+            self._agent = None  # perhaps the archive was removed from the gateway: look at it anew
+            complaint = completed.stderr.decode("utf-8", "replace").strip()[-500:]
+            raise _failed(self._connection.where, f"exit {completed.exit_status}, {complaint}") from error
+        return answer
+
+    async def _command(self, name: str, limit_seconds: float | None = None) -> str:
+        async with self._installing:
+            connection = await self._connection.connect()
+            if self._agent is None or self._installed_over is not connection:
+                self._agent = await install(self._connection, self._archive)
+                self._installed_over = connection
+            return self._agent.command(name, limit_seconds)
+
+
+def _failed(where: str, reason: str) -> Unavailable:
+    return Unavailable(
+        "AGENT_FAILED",
+        f"the agent on {where} gave no proper answer: {reason}",
+        remedy="Look at the spool directory on the gateway: its owner, its mode 0700, its free space.",
+    )
