@@ -11,16 +11,29 @@ unless a call says otherwise.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any, Callable, NamedTuple
 
 from infra.agent.core.machine import Procedure
-from infra.agent.core.operations import HdfsCall, Now, OperationFailed, ReadFile, SleepUntil
+from infra.agent.core.operations import HdfsCall, Now, Operation, OperationFailed, ReadFile, SleepUntil
 from infra.agent.core.work import ROOT
 
 PATIENCE_MS = 300_000.0
 FIRST_PAUSE_MS = 500.0
 LONGEST_PAUSE_MS = 15_000.0
 IDENTITY = f"{ROOT}/identity"
+
+
+# How HDFS says that no DataNode with the block answers; one that comes back ends it.
+_NO_NODE = ("Failed to find datanode", "Fail to get block", "Fail to get the checksum", "Could not obtain block")
+
+
+@dataclass(frozen=True)
+class FileChecksum(Operation):
+    """Ask a DataNode for the stored checksum of a whole file. Result: text, "algorithm:hex"."""
+
+    site: str
+    path: str
 
 
 class Page(NamedTuple):
@@ -256,10 +269,21 @@ def remove_extended_attribute(site: str, path: str, name: str) -> Procedure:
 
 
 def checksum(site: str, path: str) -> Procedure:
-    """The stored checksum of a whole file as "algorithm:hex"; equal texts mean equal bytes."""
-    answer = yield from call(site, "GET", "GETFILECHECKSUM", path)
-    found = answer["FileChecksum"]
-    return f"{found['algorithm']}:{found['bytes']}"
+    """The stored checksum of a whole file as "algorithm:hex"; equal texts mean equal bytes.
+
+    It comes from what DataNodes have stored beside the blocks: a damaged block does not show in it. While no DataNode
+    that has a block can be reached it is waited for.
+    """
+
+    def once() -> Procedure:
+        try:
+            return (yield FileChecksum(site, path))
+        except OperationFailed as failure:
+            if any(words in failure.message for words in _NO_NODE):
+                failure.transient = True
+            raise
+
+    return (yield from persist(once))
 
 
 def quotas(site: str, path: str) -> Procedure:

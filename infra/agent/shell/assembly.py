@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any, Callable
 
 from infra.agent.core.abort import EndInstruction
+from infra.agent.core.hdfs import FileChecksum
 from infra.agent.core.operations import (
     CopyRange,
     DigestFile,
@@ -28,6 +30,7 @@ from infra.agent.core.operations import (
     WriteFile,
 )
 from infra.agent.protocol import Instruction
+from infra.agent.shell.checksums import Checksums
 from infra.agent.shell.connections import Connections
 from infra.agent.shell.credentials import Credentials
 from infra.agent.shell.datanodes import DataNodes
@@ -91,7 +94,7 @@ def make_executor(
     files = WorkFiles(entry, spool.disk, appender, transfers)
     processes = HBaseProcesses(sites, log)
     firing = Firing(webhdfs, connections, processes.of, now_ms, cancelled)
-    progress = ProgressFile(entry, now_ms)
+    progress = ProgressFile(entry, now_ms, time.monotonic)
     milestones = MilestoneFile(entry, appender, now_ms)
     hooks = Hooks()
     ending = Ending(spool, now_ms, start)
@@ -103,6 +106,7 @@ def make_executor(
 
     performs: dict[type[Operation], Perform] = {
         HdfsCall: webhdfs.call,
+        FileChecksum: Checksums(sites, webhdfs, connections, limits).checksum,
         ReadFile: transfers.read,
         WriteFile: transfers.write,
         CopyRange: transfers.copy,

@@ -1,0 +1,308 @@
+"""Match two trees: which entry of the tree that is *wanted* is which entry of the tree that one *has*.
+
+Where both are states of one file system (two snapshots of the source, or a head and its snapshot) inode ids are
+*comparable*: the same id is the same entry wherever it stands, which settles renames, chains, swaps, moves out of
+deleted directories, and an overwrite (another id) without interpreting a report. What ids leave over is matched by path
+below matched directories, so a directory that was deleted and made again is kept. Elsewhere paths alone count.
+
+The rules rest on one fact: *any* one-to-one matching that respects types gives a right plan (see ``hdfs_plan``); a
+better matching only moves fewer bytes.
+
+What the listings cannot show comes from two other sources: the snapshot difference names (by inode id) entries whose
+ACL or extended attributes changed; the manifest of the base says what the copy holds: checksums, ACLs, extended
+attributes, and which files were copied while they were open and so have to be copied again.
+
+Work files: ``want`` and ``have`` (listings), then ``same`` (wanted entries with nothing to do, with their details) and
+``changes`` (all others, keyed by class and path: ``h`` what one has, ``w`` what is wanted, ``v`` whether it moved).
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from dataclasses import dataclass, field
+
+from infra.agent.core.hdfs_entries import (
+    DIRECTORY,
+    FILE,
+    Entry,
+    name_of,
+    parent_of,
+    path_key,
+    same_attributes_listed,
+    same_contents_listed,
+)
+from infra.agent.core.hdfs_snapshots import difference_page, is_last
+from infra.agent.core.hdfs_walk import write_listing
+from infra.agent.core.lines import LineReader, LineWriter, encode
+from infra.agent.core.machine import Procedure, Together
+from infra.agent.core.operations import SpoolSort
+
+GONE = b"0/"
+KEPT = b"1/"
+NEW = b"2/"
+
+
+@dataclass(frozen=True)
+class Side:
+    """A tree that can be read: a site and the absolute path of its root."""
+
+    site: str
+    root: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two trees and what is known about them.
+
+    ``prefix`` begins the names of the work files. ``have`` is None on a first copy. ``manifest`` is the work file that
+    holds the manifest of what one has, or None. ``modified`` holds the inode ids that the snapshot difference names.
+    ``for_manifest`` says that every wanted entry's details are needed, not only those of what changes.
+    """
+
+    prefix: str
+    want: Side
+    have: Side | None
+    comparable: bool
+    for_manifest: bool
+    manifest: str | None = None
+    open_files: frozenset[str] = frozenset()
+    modified: array[int] = field(default_factory=lambda: array("Q"))
+
+    def file(self, name: str) -> str:
+        """The name of a work file."""
+        return self.prefix + name
+
+    def is_modified(self, entry: Entry) -> bool:
+        """Tell whether the snapshot difference names the entry."""
+        position = bisect_left(self.modified, entry["i"])
+        return position < len(self.modified) and self.modified[position] == entry["i"]
+
+
+def modified_ids(site: str, directory: str, older: str, newer: str) -> Procedure:
+    """The sorted inode ids of what the snapshot difference calls modified; eight bytes each."""
+    found = array("Q")
+    page = yield from difference_page(site, directory, older, newer)
+    found.extend(page.modified)
+    while not is_last(page):
+        page = yield from difference_page(site, directory, older, newer, page.next_path, page.next_index)
+        found.extend(page.modified)
+    return array("Q", sorted(found))
+
+
+class EntryReader:
+    """A listing or manifest as a stream with its next entry in sight: ``entry`` (None at the end) and its ``key``."""
+
+    def __init__(self, name: str) -> None:
+        self._lines = LineReader(name)
+        self.entry: Entry | None = None
+        self.key = b""
+
+    def advance(self) -> Procedure:
+        """Go to the next entry."""
+        self.entry = yield from self._lines.record()
+        if self.entry is not None:
+            self.key = path_key(self.entry["p"])
+
+
+def compare(comparison: Comparison) -> Procedure:
+    """List both trees and match them; returns the numbers of entries (wanted, had)."""
+    listings = [
+        write_listing(comparison.want.site, comparison.want.root, comparison.file("want"), comparison.open_files)
+    ]
+    if comparison.have is not None:
+        listings.append(write_listing(comparison.have.site, comparison.have.root, comparison.file("have")))
+    counts = yield Together(listings, limit=2)
+    matching = _Matching(comparison)
+    yield from matching.run()
+    return counts[0], counts[1] if len(counts) > 1 else 0
+
+
+class _Matching:
+    def __init__(self, comparison: Comparison) -> None:
+        self._comparison = comparison
+        names = ("same", "unsorted", "have.rest", "want.rest", "have.left", "want.left")
+        self._writers = {name: LineWriter(comparison.file(name)) for name in names}
+
+    def run(self) -> Procedure:
+        """Write ``same`` and ``changes``."""
+        comparison = self._comparison
+        for writer in self._writers.values():
+            yield from writer.begin()
+        yield from self._by_path()
+        if comparison.comparable:
+            yield from self._end("have.rest", "want.rest")
+            yield from self._by_id()
+            yield from self._end("have.left", "want.left")
+            yield from self._left_by_path()
+        yield from self._end("same", "unsorted")
+        yield SpoolSort(comparison.file("unsorted"), comparison.file("changes"))
+
+    def _end(self, *names: str) -> Procedure:
+        for name in names:
+            yield from self._writers[name].end()
+            if name not in ("same", "unsorted"):
+                yield SpoolSort(self._comparison.file(name), self._comparison.file(f"{name}.sorted"))
+
+    def _by_path(self) -> Procedure:
+        """Merge the listings; what is the same by path and id needs no more looking at."""
+        comparison = self._comparison
+        want = EntryReader(comparison.file("want"))
+        have = EntryReader(comparison.file("have")) if comparison.have is not None else None
+        known = EntryReader(comparison.manifest) if have is not None and comparison.manifest is not None else None
+        for reader in (want, have, known):
+            if reader is not None:
+                yield from reader.advance()
+        while want.entry is not None or (have is not None and have.entry is not None):
+            if have is None or have.entry is None or (want.entry is not None and want.key < have.key):
+                assert want.entry is not None
+                yield from self._unmatched(None, want.entry)
+                yield from want.advance()
+                continue
+            if known is not None:
+                yield from _add_details(have.entry, have.key, known)
+            if want.entry is None or have.key < want.key:
+                yield from self._unmatched(have.entry, None)
+            else:
+                yield from self._same_path(have.entry, want.entry)
+                yield from want.advance()
+            yield from have.advance()
+
+    def _same_path(self, have: Entry, want: Entry) -> Procedure:
+        comparable = self._comparison.comparable
+        if want["p"] == "":
+            yield from self._pair(have, want, moved=False)
+        elif comparable and self._is_same(have, want):
+            details: Entry = {name: have[name] for name in ("c", "a", "e") if name in have}
+            yield from self._writers["same"].write(encode({**want, **details}))
+        elif not comparable and have["t"] == want["t"]:
+            yield from self._pair(have, want, moved=False)
+        else:
+            yield from self._unmatched(have, None)
+            yield from self._unmatched(None, want)
+
+    def _is_same(self, have: Entry, want: Entry) -> bool:
+        return (
+            have["i"] == want["i"]
+            and have["u"] == want["u"]
+            and same_contents_listed(have, want)
+            and same_attributes_listed(have, want)
+            and not have.get("F")
+            and not want.get("f")
+            and (have.get("D", False) or not self._comparison.for_manifest)
+            and not self._comparison.is_modified(want)
+        )
+
+    def _unmatched(self, have: Entry | None, want: Entry | None) -> Procedure:
+        """An entry without a partner by path: to be matched by id where ids mean something, else gone or new."""
+        if self._comparison.comparable:
+            if have is not None:
+                yield from self._writers["have.rest"].write_keyed(b"%016x" % have["i"], have)
+            if want is not None:
+                yield from self._writers["want.rest"].write_keyed(b"%016x" % want["i"], want)
+        else:
+            yield from self._single(have, want)
+
+    def _by_id(self) -> Procedure:
+        """Merge what is left by inode id."""
+        have = LineReader(self._comparison.file("have.rest.sorted"))
+        want = LineReader(self._comparison.file("want.rest.sorted"))
+        h = yield from have.keyed()
+        w = yield from want.keyed()
+        while h is not None or w is not None:
+            if w is None or (h is not None and h[0] < w[0]):
+                yield from self._writers["have.left"].write_keyed(path_key(h[1]["p"]), h[1])
+                h = yield from have.keyed()
+            elif h is None or w[0] < h[0]:
+                yield from self._writers["want.left"].write_keyed(path_key(w[1]["p"]), w[1])
+                w = yield from want.keyed()
+            else:
+                moved = h[1]["u"] != w[1]["u"] or name_of(h[1]["p"]) != name_of(w[1]["p"])
+                yield from self._pair(h[1], w[1], moved)
+                h = yield from have.keyed()
+                w = yield from want.keyed()
+
+    def _left_by_path(self) -> Procedure:
+        """Merge what ids left over by path, below directories that are matched where they stand."""
+        have = LineReader(self._comparison.file("have.left.sorted"))
+        want = LineReader(self._comparison.file("want.left.sorted"))
+        matched = _Above()
+        h = yield from have.keyed()
+        w = yield from want.keyed()
+        while h is not None or w is not None:
+            if w is None or (h is not None and h[0] < w[0]):
+                yield from self._single(h[1], None)
+                h = yield from have.keyed()
+            elif h is None or w[0] < h[0]:
+                yield from self._single(None, w[1])
+                w = yield from want.keyed()
+            else:
+                yield from self._left_pair(h[1], w[1], matched)
+                h = yield from have.keyed()
+                w = yield from want.keyed()
+
+    def _left_pair(self, have: Entry, want: Entry, matched: _Above) -> Procedure:
+        is_below_matched = have["u"] == want["u"] or matched.is_parent_of(want["p"])
+        if is_below_matched and have["t"] == want["t"]:
+            if want["t"] == DIRECTORY:
+                matched.push(want["p"])
+            else:
+                have["F"] = True  # another inode: the listing says nothing about its contents
+            yield from self._pair(have, want, moved=False)
+        else:
+            yield from self._single(have, None)
+            yield from self._single(None, want)
+
+    def _pair(self, have: Entry, want: Entry, moved: bool) -> Procedure:
+        change = {"h": have, "w": want, "v": moved}
+        yield from self._writers["unsorted"].write_keyed(KEPT + path_key(want["p"]), change)
+
+    def _single(self, have: Entry | None, want: Entry | None) -> Procedure:
+        if have is not None:
+            yield from self._writers["unsorted"].write_keyed(GONE + path_key(have["p"]), {"h": have})
+        if want is not None:
+            yield from self._writers["unsorted"].write_keyed(NEW + path_key(want["p"]), {"w": want})
+
+
+class _Above:
+    """The matched directories on the way to where a walk is."""
+
+    def __init__(self) -> None:
+        self._paths: list[str] = []
+
+    def push(self, path: str) -> None:
+        """A matched directory, met in the order of a tree."""
+        while self._paths and not path.startswith(self._paths[-1] + "/"):
+            self._paths.pop()
+        self._paths.append(path)
+
+    def is_parent_of(self, path: str) -> bool:
+        """Tell whether the directory above ``path`` was matched."""
+        parent = parent_of(path)
+        while self._paths and self._paths[-1] != parent and not parent.startswith(self._paths[-1] + "/"):
+            self._paths.pop()
+        return bool(self._paths) and self._paths[-1] == parent
+
+
+def _add_details(entry: Entry, key: bytes, known: EntryReader) -> Procedure:
+    """Give an entry the details that the manifest has.
+
+    Where the manifest disagrees with the listing, and where it says that the file was copied while it was open, nothing
+    is known about what the copy holds: the mark ``F`` without a checksum makes the file be copied again.
+    """
+    while known.entry is not None and known.key < key:
+        yield from known.advance()
+    details: Entry = known.entry if known.entry is not None and known.key == key else {}
+    entry["D"] = True
+    for name in ("a", "e"):
+        if name in details:
+            entry[name] = details[name]
+    if entry["t"] != FILE:
+        return
+    if details.get("f"):
+        entry["F"] = True
+        entry["c"] = details.get("c")
+    elif not details or not same_contents_listed(entry, details):
+        entry["F"] = True
+    elif "c" in details:
+        entry["c"] = details["c"]

@@ -1,0 +1,150 @@
+"""Entries of an HDFS tree: how they are held, ordered, compared and digested.
+
+An *entry* is a dict with the members of a manifest line (docs/agent.md) and, while it is worked with:
+``i`` inode id, ``u`` inode id of the directory above ("up"), ``n`` ordinal in its tree, ``A`` True when it has an ACL,
+``D`` True when its details (``c``, ``a``, ``e``) are known, ``F`` True when its contents must not be taken for known.
+``s`` is there only where an entry has a storage policy of its own: one that differs from the directory's above.
+
+The order of a tree is depth first with siblings as HDFS lists them: their UTF-8 bytes compared as *signed* values
+(``DFSUtilClient.compareBytes``), so "é" comes before "a". ``path_key`` turns that order into one of plain bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Dict
+
+from infra.agent.core.operations import OperationFailed
+from infra.agent.protocol import canonical
+
+Entry = Dict[str, Any]
+
+DIRECTORY = "d"
+FILE = "f"
+# What every tree's copy has to agree in, beside contents: told by the listing alone.
+LISTED_ATTRIBUTES = ("o", "g", "x", "r", "s", "A")
+_MANIFEST = ("p", "t", "l", "m", "o", "g", "x", "a", "e", "b", "r", "s", "c", "f", "w", "q")
+_CONTENT = ("p", "t", "l", "c")
+_METADATA = ("p", "o", "g", "x", "a", "e", "m")
+_SIGNED = bytes(value ^ 0x80 for value in range(256))
+
+
+def name_key(name: str) -> bytes:
+    """A name's bytes such that their plain order is HDFS's order."""
+    return name.encode("utf-8").translate(_SIGNED)
+
+
+def path_key(path: str) -> bytes:
+    """A key whose plain order is the order of a tree, free of spaces and newlines."""
+    return b"/".join(name_key(name).hex().encode("ascii") for name in path.split("/"))
+
+
+def parent_of(path: str) -> str:
+    """The path of the directory above; "" for the root's own children."""
+    return path.rpartition("/")[0]
+
+
+def name_of(path: str) -> str:
+    """The last name of a path."""
+    return path.rpartition("/")[2]
+
+
+def depth_of(path: str) -> int:
+    """How many names a path has."""
+    return path.count("/") + 1 if path else 0
+
+
+def below(root: str, path: str) -> str:
+    """An absolute path from a root and a path relative to it."""
+    return f"{root}/{path}" if path else root
+
+
+def entry_of(status: dict[str, Any], path: str, parent_id: int, parent_policy: int) -> Entry:
+    """Turn a FileStatus into an entry; raises for what cannot be copied faithfully."""
+    _check_supported(status, path)
+    is_file = status["type"] == "FILE"
+    entry: Entry = {
+        "p": path,
+        "t": FILE if is_file else DIRECTORY,
+        "m": status["modificationTime"],
+        "o": status["owner"],
+        "g": status["group"],
+        "x": status["permission"],
+        "i": status["fileId"],
+        "u": parent_id,
+    }
+    if is_file:
+        entry.update(l=status["length"], b=status["blockSize"], r=status["replication"])
+    if status.get("aclBit"):
+        entry["A"] = True
+    if status["storagePolicy"] != parent_policy:
+        entry["s"] = status["storagePolicy"]
+    return entry
+
+
+def _check_supported(status: dict[str, Any], path: str) -> None:
+    code = ""
+    if status["type"] not in ("FILE", "DIRECTORY"):
+        code, what = "SYMLINK", "a symbolic link"
+    elif status.get("encBit"):
+        code, what = "ENCRYPTED", "in an encryption zone"
+    elif status.get("ecBit"):
+        code, what = "ERASURE_CODED", "erasure coded"
+    if code:
+        raise OperationFailed(
+            code,
+            f"{path or 'the directory itself'} is {what}, which is not copied",
+            remedy="Leave it out of the data set, or move it out of the directory.",
+        )
+
+
+def same_contents_listed(have: Entry, want: Entry) -> bool:
+    """Tell whether two listings show the same type, length and modification time."""
+    return have["t"] == want["t"] and have["m"] == want["m"] and have.get("l") == want.get("l")
+
+
+def same_attributes_listed(have: Entry, want: Entry) -> bool:
+    """Tell whether two listings show the same attributes; ACLs and extended attributes are not in a listing."""
+    return all(have.get(name) == want.get(name) for name in LISTED_ATTRIBUTES)
+
+
+def manifest_line(entry: Entry) -> bytes:
+    """An entry as a line of the source manifest."""
+    return canonical({name: entry[name] for name in _MANIFEST if entry.get(name) not in (None, [], {})})
+
+
+class TreeDigest:
+    """The two digests of a tree, fed with its entries in order.
+
+    The root's own attributes are in neither: on the secondary they are the protection's until promotion.
+    """
+
+    def __init__(self) -> None:
+        self._content = hashlib.sha256()
+        self._metadata = hashlib.sha256()
+        self.files = 0
+        self.directories = 0
+        self.bytes = 0
+
+    def add(self, entry: Entry) -> None:
+        """Take the next entry."""
+        self._content.update(_line(entry, _CONTENT))
+        if entry["p"]:
+            self._metadata.update(_line(entry, _METADATA))
+        if entry["t"] == FILE:
+            self.files += 1
+            self.bytes += entry["l"]
+        else:
+            self.directories += 1
+
+    def content(self) -> str:
+        """SHA-256 over the lines of (path, type, length, checksum)."""
+        return self._content.hexdigest()
+
+    def metadata(self) -> str:
+        """SHA-256 over the lines of (path, owner, group, mode, ACL, extended attributes, modification time)."""
+        return self._metadata.hexdigest()
+
+
+def _line(entry: Entry, names: tuple[str, ...]) -> bytes:
+    return canonical({name: entry[name] for name in names if entry.get(name) not in (None, [], {})}) + b"\n"

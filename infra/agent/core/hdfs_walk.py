@@ -1,0 +1,129 @@
+"""Walk a tree of HDFS depth first, page by page.
+
+At most one page per level of the tree is held, and the first pages of some of the next sibling directories, which are
+asked for together: a tree of many small directories is not one round trip after the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from infra.agent.core.hdfs import Page, list_page, status
+from infra.agent.core.hdfs_entries import DIRECTORY, Entry, below, entry_of, name_key
+from infra.agent.core.lines import LineWriter, encode
+from infra.agent.core.machine import Procedure, Together
+from infra.agent.core.operations import OperationFailed
+
+DIRECTORIES_AHEAD = 32
+ENTRIES_AHEAD = 2000
+
+
+class _Level:
+    """A directory that is being walked."""
+
+    def __init__(self, entry: Entry, policy: int, page: Page) -> None:
+        self.entry = entry
+        self.policy = policy
+        self.statuses = page.entries
+        self.remaining = page.remaining
+        self.position = 0
+        self.ahead: dict[str, Page] = {}
+
+
+class Walk:
+    """Gives the entries below ``root`` in the order of a tree, the root itself (path "") first."""
+
+    def __init__(self, site: str, root: str) -> None:
+        self._site = site
+        self._root = root
+        self._levels: list[_Level] = []
+        self._started = False
+
+    def next(self) -> Procedure:
+        """The next entry, or None at the end; raises NO_SUCH_DIRECTORY when there is no root."""
+        if not self._started:
+            self._started = True
+            return (yield from self._begin())
+        while self._levels:
+            level = self._levels[-1]
+            if level.position < len(level.statuses):
+                return (yield from self._take(level))
+            if level.remaining and level.statuses:
+                page = yield from list_page(self._site, self._path(level), level.statuses[-1]["pathSuffix"])
+                _check_order(page.entries, after=level.statuses[-1]["pathSuffix"])
+                level.statuses, level.remaining, level.position, level.ahead = page.entries, page.remaining, 0, {}
+            else:
+                self._levels.pop()
+        return None
+
+    def _begin(self) -> Procedure:
+        found = yield from status(self._site, self._root)
+        if found is None or found["type"] != "DIRECTORY":
+            raise OperationFailed("NO_SUCH_DIRECTORY", f"{self._root} is not a directory on the {self._site} cluster")
+        entry = entry_of(found, "", 0, found["storagePolicy"])
+        self._descend(entry, found["storagePolicy"], (yield from list_page(self._site, self._root)))
+        return entry
+
+    def _take(self, level: _Level) -> Procedure:
+        found = level.statuses[level.position]
+        level.position += 1
+        name = found["pathSuffix"]
+        path = f"{level.entry['p']}/{name}" if level.entry["p"] else name
+        entry = entry_of(found, path, level.entry["i"], level.policy)
+        if entry["t"] == DIRECTORY:
+            if name not in level.ahead:
+                yield from self._look_ahead(level)
+            self._descend(entry, found["storagePolicy"], level.ahead.pop(name))
+        return entry
+
+    def _descend(self, entry: Entry, policy: int, page: Page) -> None:
+        _check_order(page.entries, after="")
+        self._levels.append(_Level(entry, policy, page))
+
+    def _look_ahead(self, level: _Level) -> Procedure:
+        """Ask for the first pages of the directory just taken and of the next ones, as far as they are small."""
+        names: list[str] = []
+        entries = 0
+        for found in level.statuses[level.position - 1 :]:
+            if found["type"] != "DIRECTORY":
+                continue
+            entries += found.get("childrenNum", 0)
+            if names and (entries > ENTRIES_AHEAD or len(names) >= DIRECTORIES_AHEAD):
+                break
+            names.append(found["pathSuffix"])
+        base = self._path(level)
+        pages = yield Together((list_page(self._site, f"{base}/{name}") for name in names), limit=DIRECTORIES_AHEAD)
+        level.ahead.update(zip(names, pages))
+
+    def _path(self, level: _Level) -> str:
+        return below(self._root, level.entry["p"])
+
+
+def _check_order(statuses: list[dict[str, Any]], after: str) -> None:
+    """Refuse a NameNode that lists in another order: everything here is merged by it."""
+    previous = name_key(after)
+    for found in statuses:
+        key = name_key(found["pathSuffix"])
+        if key <= previous:
+            raise OperationFailed("LISTING_ORDER", f"{found['pathSuffix']!r} is not listed in the order of its bytes")
+        previous = key
+
+
+def write_listing(site: str, root: str, name: str, open_files: frozenset[str] = frozenset()) -> Procedure:
+    """Write the entries of a tree to a work file, numbered by ``n``; returns how many there are.
+
+    Files among ``open_files`` (paths relative to the root) get ``f``; the length in the listing is the one that counts.
+    """
+    walk = Walk(site, root)
+    writer = LineWriter(name)
+    yield from writer.begin()
+    while True:
+        entry = yield from walk.next()
+        if entry is None:
+            break
+        entry["n"] = writer.count
+        if entry["p"] in open_files and entry["t"] != DIRECTORY:
+            entry["f"] = True
+        yield from writer.write(encode(entry))
+    yield from writer.end()
+    return writer.count

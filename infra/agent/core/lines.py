@@ -1,0 +1,112 @@
+"""Work files of the spool as streams of lines: written and read in large pieces, so memory stays flat.
+
+A line is bytes without a newline; a *record* is a JSON object as a line; a *keyed* line is a sort key, one space, and a
+record. SpoolSort orders keyed lines by their keys because a space is lower than any byte of a key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from typing import Any, Callable, Iterable
+
+from infra.agent.core.machine import Procedure, Together
+from infra.agent.core.operations import SpoolAppend, SpoolRead, SpoolTruncate
+
+PIECE_BYTES = 1 << 19
+
+
+def encode(record: dict[str, Any]) -> bytes:
+    """A record as one line; the order of its members is kept."""
+    return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+
+
+class LineWriter:
+    """Writes a work file from its beginning."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.count = 0
+        self._lines: list[bytes] = []
+        self._bytes = 0
+
+    def begin(self) -> Procedure:
+        """Empty the file."""
+        yield SpoolTruncate(self.name)
+
+    def write(self, line: bytes) -> Procedure:
+        """Add a line."""
+        self.count += 1
+        self._lines.append(line)
+        self._bytes += len(line)
+        if self._bytes >= PIECE_BYTES:
+            yield from self._flush(durable=False)
+
+    def write_keyed(self, key: bytes, record: dict[str, Any]) -> Procedure:
+        """Add a keyed line."""
+        yield from self.write(key + b" " + encode(record))
+
+    def end(self, durable: bool = False) -> Procedure:
+        """Write what is left; with ``durable`` the file survives a power failure from here on."""
+        if self._lines or durable:
+            yield from self._flush(durable)
+
+    def _flush(self, durable: bool) -> Procedure:
+        data = b"".join(line + b"\n" for line in self._lines)
+        self._lines.clear()
+        self._bytes = 0
+        yield SpoolAppend(self.name, data, durable)
+
+
+class LineReader:
+    """Reads a work file line by line; a file that is not there has no lines."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._offset = 0
+        self._lines: deque[bytes] = deque()
+        self._rest = b""
+
+    def next(self) -> Procedure:
+        """The next line, or None at the end; a torn last line is not one."""
+        while not self._lines:
+            data = yield SpoolRead(self._name, self._offset, PIECE_BYTES)
+            if not data:
+                return None
+            self._offset += len(data)
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            self._lines.extend(lines)
+        return self._lines.popleft()
+
+    def record(self) -> Procedure:
+        """The next record, or None at the end."""
+        line = yield from self.next()
+        return None if line is None else json.loads(line)
+
+    def keyed(self) -> Procedure:
+        """The next (key, record), or None at the end."""
+        line = yield from self.next()
+        if line is None:
+            return None
+        key, _, record = line.partition(b" ")
+        return key, json.loads(record)
+
+    def window(self, size: int) -> Procedure:
+        """The next records, at most ``size`` of them; an empty list at the end."""
+        records: list[Any] = []
+        while len(records) < size:
+            record = yield from self.record()
+            if record is None:
+                break
+            records.append(record)
+        return records
+
+
+def for_each(name: str, step: Callable[[Any], Procedure], limit: int, window: int = 1000) -> Procedure:
+    """Run ``step(record)`` for every record of a work file, ``limit`` at once, with one window of them in memory."""
+    reader = LineReader(name)
+    while True:
+        records: Iterable[Any] = yield from reader.window(window)
+        if not records:
+            return
+        yield Together((step(record) for record in records), limit, keep_results=False)
