@@ -52,6 +52,7 @@ _HBASE_OPTIONS = (
 
 def write_java_options(cluster: ClusterLayout, jar_directory: Path, webapps: Path) -> None:
     """Write one argument file for each family, read by daemons (``java @FILE …``) and by the gateway's commands."""
+    cluster.java_scratch.mkdir(parents=True, exist_ok=True)
     for family in jars.FAMILIES:
         opens = _HBASE_OPENS if family == "hbase" else _HADOOP_OPENS
         options = [*_COMMON, *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in opens)]
@@ -62,5 +63,6 @@ def write_java_options(cluster: ClusterLayout, jar_directory: Path, webapps: Pat
 
 
 def java_command(cluster: ClusterLayout, family: str, heap: str, *arguments: str) -> list[str]:
-    """The command that runs ``arguments`` (options, main class, its arguments) with a heap such as "256m"."""
-    return ["java", f"@{cluster.java_options_of(family)}", f"-Xmx{heap}", *arguments]
+    """The command of a daemon: ``arguments`` are options, main class and its arguments; a heap is such as "256m"."""
+    scratch = f"-Djava.io.tmpdir={cluster.java_scratch}"
+    return ["java", f"@{cluster.java_options_of(family)}", f"-Xmx{heap}", scratch, *arguments]

@@ -102,6 +102,10 @@ class ClusterLayout:
         return self.root / "data"
 
     @property
+    def java_scratch(self) -> Path:
+        return self.data / "java-tmp"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

@@ -16,16 +16,18 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 class ProcessFacts:
     """One process at one look. ``started_ticks`` (since boot) tells it from a later one with the same pid.
 
-    ``state`` is the kernel's letter: R, S or D at work, T stopped by a signal, Z ended and not yet collected.
+    ``state`` is the kernel's letter for the first thread: R, S or D at work, T stopped by a signal, Z ended. A process
+    that is being killed shows Z while its other threads still hold its ports, so ``alive`` looks at their number too.
     """
 
     pid: int
     state: str
+    threads: int
     started_ticks: int
 
     @property
     def alive(self) -> bool:
-        return self.state not in ("Z", "X")
+        return self.state not in ("Z", "X") or self.threads > 1
 
     @property
     def paused(self) -> bool:
@@ -49,7 +51,7 @@ def look_at(pid: int) -> ProcessFacts | None:
         return None
     # The second field is the program's name in parentheses, which may itself hold blanks and parentheses.
     fields = text[text.rindex(")") + 2 :].split()
-    return ProcessFacts(pid, fields[0], int(fields[19]))
+    return ProcessFacts(pid, fields[0], int(fields[17]), int(fields[19]))
 
 
 def resident_bytes(pid: int) -> int:

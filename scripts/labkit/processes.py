@@ -44,7 +44,6 @@ class Record:
 def spawn(cluster: ClusterLayout, part: str, command: list[str], environment: Mapping[str, str]) -> Record:
     """Start a part detached from this terminal, its output appended to its log, and remember it."""
     cluster.logs.mkdir(parents=True, exist_ok=True)
-    cluster.run.mkdir(parents=True, exist_ok=True)
     with cluster.log_of(part).open("ab") as log:
         offset = log.tell()
         process = subprocess.Popen(

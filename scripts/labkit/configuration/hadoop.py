@@ -51,7 +51,6 @@ def core_site(cluster: ClusterLayout) -> dict[str, object]:
         "hadoop.proxyuser.hdfs.hosts": "*",
         "hadoop.proxyuser.hdfs.groups": "*",
         "hadoop.user.group.static.mapping.overrides": "".join(f"{u}={g};" for u, g in GROUPS_OF_USERS.items()),
-        "ipc.client.connect.max.retries": 3,
     }
 
 

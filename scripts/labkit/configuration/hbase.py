@@ -68,6 +68,12 @@ def _hbase_site(cluster: ClusterLayout) -> dict[str, object]:
         "hbase.regionserver.thrift.ipaddress": HOST,
         "hbase.thrift.info.port": ports.thrift_http,
         "hbase.thrift.info.bindAddress": HOST,
+        # There is no standby NameNode: a RegionServer whose log rolls while the only one restarts must try again, or it
+        # gives itself up (the default is no second try).
+        "hbase.regionserver.logroll.retries": 60,
+        "hbase.regionserver.logroll.wait.timeout.ms": 60_000,
+        # There is one DataNode: once it has failed, the log writer must not avoid it for six hours (the default).
+        "hbase.regionserver.async.wal.max.exclude.datanode.count": 0,
         # Small heaps.
         "hbase.hregion.memstore.flush.size": 67108864,
         "hfile.block.cache.size": 0.2,

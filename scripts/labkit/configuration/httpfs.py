@@ -31,6 +31,7 @@ def write_httpfs_configuration(cluster: ClusterLayout, options: ClusterOptions) 
         "httpfs.http.hostname": HOST,
         "httpfs.http.port": cluster.ports.httpfs,
         "httpfs.hadoop.config.dir": hadoop,
+        "hadoop.tmp.dir": cluster.data / "httpfs" / "temp",
         # HttpFS starts no session for its callers: each request names its user, as with WebHDFS.
         "hadoop.http.authentication.type": "simple",
     }

@@ -1,0 +1,48 @@
+"""Fixtures of the tests that run on the lab's real clusters; everything in this folder has the mark ``lab``."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scripts.labkit.cluster import Cluster
+from scripts.labkit.lab import Lab
+
+_HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _HERE in item.path.parents:
+            item.add_marker(pytest.mark.lab)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    """The lab, up: brought up if it is not; left up, because whoever runs the tests decides about that."""
+    found = Lab.load()
+    found.up(print)
+    return found
+
+
+@pytest.fixture
+def cluster_a(lab: Lab) -> Cluster:
+    return lab.cluster("a")
+
+
+@pytest.fixture
+def cluster_b(lab: Lab) -> Cluster:
+    return lab.cluster("b")
+
+
+@pytest.fixture
+def unique_name(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Makes names for directories, tables and snapshots that no other test, and no other run, has: ``prefix-…``."""
+
+    def make(prefix: str) -> str:
+        return f"{prefix}-{secrets.token_hex(4)}"
+
+    return make
