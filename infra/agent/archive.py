@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-OWN_NAME = Path(__file__).name
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 MAIN = """import sys
 
@@ -38,10 +38,20 @@ class Archive:
 
 def build() -> Archive:
     """Build the archive from the sources beside this file."""
+    return pack(sources())
+
+
+def sources() -> dict[str, bytes]:
+    """What goes into the archive: member name → content."""
     files = {"__main__.py": MAIN.encode(), "infra/__init__.py": b""}
     for path in sorted(PACKAGE.rglob("*.py")):
-        if path.name != OWN_NAME or path.parent != PACKAGE:
+        if path != Path(__file__):
             files[f"infra/agent/{path.relative_to(PACKAGE).as_posix()}"] = path.read_bytes()
+    return files
+
+
+def pack(files: Mapping[str, bytes]) -> Archive:
+    """Make an archive whose bytes depend on the files alone."""
     content = io.BytesIO()
     content.write(b"#!/usr/bin/env python3\n")
     # Stored, not deflated: another version of zlib would give other bytes.

@@ -12,7 +12,7 @@ from infra.agent.__main__ import main
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import Milestone, Now, OperationFailed, Progress, SleepUntil, SpoolAppend
 from infra.agent.core.procedures import PROCEDURES
-from infra.agent.protocol import PAYLOADS, Instruction
+from infra.agent.protocol import PAYLOADS, Check, Instruction
 
 
 def is_count(value: object) -> bool:
@@ -35,13 +35,14 @@ def count(instruction: Instruction, journal: bytes) -> Procedure:
     return {"counted": instruction.payload["up_to"], "found": len(done)}
 
 
+SHAPE: dict[str, Check] = {"up_to": is_count, "pause_ms": is_count}
+
+
 def register() -> None:
     """Make the kinds known."""
-    shape = {"up_to": is_count, "pause_ms": is_count}
-    PAYLOADS["Count"] = shape
-    PROCEDURES["Count"] = count
-    PAYLOADS["ApplyStaged"] = shape
-    PROCEDURES["ApplyStaged"] = count
+    for kind in ("Count", "ApplyStaged"):
+        PAYLOADS[kind] = SHAPE
+        PROCEDURES[kind] = count
 
 
 if __name__ == "__main__":

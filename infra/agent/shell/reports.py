@@ -25,10 +25,11 @@ LINE_MAXIMUM_BYTES = 8 << 10
 class ProgressFile:
     """Tells how far it is, at most every half second per data set and step."""
 
-    def __init__(self, entry: Entry, now_ms: Callable[[], float]) -> None:
+    def __init__(self, entry: Entry, now_ms: Callable[[], float], seconds: Callable[[], float]) -> None:
         self._path = entry.path("progress.ndjson")
         self._disk = Disk()
         self._now_ms = now_ms
+        self._seconds = seconds
         self._lock = threading.Lock()
         self._last: dict[Any, float] = {}
 
@@ -36,7 +37,7 @@ class ProgressFile:
         """Write the facts, unless the same step of the same data set told some just before."""
         with self._lock:
             key = (facts.get("data_set"), facts.get("step"))
-            now = time.monotonic()
+            now = self._seconds()
             # The last word of a step is never dropped: nothing would come after it.
             is_complete = facts.get("bytes") == facts.get("bytes_total") and facts.get("files") == facts.get(
                 "files_total"

@@ -120,6 +120,7 @@ class Spool:
     def open(self) -> None:
         """Make the spool if it is not there; raise ``SpoolUnusable`` unless it belongs to this user alone."""
         try:
+            os.makedirs(self.root, mode=0o700, exist_ok=True)
             os.makedirs(self._instructions, mode=0o700, exist_ok=True)
             status = os.stat(self.root)
         except OSError as error:
