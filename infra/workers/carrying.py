@@ -1,0 +1,190 @@
+"""Has one instruction carried out: submits it, looks until it has ended, returns its outcome.
+
+Not knowing is never a reason to do it under another id. A gateway that does not answer is asked again; an agent that
+is gone without an outcome is started again by submitting the very same instruction, which continues from its journal.
+Only a known end comes out of here: an outcome of the agent, or its refusal.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Mapping
+from typing import Any, Protocol
+
+from domain.errors import Unavailable, UnderstudyError
+from infra.ports.clock import Clock
+from infra.ports.gateway import Seen, SubmissionRefused
+from infra.settings import WorkerSettings
+from infra.workers.gateways import Following, Gateway
+from infra.workers.live import Live
+from infra.workers.outgoing import CredentialSource, Outgoing
+from infra.workers.waiting import Backoff
+
+_log = logging.getLogger(__name__)
+
+LOOKS_WITHOUT_AGENT = 2
+"""An agent that is seen missing so often in a row is gone; one look alone may fall between its start and its lock."""
+
+
+class TakenOver(UnderstudyError):
+    """Another controller has taken over: this one has to stop. Code OLD_TERM."""
+
+
+class Reports(Protocol):
+    """Whom to tell what happens on the way; each call may record something."""
+
+    def milestone(self, name: str, facts: dict[str, Any]) -> Awaitable[None]:
+        """The agent reached a named point; told once for each carrying."""
+
+    def stalled(self, last_bytes: int, since_ms: int) -> Awaitable[None]:
+        """It has moved no byte for a while; told once for each carrying."""
+
+
+class Carrier:
+    """Carries one instruction; used once."""
+
+    def __init__(
+        self,
+        outgoing: Outgoing,
+        gateway: Gateway,
+        credentials: CredentialSource,
+        reports: Reports,
+        clock: Clock,
+        live: Live,
+        settings: WorkerSettings,
+    ) -> None:
+        self._outgoing = outgoing
+        self._gateway = gateway
+        self._credentials = credentials
+        self._reports = reports
+        self._clock = clock
+        self._live = live
+        self._retry = Backoff(clock, settings.retry_seconds, settings.longest_retry_seconds)
+        self._restart = Backoff(clock, settings.retry_seconds, settings.longest_retry_seconds)
+        self._stall = _StallWatch(clock, settings.stall_seconds)
+        self._milestones: set[str] = set()
+
+    async def carry(self) -> Mapping[str, Any]:
+        """Return how the instruction ended; raises ``TakenOver``."""
+        while True:
+            try:
+                refusal = await self._submit()
+                outcome = refusal or await self._follow()
+                if outcome is None:
+                    _log.warning("%s: its agent is gone and is started again", self._name())
+                    await self._restart.wait()
+                    continue
+                if self._outgoing.instruction.kind == "CheckCluster" and outcome["failure"] is None:
+                    clock = await _reached(self._gateway.controller_clock())
+                    outcome = {**outcome, "result": {**outcome["result"], "controller_clock": clock}}
+                return outcome
+            except _Unreachable as unreachable:
+                error = unreachable.error
+                if self._outgoing.fails_unreachable:
+                    return failed(error.code, error.message, error.remedy)
+                _log.warning("%s: %s", self._name(), error)
+                await self._retry.wait()
+
+    async def _submit(self) -> Mapping[str, Any] | None:
+        """Hand it over; return an outcome if the agent refused it."""
+        answer = await _reached(self._gateway.submit(self._outgoing.submission(self._credentials)))
+        if isinstance(answer, SubmissionRefused):
+            if answer.code == "OLD_TERM":
+                raise TakenOver(
+                    "OLD_TERM",
+                    f"{self._gateway.cluster}: {answer.message}.",
+                    remedy="Stop this control device: another one works with these clusters.",
+                )
+            return failed(answer.code, answer.message, "")
+        return None
+
+    async def _follow(self) -> Mapping[str, Any] | None:
+        """Look until it has ended; None when no agent carries it out any more."""
+        missing = 0
+        with self._gateway.follow(self._outgoing.instruction.id) as following:
+            while True:
+                seen = await self._next(following)
+                for name in sorted(set(seen.milestones) - self._milestones):
+                    await self._reports.milestone(name, dict(seen.milestones[name]))
+                    self._milestones.add(name)
+                if seen.outcome is not None:
+                    return seen.outcome
+                missing = 0 if seen.alive else missing + 1
+                if missing >= LOOKS_WITHOUT_AGENT:
+                    return None
+                await self._take_progress(seen)
+
+    async def _next(self, following: Following) -> Seen:
+        while True:
+            try:
+                seen = await following.next()
+            except Unavailable as error:
+                if self._outgoing.fails_unreachable:
+                    raise _Unreachable(error) from error
+                # The gateway is looked at again by itself.
+                continue
+            return seen
+
+    async def _take_progress(self, seen: Seen) -> None:
+        if seen.progress is None or not self._outgoing.data_set:
+            return
+        self._live.progress(self._outgoing.owner, self._outgoing.data_set, seen.progress)
+        stall = self._stall.take(seen.progress)
+        if stall is not None:
+            await self._reports.stalled(*stall)
+
+    def _name(self) -> str:
+        instruction = self._outgoing.instruction
+        return f"run {instruction.run} {instruction.step} attempt {instruction.attempt} on {instruction.cluster}"
+
+
+class _StallWatch:
+    """Finds out, once, that bytes have not grown for a while."""
+
+    def __init__(self, clock: Clock, stall_seconds: float) -> None:
+        self._clock = clock
+        self._stall_seconds = stall_seconds
+        self._bytes = -1
+        self._since = clock.monotonic_seconds()
+        self._since_ms = 0
+        self._is_told = False
+
+    def take(self, progress: Mapping[str, Any]) -> tuple[int, int] | None:
+        """Return the bytes and since when they have not grown, if that is news."""
+        moved = int(progress.get("bytes") or 0)
+        now = self._clock.monotonic_seconds()
+        if moved != self._bytes:
+            self._bytes, self._since = moved, now
+            self._since_ms = int(self._clock.now().timestamp() * 1000)
+        elif not self._is_told and now - self._since >= self._stall_seconds:
+            self._is_told = True
+            return self._bytes, self._since_ms
+        return None
+
+
+class _Unreachable(Exception):
+    """The gateway could not be asked; keeps its error apart from those of the store."""
+
+    def __init__(self, error: Unavailable) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+async def _reached(call: Awaitable[Any]) -> Any:
+    try:
+        return await call
+    except Unavailable as error:
+        raise _Unreachable(error) from error
+
+
+def failed(code: str, message: str, remedy: str) -> dict[str, Any]:
+    """The outcome of an instruction that no agent has carried out."""
+    failure: dict[str, Any] = {
+        "code": code,
+        "message": message,
+        "remedy": remedy,
+        "data_set": None,
+        "unknown": False,
+        "detail": {},
+    }
+    return {"status": "failed", "result": None, "failure": failure}

@@ -1,0 +1,137 @@
+"""Drives one aggregate: asks what it wants, has that carried out, hands the outcomes in, asks again.
+
+A driver holds nothing that matters. Dropped at any point, another one asks the aggregate and goes on: what had been
+recorded as ``Instructed`` is submitted again and attaches, and an outcome that was not handed in is still in the spool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from infra.ports.clock import Clock
+from infra.settings import WorkerSettings
+from infra.workers.carrying import Carrier
+from infra.workers.decisions import Decisions
+from infra.workers.gateways import Gateways
+from infra.workers.live import Live
+from infra.workers.outgoing import CredentialSource, Outgoing
+from infra.workers.waiting import wait_until
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What every driver works with."""
+
+    decisions: Decisions
+    gateways: Gateways
+    credentials: CredentialSource
+    clock: Clock
+    live: Live
+    settings: WorkerSettings
+
+
+class Driver:
+    """Drives one aggregate until nothing is left to do for it."""
+
+    def __init__(self, kind: str, identity: UUID, equipment: Equipment) -> None:
+        self._kind = kind
+        self._identity = identity
+        self._equipment = equipment
+        self._poked = asyncio.Event()
+        self._in_flight: dict[str, asyncio.Task[Mapping[str, Any]]] = {}
+
+    def poke(self) -> None:
+        """Say that the aggregate, or something that it waits for, may have changed."""
+        self._poked.set()
+
+    async def run(self) -> None:
+        """Drive it; raises ``TakenOver``, and ``StoreUnavailable`` when nothing can be recorded."""
+        try:
+            while await self._step():
+                pass
+        finally:
+            await self._drop(list(self._in_flight))
+            self._equipment.live.end(self._identity)
+
+    async def _step(self) -> bool:
+        """Ask, start what is wanted, wait for something to happen; False at the end."""
+        self._poked.clear()
+        equipment = self._equipment
+        situation = await equipment.decisions.situation(
+            self._kind, self._identity, self._in_flight, equipment.gateways.offsets_ms()
+        )
+        equipment.live.wait_for(self._identity, situation.waiting_for, situation.clusters)
+        await self._drop([identity for identity in self._in_flight if identity not in situation.wanted])
+        if situation.is_over:
+            return False
+        for outgoing in situation.outgoing:
+            self._start(outgoing)
+        await self._something(situation.wake_at)
+        for identity in [identity for identity, task in self._in_flight.items() if task.done()]:
+            outcome = self._in_flight.pop(identity).result()
+            failure = outcome["failure"]
+            _log.info(
+                "%s %s: instruction %s %s", self._kind, self._identity, identity, failure["code"] if failure else "done"
+            )
+            await equipment.decisions.conclude(self._kind, self._identity, identity, outcome)
+        return True
+
+    def _start(self, outgoing: Outgoing) -> None:
+        equipment = self._equipment
+        instruction = outgoing.instruction
+        carrier = Carrier(
+            outgoing,
+            equipment.gateways.of(instruction.cluster, outgoing.endpoints),
+            equipment.credentials,
+            _Reports(equipment.decisions, self._kind, self._identity, instruction.id),
+            equipment.clock,
+            equipment.live,
+            equipment.settings,
+        )
+        self._in_flight[instruction.id] = asyncio.create_task(
+            carrier.carry(), name=f"{instruction.kind} {instruction.id}"
+        )
+
+    async def _something(self, wake_at: datetime | None) -> None:
+        """Wait until an instruction has ended, somebody pokes, or the time has come."""
+        helpers: list[asyncio.Task[Any]] = [asyncio.create_task(self._poked.wait())]
+        if wake_at is not None:
+            helpers.append(asyncio.create_task(wait_until(self._equipment.clock, wake_at)))
+        try:
+            await asyncio.wait([*self._in_flight.values(), *helpers], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _cancel(helpers)
+
+    async def _drop(self, instructions: list[str]) -> None:
+        """Stop looking at instructions that are not wanted any more; their agents are ended by other instructions."""
+        await _cancel([self._in_flight.pop(identity) for identity in instructions])
+
+
+async def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@dataclass(frozen=True)
+class _Reports:
+    """Hands in what happens while one instruction is carried out."""
+
+    decisions: Decisions
+    kind: str
+    identity: UUID
+    instruction: str
+
+    async def milestone(self, name: str, facts: dict[str, Any]) -> None:
+        await self.decisions.milestone(self.kind, self.identity, self.instruction, name, facts)
+
+    async def stalled(self, last_bytes: int, since_ms: int) -> None:
+        await self.decisions.stalled(self.kind, self.identity, self.instruction, last_bytes, since_ms)

@@ -1,0 +1,55 @@
+"""What is known at this instant and recorded nowhere: progress, reachability, what is waited for.
+
+Nothing here decides anything; after a restart it fills again by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+REACHABLE = "reachable"
+
+
+@dataclass
+class _Facts:
+    clusters: tuple[str, ...] = ()
+    copies: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    waiting_for: str = ""
+
+
+class Live:
+    """Facts by aggregate, and one word per gateway."""
+
+    def __init__(self) -> None:
+        self._facts: dict[UUID, _Facts] = {}
+        self._gateways: dict[str, str] = {}
+
+    def wait_for(self, identity: UUID, what: str, clusters: Iterable[str]) -> None:
+        """Tell what an aggregate waits for, and which clusters it needs."""
+        facts = self._facts.setdefault(identity, _Facts())
+        facts.waiting_for = what
+        facts.clusters = tuple(clusters)
+
+    def progress(self, identity: UUID, data_set: str, facts: Mapping[str, Any]) -> None:
+        """Tell how far one copy is."""
+        self._facts.setdefault(identity, _Facts()).copies[data_set] = facts
+
+    def end(self, identity: UUID) -> None:
+        """Forget an aggregate for which nothing is left to do."""
+        self._facts.pop(identity, None)
+
+    def gateway(self, cluster: str, status: str) -> None:
+        """Tell whether a gateway could be reached the last time: ``REACHABLE``, or the error."""
+        self._gateways[cluster] = status
+
+    def shown(self, identity: UUID) -> dict[str, Any]:
+        """The facts as the API shows them: ``copies`` by data set, ``gateways`` by cluster, ``waiting_for``."""
+        facts = self._facts.get(identity, _Facts())
+        return {
+            "copies": {data_set: dict(progress) for data_set, progress in facts.copies.items()},
+            "gateways": {cluster: self._gateways.get(cluster, "not asked yet") for cluster in facts.clusters},
+            "waiting_for": facts.waiting_for,
+        }
