@@ -45,6 +45,7 @@ class Replica(Stateful):
         "HoldPlaced": (CLEAN, APPLYING, DIRTY),
         "HoldLifted": (CLEAN, APPLYING, DIRTY),
         "RecoveryPointLost": (CLEAN, APPLYING, DIRTY),
+        "RecoveryPointGone": (CLEAN, APPLYING, DIRTY),
     }
 
     class Started(Stateful.Created):
@@ -117,8 +118,18 @@ class Replica(Stateful):
         recovery_point: UUID
 
         def evolve(self, aggregate: Replica) -> None:
-            """Forget it."""
+            """It is on its way out."""
             aggregate.kept.pop(self.recovery_point, None)
+            aggregate.leaving.add(self.recovery_point)
+
+    class RecoveryPointGone(Stateful.Event):
+        """Nothing of an expired recovery point is left on either cluster."""
+
+        recovery_point: UUID
+
+        def evolve(self, aggregate: Replica) -> None:
+            """Forget it."""
+            aggregate.leaving.discard(self.recovery_point)
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,6 +138,7 @@ class Replica(Stateful):
         self.owner: UUID | None = None
         self.head: UUID | None = None
         self.kept: dict[UUID, Kept] = {}
+        self.leaving: set[UUID] = set()
         self.holds: dict[UUID, set[str]] = {}
 
     @staticmethod
@@ -188,3 +200,8 @@ class Replica(Stateful):
             raise Conflict("IS_BASE", f"recovery point {recovery_point} is the head.", remedy="Keep the newest one.")
         if recovery_point in self.kept:
             self.note(self.RecoveryPointLost, context, recovery_point=recovery_point)
+
+    def gone(self, context: Context, recovery_point: UUID) -> None:
+        """Record that a recovery point that was let go has expired."""
+        if recovery_point in self.leaving:
+            self.note(self.RecoveryPointGone, context, recovery_point=recovery_point)

@@ -30,6 +30,7 @@ FACTS: dict[str, dict[str, Any]] = {
     "HoldPlaced": {"recovery_point": SPACE, "holder": "ann"},
     "HoldLifted": {"recovery_point": SPACE, "holder": "ann"},
     "RecoveryPointLost": {"recovery_point": SPACE},
+    "RecoveryPointGone": {"recovery_point": SPACE},
 }
 
 
@@ -112,10 +113,13 @@ def test_what_is_held_or_is_the_head_never_goes(replica: Replica, contexts: Cont
     with pytest.raises(Conflict, match="IS_BASE"):
         replica.let_go(contexts(), head)
     replica.let_go(contexts(), first)
-    assert list(replica.kept) == [head]
+    assert (list(replica.kept), replica.leaving) == ([head], {first})
     version = replica.version
     replica.let_go(contexts(), first)
-    assert replica.version == version, "what is gone is gone"
+    assert replica.version == version, "what is let go is let go"
+    replica.gone(contexts(), first)
+    replica.gone(contexts(), first)
+    assert (replica.leaving, replica.version) == (set(), version + 1)
 
 
 def test_lifting_a_hold_that_was_never_placed_changes_nothing(replica: Replica, contexts: Contexts) -> None:
