@@ -57,8 +57,12 @@ def _names(data_sets: Sequence[DataSet]) -> list[dict[str, str]]:
 
 
 def cluster_summary(cluster: Cluster) -> dict[str, Any]:
-    """How it is reached."""
-    return {"endpoints": msgspec.to_builtins(cluster.endpoints), **_dates(cluster)}
+    """How it is reached, and to which pair it belongs."""
+    return {
+        "endpoints": msgspec.to_builtins(cluster.endpoints),
+        "pair": str(cluster.pair) if cluster.pair else None,
+        **_dates(cluster),
+    }
 
 
 def pair_summary(pair: ClusterPair) -> dict[str, Any]:
@@ -111,6 +115,7 @@ def run_summary(run: BackupRun) -> dict[str, Any]:
         "policy_name": plan.policy_name,
         "policy_revision": plan.policy_revision,
         "pair": str(plan.pair),
+        "pair_name": plan.pair_name,
         "epoch": plan.epoch,
         "primary": plan.primary,
         "secondary": plan.secondary,

@@ -1,18 +1,19 @@
-"""One cluster: its name and its endpoints, nothing else (its identity belongs to the pair)."""
+"""One cluster: its name, its endpoints and the pair it belongs to (which says what its identity is)."""
 
 from __future__ import annotations
 
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from domain.errors import Conflict
 from domain.stateful import Context, Stateful
 from domain.values.endpoints import Endpoints
 from domain.values.names import check_name
 
 
 class Cluster(Stateful):
-    """Invariant: the name never changes; runs that were planned keep the endpoints that they were planned with."""
+    """Invariant: the name never changes; it belongs to one pair at most, and never to another one."""
 
-    ALLOWED_IN = {"EndpointsChanged": ("ACTIVE",)}
+    ALLOWED_IN = {"EndpointsChanged": ("ACTIVE",), "JoinedPair": ("ACTIVE",)}
 
     class Registered(Stateful.Created):
         """The cluster was entered."""
@@ -34,9 +35,19 @@ class Cluster(Stateful):
             """Take the new endpoints."""
             aggregate.endpoints = self.endpoints
 
+    class JoinedPair(Stateful.Event):
+        """It stands in for another cluster, or is stood in for, from now on."""
+
+        pair: UUID
+
+        def evolve(self, aggregate: Cluster) -> None:
+            """Remember the pair."""
+            aggregate.pair = self.pair
+
     def __init__(self) -> None:
         super().__init__()
         self.name = ""
+        self.pair: UUID | None = None
         self.endpoints: Endpoints
 
     @staticmethod
@@ -54,3 +65,14 @@ class Cluster(Stateful):
         """Record new endpoints, unless they are the same."""
         if endpoints != self.endpoints:
             self.note(self.EndpointsChanged, context, endpoints=endpoints)
+
+    def join(self, context: Context, pair: UUID) -> None:
+        """Become a member of a pair; raise ``Conflict`` if it is a member of another."""
+        if self.pair is not None and self.pair != pair:
+            raise Conflict(
+                "IN_ANOTHER_PAIR",
+                f"cluster {self.name} belongs to another pair.",
+                remedy="A cluster has one identity, so it belongs to one pair: name another cluster.",
+            )
+        if self.pair is None:
+            self.note(self.JoinedPair, context, pair=pair)

@@ -178,6 +178,11 @@ def test_a_cluster_is_its_name_and_its_endpoints() -> None:
     cluster.change_endpoints(contexts(), elsewhere)
     assert cluster.endpoints == elsewhere
     assert cluster.endpoints.to_site("north")["hbase"] is None
+    cluster.join(contexts(), SPACE)
+    cluster.join(contexts(), SPACE)
+    assert (cluster.pair, cluster.version) == (SPACE, 3)
+    with pytest.raises(Conflict, match="IN_ANOTHER_PAIR"):
+        cluster.join(contexts(), cluster.id)
     assert cluster.id == Cluster.identity("north")
     assert tables.same_state(cluster, tables.rebuilt(cluster))
     with pytest.raises(InvalidInput, match=r"cluster\.name"):

@@ -35,6 +35,7 @@ class RunEvents(Instructing):
         policy_revision: int
         settings: Settings
         pair: UUID
+        pair_name: str
         epoch: int
         primary: str
         secondary: str

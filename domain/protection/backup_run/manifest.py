@@ -22,6 +22,7 @@ def recovery_point_manifest(run: BackupRun) -> dict[str, Any]:
         "recovery_point": run.recovery_point_id.hex,
         "run": run.id.hex,
         "pair": plan.pair.hex,
+        "pair_name": plan.pair_name,
         "epoch": plan.epoch,
         "service": plan.service_name,
         "policy": plan.policy_name,

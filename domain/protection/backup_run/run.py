@@ -116,6 +116,7 @@ class BackupRun(RunEvents):
             policy_revision=policy.revision,
             settings=settings,
             pair=service.pair,
+            pair_name=service.pair_name,
             epoch=epoch,
             primary=primary,
             secondary=secondary,

@@ -1,0 +1,91 @@
+"""Looks at a cluster on demand: what ``cluster check`` asks for.
+
+The same instruction as a run's check, outside any run: it changes nothing and is recorded nowhere. Each cluster has a
+few ids for it that are used in turn, so what it leaves in the gateway's spool is bounded whatever happens here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid5
+
+from domain.errors import Refused
+from domain.values.endpoints import Endpoints
+from infra.agent.protocol import Instruction
+from infra.workers.carrying import Carrier
+from infra.workers.driver import Equipment
+from infra.workers.outgoing import Outgoing
+
+PLACES = 10
+LIFETIME_SECONDS = 180
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a cluster stands: its pair (None: in no pair yet), its role there, both sides, what is to be looked at."""
+
+    cluster: str
+    role: str
+    pair: UUID | None
+    epoch: int
+    sites: Mapping[str, Endpoints]
+    names: Mapping[str, str]
+    patterns: tuple[dict[str, Any], ...]
+
+
+async def check(place: Place, equipment: Equipment, term: int) -> dict[str, Any]:
+    """Return the facts with the findings; raises ``Unavailable`` and ``Refused`` with the agent's or gateway's code."""
+    endpoints = place.sites[place.role]
+    gateway = equipment.gateways.of(place.cluster, endpoints)
+    ids = [uuid5(UUID(int=number), f"check:{place.cluster}").hex for number in range(PLACES)]
+    await gateway.forget(ids)
+    seen = await gateway.look(ids)
+    free = next((identity for identity in ids if not seen[identity].known), None)
+    if free is None:
+        raise Refused(
+            "TOO_MANY_CHECKS",
+            f"{PLACES} checks of {place.cluster} were asked for within {LIFETIME_SECONDS} s.",
+            remedy="Wait a few minutes.",
+        )
+    now_ms = equipment.clock.now().timestamp() * 1000 + gateway.offset_ms
+    instruction = Instruction(
+        id=free,
+        kind="CheckCluster",
+        pair=place.pair.hex if place.pair else "none",
+        cluster=place.cluster,
+        epoch=place.epoch,
+        term=term,
+        run=free,
+        step=f"check-{free}",
+        attempt=1,
+        not_after_ms=int(now_ms) + LIFETIME_SECONDS * 1000,
+        payload={
+            "sites": {role: endpoints.to_site(place.names[role]) for role, endpoints in place.sites.items()},
+            "role": place.role,
+            "patterns": list(place.patterns),
+            "copies_here": True,
+            "snapshot": "check",
+        },
+    )
+    outgoing = Outgoing(UUID(hex=free), "", instruction, endpoints, place.sites, fails_unreachable=True)
+    carrier = Carrier(
+        outgoing, gateway, equipment.credentials, _Silent(), equipment.clock, equipment.live, equipment.settings
+    )
+    outcome = await carrier.carry()
+    failure = outcome["failure"]
+    if failure is not None:
+        raise Refused(failure["code"], failure["message"], remedy=failure.get("remedy") or "")
+    facts: dict[str, Any] = dict(outcome["result"])
+    return facts
+
+
+class _Silent:
+    """Nobody is told what happens on the way."""
+
+    async def milestone(self, name: str, facts: dict[str, Any]) -> None:
+        return None
+
+    async def stalled(self, last_bytes: int, since_ms: int) -> None:
+        return None

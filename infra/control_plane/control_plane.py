@@ -1,0 +1,299 @@
+"""Every command that can be asked for. A command is durable when it returns; repeating its id gives the first answer.
+
+Each command is one function over a session of the store: it loads what it decides about, calls the aggregates, and
+everything that it changed is saved together. What has to be done on clusters for it is not its business: the workers
+see in the store that there is something to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+from domain.errors import Conflict, NotFound, Refused
+from domain.pair.cluster import Cluster
+from domain.pair.identity import PRIMARY, SECONDARY
+from domain.pair.pair import FORMING, ClusterPair
+from domain.protection.backup_run import conclude
+from domain.protection.backup_run.run import BackupRun
+from domain.protection.policy import BackupPolicy, Settings
+from domain.protection.recovery_point import RecoveryPoint
+from domain.protection.replica import Replica
+from domain.protection.service import Service
+from domain.stateful import Context, Stateful
+from domain.values.data_set import DataSet
+from domain.values.endpoints import Endpoints
+from infra.control_plane.caller import Caller
+from infra.control_plane.checking import Place, check
+from infra.control_plane.run_page import durations, recorded_page
+from infra.store.queries import Queries
+from infra.store.session import Session
+from infra.store.writer import Writer
+from infra.workers.decisions import Controller
+from infra.workers.driver import Equipment
+from infra.workers.handlers.handler import endpoints_of
+from infra.workers.handlers.recovery_point import holder, replica_of
+from infra.workers.handlers.run import around
+from infra.workers.shedding import expire
+
+T = TypeVar("T")
+A = TypeVar("A", bound=Stateful)
+
+
+class ControlPlane:
+    """The commands and pages of the control device."""
+
+    def __init__(self, controller: Controller, writer: Writer, queries: Queries, equipment: Equipment) -> None:
+        self._controller = controller
+        self._writer = writer
+        self._queries = queries
+        self._equipment = equipment
+
+    async def add_cluster(self, caller: Caller, name: str, endpoints: Endpoints) -> UUID:
+        """Enter a cluster; one that is known is reached by these endpoints from now on."""
+
+        def decide(session: Session, context: Context) -> None:
+            cluster = session.find(Cluster, Cluster.identity(name))
+            if cluster is None:
+                session.add(Cluster.register(context, name, endpoints))
+            elif cluster.endpoints != endpoints:
+                cluster.change_endpoints(context, endpoints)
+                pair = session.load(ClusterPair, cluster.pair) if cluster.pair else None
+                if pair is not None and pair.state == FORMING:
+                    pair.take_endpoints(context, {**pair.endpoints, name: endpoints})
+
+        return await self._command(caller, Cluster.identity(name), decide)
+
+    async def create_pair(self, caller: Caller, name: str, primary: str, secondary: str) -> UUID:
+        """Join two clusters; their markers are written by the workers."""
+
+        def decide(session: Session, context: Context) -> None:
+            members = [_load(session, Cluster, Cluster.identity(one), "cluster", one) for one in (primary, secondary)]
+            pair = session.find(ClusterPair, ClusterPair.identity(name))
+            if pair is not None:
+                if pair.intended != {primary: PRIMARY, secondary: SECONDARY}:
+                    raise Conflict("NAME_TAKEN", f"pair {name} joins other clusters.", remedy="Use another name.")
+                return
+            endpoints = {member.name: member.endpoints for member in members}
+            session.add(ClusterPair.form(context, name, primary, secondary, endpoints))
+            for member in members:
+                member.join(context, ClusterPair.identity(name))
+
+        return await self._command(caller, ClusterPair.identity(name), decide)
+
+    async def add_service(self, caller: Caller, name: str, pair: str, data_sets: tuple[DataSet, ...]) -> UUID:
+        """Enter a service, or other data sets of one that is known; claims them in the pair, in the same save."""
+        identity = Service.identity(name)
+
+        def decide(session: Session, context: Context) -> None:
+            owner = _load(session, ClusterPair, ClusterPair.identity(pair), "pair", pair)
+            service = session.find(Service, identity)
+            if service is None:
+                session.add(Service.define(context, name, owner, data_sets))
+            elif service.pair != owner.id:
+                raise Conflict(
+                    "NAME_TAKEN", f"service {name} belongs to pair {service.pair_name}.", remedy="Rename it."
+                )
+            elif service.data_sets == data_sets:
+                return
+            else:
+                service.change_data_sets(context, data_sets)
+            owner.claim(context, identity, data_sets)
+
+        return await self._command(caller, identity, decide)
+
+    async def add_policy(self, caller: Caller, name: str, service: str, settings: Settings) -> UUID:
+        """Enter a policy, or other settings of one that is known."""
+
+        def decide(session: Session, context: Context) -> None:
+            protected = _load(session, Service, Service.identity(service), "service", service)
+            policy = session.find(BackupPolicy, BackupPolicy.identity(name))
+            if policy is None:
+                session.add(BackupPolicy.enter(context, name, protected, settings))
+            elif policy.service != protected.id:
+                raise Conflict("NAME_TAKEN", f"policy {name} is for {policy.service_name}.", remedy="Use another name.")
+            else:
+                policy.change(context, settings)
+
+        return await self._command(caller, BackupPolicy.identity(name), decide)
+
+    async def backup(
+        self, caller: Caller, service: str, *, policy: str | None, moment_ms: int | None, direction: str | None
+    ) -> UUID:
+        """Plan a run for a moment (None: as soon as the policy's lead allows) and return its id.
+
+        Raises ``Refused`` MOMENT_PAST, NO_SUCH_IDENTITY while the pair is forming, and AMBIGUOUS when the service has
+        several policies and none is named.
+        """
+        policy_id = await self._policy_of(service, policy)
+        identity = BackupRun.identity_of_wish(policy_id, caller.command_id)
+
+        def decide(session: Session, context: Context) -> None:
+            protected = session.load(Service, Service.identity(service))
+            chosen = session.load(BackupPolicy, policy_id)
+            pair = session.load(ClusterPair, protected.pair)
+            primary, secondary = pair.cluster_with(PRIMARY), pair.cluster_with(SECONDARY)
+            run = BackupRun.plan_for(
+                context,
+                identity,
+                service=protected,
+                policy=chosen,
+                epoch=pair.epoch,
+                primary=primary,
+                secondary=secondary,
+                endpoints=endpoints_of(session, primary, secondary),
+                moment_ms=_moment(context, chosen.settings, moment_ms),
+                direction=direction,
+            )
+            session.add(run)
+            if session.find(Replica, Replica.identity(protected.id, secondary)) is None:
+                session.add(Replica.start(context, protected.id, secondary))
+
+        return await self._command(caller, identity, decide)
+
+    async def _policy_of(self, service: str, policy: str | None) -> UUID:
+        """The named policy, or the only one of the service."""
+        known = await self._queries.get("Service", service)
+        if policy is not None:
+            chosen = await self._queries.get("BackupPolicy", policy)
+            if chosen.summary["service"] != str(known.id):
+                raise Refused("OTHER_SERVICE", f"policy {policy} is for {chosen.summary['service_name']}.")
+            return chosen.id
+        policies = await self._queries.list("BackupPolicy", {"service": str(known.id)}, limit=2)
+        if not policies:
+            raise Refused(
+                "NO_POLICY",
+                f"service {service} has no policy.",
+                remedy=f"understudy policy add NAME --service {service}",
+            )
+        if len(policies) > 1:
+            raise Refused("AMBIGUOUS", f"service {service} has several policies.", remedy="Name one with --policy.")
+        return policies[0].id
+
+    async def cancel_run(self, caller: Caller, run: UUID, reason: str) -> None:
+        """Give a run up; raises ``Refused`` once the secondary's heads are being changed."""
+
+        def decide(session: Session, context: Context) -> None:
+            found = _load(session, BackupRun, run, "run")
+            conclude.cancel(context, found, around(session, found, {}), reason)
+
+        await self._command(caller, run, decide)
+
+    async def confirm_run(self, caller: Caller, run: UUID) -> None:
+        """Let a run go on that was held because of a mass change; it applies as soon as it is its turn."""
+
+        def decide(session: Session, context: Context) -> None:
+            found = _load(session, BackupRun, run, "run")
+            found.confirm(context)
+            conclude.begin_applying(context, found, around(session, found, {}))
+
+        await self._command(caller, run, decide)
+
+    async def open_recovery_point(self, caller: Caller, recovery_point: UUID) -> None:
+        """Make it readable on the secondary; it is held as long as it is open."""
+
+        def decide(session: Session, context: Context) -> None:
+            point = _load(session, RecoveryPoint, recovery_point, "recovery point")
+            point.refuse_if_gone()
+            point.open(context, endpoints_of(session, point.made.primary, point.made.secondary))
+            replica_of(session, point).hold(context, point.id, holder(point))
+
+        await self._command(caller, recovery_point, decide)
+
+    async def close_recovery_point(self, caller: Caller, recovery_point: UUID) -> None:
+        """Remove what opening made."""
+
+        def decide(session: Session, context: Context) -> None:
+            point = _load(session, RecoveryPoint, recovery_point, "recovery point")
+            point.close(context, endpoints_of(session, point.made.primary, point.made.secondary))
+
+        await self._command(caller, recovery_point, decide)
+
+    async def expire_recovery_point(self, caller: Caller, recovery_point: UUID, reason: str) -> None:
+        """Remove it from both clusters; raises ``Conflict`` HELD or IS_BASE for one that is needed."""
+
+        def decide(session: Session, context: Context) -> None:
+            point = _load(session, RecoveryPoint, recovery_point, "recovery point")
+            point.refuse_if_gone()
+            expire(session, context, replica_of(session, point), point, reason)
+
+        await self._command(caller, recovery_point, decide)
+
+    async def check_cluster(self, caller: Caller, name: str) -> dict[str, Any]:
+        """Look at a cluster through its gateway, now: facts and findings; recorded nowhere."""
+
+        def decide(session: Session) -> Place:
+            return _place(session, name)
+
+        answer = await self._writer.execute(self._context(caller), Cluster.identity(name), decide)
+        assert answer.value is not None
+        return await check(answer.value, self._equipment, self._controller.term)
+
+    def live(self, run_id: UUID) -> dict[str, Any]:
+        """What is known about a run at this instant and recorded nowhere; see ``infra.workers.live``."""
+        return self._equipment.live.shown(run_id)
+
+    async def run_page(self, run_id: UUID) -> dict[str, Any]:
+        """Everything that a run's page shows; see ``infra.control_plane.run_page``."""
+        context = self._controller.context()
+        answer = await self._writer.execute(
+            context, run_id, lambda session: recorded_page(_load(session, BackupRun, run_id, "run"))
+        )
+        assert answer.value is not None
+        history = await self._queries.history(run_id)
+        return {
+            **answer.value,
+            "durations": durations(history, BackupRun.INITIAL_STATE),
+            "live": self.live(run_id),
+        }
+
+    def _context(self, caller: Caller) -> Context:
+        return Context(
+            command_id=caller.command_id,
+            at=self._controller.clock.now(),
+            actor=caller.actor,
+            request_id=caller.request_id,
+            cause=caller.cause,
+            code_version=self._controller.code_version,
+        )
+
+    async def _command(self, caller: Caller, target: UUID, decide: Callable[[Session, Context], None]) -> UUID:
+        context = self._context(caller)
+        await self._writer.execute(context, target, lambda session: decide(session, context))
+        return target
+
+
+def _moment(context: Context, settings: Settings, moment_ms: int | None) -> int:
+    now_ms = int(context.at.timestamp() * 1000)
+    if moment_ms is None:
+        return now_ms + settings.lead_seconds * 1000
+    if moment_ms <= now_ms:
+        raise Refused(
+            "MOMENT_PAST",
+            f"the moment passed {(now_ms - moment_ms) / 1000:.1f} s ago.",
+            remedy="Choose a moment to come, far enough away for the checks.",
+        )
+    return moment_ms
+
+
+def _place(session: Session, name: str) -> Place:
+    """Where a cluster stands, for looking at it."""
+    cluster = _load(session, Cluster, Cluster.identity(name), "cluster", name)
+    if cluster.pair is None:
+        sites = {"primary": cluster.endpoints}
+        return Place(name, "primary", None, 0, sites, {"primary": name}, ())
+    pair = session.load(ClusterPair, cluster.pair)
+    names = {"primary" if identity == PRIMARY else "secondary": one for one, identity in pair.intended.items()}
+    role = next(role for role, one in names.items() if one == name)
+    endpoints = endpoints_of(session, *names.values())
+    claimed = tuple(data_set.to_wire() for data_sets in pair.claims.values() for data_set in data_sets)
+    sites = {role: endpoints[one] for role, one in names.items()}
+    return Place(name, role, pair.id, pair.epoch, sites, names, claimed)
+
+
+def _load(session: Session, kind: type[A], identity: UUID, word: str, name: str = "") -> A:
+    found = session.find(kind, identity)
+    if found is None:
+        raise NotFound(word, name or str(identity))
+    return found
