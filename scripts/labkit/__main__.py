@@ -11,6 +11,7 @@ from dataclasses import asdict
 import click
 from rich.console import Console
 
+from scripts.labkit.application.commands import app
 from scripts.labkit.cluster import Cluster
 from scripts.labkit.description import describe_lab
 from scripts.labkit.errors import LabError
@@ -123,6 +124,9 @@ def shell(cluster: str, command: tuple[str, ...]) -> None:
     lab = Lab.load()
     arguments = [*client_command(lab.cluster(cluster).layout, lab.layout), *command]
     os.execvp(arguments[0], arguments)
+
+
+main.add_command(app)
 
 
 def _find(part: str) -> tuple[Cluster, str]:

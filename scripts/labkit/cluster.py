@@ -16,7 +16,7 @@ from scripts.labkit.configuration import ClusterOptions, write_configuration
 from scripts.labkit.errors import LabError
 from scripts.labkit.gateway import client_command
 from scripts.labkit.layout import HOST, ClusterLayout, LabLayout
-from scripts.labkit.parts import PART_NAMES, part_named
+from scripts.labkit.parts import part_named
 from scripts.labkit.starting import Report, start_named, start_process
 
 _CLIENT_TIMEOUT_SECONDS = 30
@@ -84,7 +84,7 @@ class Cluster:
         """End the gateway's server and everything that runs in its sessions or was detached from them."""
         if self.facts("gateway") is not None:
             self.kill("gateway")
-        facts = [processes.living(self.layout, name) for name in PART_NAMES]
+        facts = [processes.living(self.layout, name) for name in processes.recorded_names(self.layout)]
         processes.end_leftovers(self.layout, spare=[found.pid for found in facts if found is not None])
 
     def set_capture_open_files(self, capture: bool) -> None:

@@ -65,7 +65,14 @@ class Lab:
         with self._locked():
             stop_clusters(self.layout.clusters, report, kill=True)
             for cluster in self.layout.clusters:
-                for directory in (cluster.data, cluster.logs, cluster.run, cluster.spool, cluster.home):
+                for directory in (
+                    cluster.data,
+                    cluster.logs,
+                    cluster.run,
+                    cluster.spool,
+                    cluster.home,
+                    cluster.applications,
+                ):
                     _wipe(directory, within=cluster.root)
                 cluster.options_file.unlink(missing_ok=True)
             self._up(report, capture_open_files)

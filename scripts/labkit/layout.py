@@ -130,6 +130,10 @@ class ClusterLayout:
         return self.root / "spool"
 
     @property
+    def applications(self) -> Path:
+        return self.root / "applications"
+
+    @property
     def options_file(self) -> Path:
         return self.root / "options.json"
 

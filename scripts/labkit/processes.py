@@ -72,6 +72,11 @@ def recall(cluster: ClusterLayout, part: str) -> Record | None:
         return None
 
 
+def recorded_names(cluster: ClusterLayout) -> list[str]:
+    """The parts, and whatever else was started for this cluster, that have a record."""
+    return sorted(path.stem for path in cluster.run.glob("*.json"))
+
+
 def living(cluster: ClusterLayout, part: str) -> proc.ProcessFacts | None:
     record = recall(cluster, part)
     return record.facts() if record else None

@@ -7,19 +7,22 @@ import time
 
 from scripts.labkit import processes
 from scripts.labkit.layout import ClusterLayout
-from scripts.labkit.parts import PARTS
+from scripts.labkit.parts import PART_NAMES, PARTS
 from scripts.labkit.starting import Report
 
 # HBase still writes to HDFS and ZooKeeper while it ends, so those go after it.
 _ORDER = (("gateway", "thrift", "httpfs"), ("hmaster", "regionserver"), ("datanode", "namenode", "zookeeper"))
+_APPLICATION_ENDS_WITHIN_SECONDS = 5
 
 
 def stop_clusters(clusters: tuple[ClusterLayout, ...], report: Report, *, kill: bool = False) -> None:
     """End every process of the clusters: SIGTERM, and SIGKILL to what has not ended within its bound.
 
-    ``kill`` skips the SIGTERM, for clusters whose data is about to be wiped. Last of all, processes that the parts left
-    behind (sessions of the gateway and what runs detached in them) are killed.
+    Applications end first, so that they do not complain about clusters that go away. ``kill`` skips the SIGTERM of the
+    parts, for clusters whose data is about to be wiped. Last of all, processes that the parts left behind (sessions of
+    the gateway and what runs detached in them) are killed.
     """
+    _stop_what_is_no_part(clusters)
     for group in _ORDER:
         parts = [(cluster, part) for cluster in clusters for part in PARTS if part.name in group]
         deadline = time.monotonic() + max(part.stop_within_seconds for _, part in parts)
@@ -35,3 +38,14 @@ def stop_clusters(clusters: tuple[ClusterLayout, ...], report: Report, *, kill: 
         left = processes.end_leftovers(cluster)
         if left:
             report(f"{cluster.name}: ended {len(left)} processes that its gateway had left")
+
+
+def _stop_what_is_no_part(clusters: tuple[ClusterLayout, ...]) -> None:
+    applications = [
+        (cluster, name) for cluster in clusters for name in processes.recorded_names(cluster) if name not in PART_NAMES
+    ]
+    for cluster, name in applications:
+        processes.send(cluster, name, signal.SIGTERM)
+    for cluster, name in applications:
+        if not processes.wait_until_ended(cluster, name, _APPLICATION_ENDS_WITHIN_SECONDS):
+            processes.send(cluster, name, signal.SIGKILL)
