@@ -17,6 +17,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from api.characters import UNPRINTABLE
 from api.problems import RequestRefused
 from domain.errors import InvalidInput
 from infra.control_plane import Caller
@@ -31,8 +32,6 @@ REQUEST_ID = web.RequestKey("request_id", str)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PATH = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
 _MEMBER = re.compile(r"Object (missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL)
-# C0 and C1 controls, line and paragraph separators, marks that turn the direction of text, lone surrogates.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Empty(msgspec.Struct, forbid_unknown_fields=True):
@@ -170,7 +169,7 @@ def _invalid(message: str) -> InvalidInput:
 
 def _refuse_unprintable(value: Any) -> None:
     for path, text in _texts(value, ""):
-        if _UNPRINTABLE.search(text):
+        if UNPRINTABLE.search(text):
             raise InvalidInput(
                 path[:200].encode("ascii", "backslashreplace").decode(),
                 "it holds a character that cannot be printed.",

@@ -120,7 +120,8 @@ class FakeControlPlane:
         await self.get("service", service)
         if caller.command_id not in self.answers:
             run = uuid5(NAMESPACE_URL, f"run {len(self.entries)}")
-            self.put("run", run, None, "PLANNED", {"service_name": service, "moment_ms": moment_ms})
+            summary = {"service_name": service, "moment_ms": moment_ms, "direction": direction or "push"}
+            self.put("run", run, None, "PLANNED", summary)
             self.pages[run] = {"id": str(run), "state": "PLANNED"}
             self.answers[caller.command_id] = run
         return self.answers[caller.command_id]

@@ -78,7 +78,8 @@ async def test_a_policy_keeps_the_domain_s_defaults_for_what_is_left_out(
 async def test_backup_is_accepted_with_the_place_of_its_run(client: Client, control_plane: FakeControlPlane) -> None:
     await enter_everything(client)
     response = await client.post(
-        "/v1/services/orders/backups", json={"policy": "nightly", "at": "2026-05-04T05:00:00.250+02:00", "direction": "pull"}
+        "/v1/services/orders/backups",
+        json={"policy": "nightly", "at": "2026-05-04T05:00:00.250+02:00", "direction": "pull"},
     )
     body = await response.json()
     assert response.status == 202

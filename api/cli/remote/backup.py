@@ -1,0 +1,42 @@
+"""``understudy backup``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from api.cli.remote.moments import moment
+from api.cli.remote.session import Session, command
+from api.cli.remote.text import instant, printable, short
+from api.cli.remote.transport import path
+from api.cli.remote.watching import watch_run
+
+
+@click.command()
+@click.argument("service")
+@click.option("--policy", metavar="POLICY", help="Which policy; not needed when the service has one.")
+@click.option(
+    "--at",
+    default="now",
+    show_default=True,
+    metavar="MOMENT",
+    help="2026-05-04T03:00:00Z, 2026-05-04T05:00:00+02:00, +90s (ms, s, m, h), or now: as soon as the policy allows.",
+)
+@click.option("--push", "direction", flag_value="push", help="The primary sends, whatever the policy says.")
+@click.option("--pull", "direction", flag_value="pull", help="The secondary fetches, whatever the policy says.")
+@click.option("--watch", is_flag=True, help="Follow the run to its end.")
+@command
+def backup(session: Session, service: str, policy: str | None, at: str, direction: str | None, watch: bool) -> None:
+    """Back up a whole service as of one moment."""
+    wanted = {"policy": policy, "at": moment(at, datetime.now(UTC)), "direction": direction}
+    answer = session.client.post(path("services", service, "backups"), wanted)
+    summary = answer["summary"]
+    if not watch:
+        session.show(
+            answer,
+            f"run {short(answer['id'])} of {printable(service)} at {instant(summary['moment_ms'])},"
+            f" by {summary['direction']}. Follow it: understudy run watch {short(answer['id'])}",
+        )
+        return
+    watch_run(session, answer["id"])

@@ -1,0 +1,108 @@
+"""``understudy cluster``."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import date, time
+from typing import Any, BinaryIO
+
+import click
+
+from api.cli.exit_codes import ExitCode
+from api.cli.remote.errors import CommandFailed, usage
+from api.cli.remote.session import Session, command
+from api.cli.remote.text import details, flatten, pairs, printable, table
+from api.cli.remote.transport import path
+
+CHECK_SECONDS = 180.0
+
+
+@click.group()
+def cluster() -> None:
+    """Enter clusters and look at them through their gateways."""
+
+
+@cluster.command()
+@click.argument("name")
+@click.option("--file", "source", required=True, type=click.File("rb"), help="TOML with the endpoints; - for stdin.")
+@command
+def add(session: Session, name: str, source: BinaryIO) -> None:
+    """Enter a cluster, or change how it is reached.
+
+    The file holds namenodes, hdfs_user, hbase_user, and the tables [gateway] and [hbase]; see docs/cli.md.
+    """
+    answer = session.client.post(path("clusters"), {"name": name, "endpoints": _endpoints(source)})
+    session.show(answer, f"cluster {printable(answer['name'])} is entered. Look at it: understudy cluster check {name}")
+
+
+@cluster.command("list")
+@command
+def list_all(session: Session) -> None:
+    """List the clusters."""
+    answer = session.client.get(path("clusters"), {"limit": 1000})
+    session.show(answer, table(("NAME", "GATEWAY", "NAMENODES"), [_row(item) for item in answer["items"]]))
+
+
+@cluster.command()
+@click.argument("name")
+@command
+def show(session: Session, name: str) -> None:
+    """Show how a cluster is reached."""
+    answer = session.client.get(path("clusters", name))
+    session.show(answer, details(answer))
+
+
+@cluster.command()
+@click.argument("name")
+@command
+def check(session: Session, name: str) -> None:
+    """Look at a cluster now: identity, clocks, rights, space, and whether the other side is reached.
+
+    Ends with exit code 4 when a finding is not as it should be.
+    """
+    answer = session.client.post(path("clusters", name, "check"), timeout_seconds=CHECK_SECONDS)
+    findings: list[dict[str, Any]] = answer.get("findings", [])
+    session.show(answer, _report(answer, findings))
+    bad = [finding for finding in findings if not finding.get("ok")]
+    if bad:
+        raise CommandFailed(
+            ExitCode.FAILED,
+            "CHECK_FAILED",
+            f"{len(bad)} of {len(findings)} findings of cluster {name} are not as they should be.",
+            remedy="Follow the remedies above, then check again.",
+        )
+
+
+def _endpoints(source: BinaryIO) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(source.read().decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise usage("BAD_FILE", f"the file is no TOML: {error}.", "Correct it there.") from None
+    for name, value in flatten(content):
+        if isinstance(value, date | time):
+            raise usage("BAD_FILE", f"{name} is a date or time.", "Put it in quotes.")
+    return content
+
+
+def _row(item: dict[str, Any]) -> tuple[str, str, str]:
+    endpoints = item["summary"].get("endpoints", {})
+    gateway = endpoints.get("gateway", {})
+    where = f"{gateway.get('user')}@{gateway.get('host')}:{gateway.get('port')}"
+    return item["name"], where, " ".join(endpoints.get("namenodes", []))
+
+
+def _report(answer: dict[str, Any], findings: list[dict[str, Any]]) -> str:
+    facts = flatten({name: value for name, value in answer.items() if name not in ("findings", "data_sets")})
+    rows = [
+        ("ok" if finding.get("ok") else "NOT OK", finding.get("check"), finding.get("subject"), _told(finding))
+        for finding in sorted(findings, key=lambda finding: bool(finding.get("ok")))
+    ]
+    return f"{pairs(facts)}\n\n{table(('', 'CHECK', 'SUBJECT', 'FOUND'), rows)}" if rows else pairs(facts)
+
+
+def _told(finding: dict[str, Any]) -> str:
+    text = str(finding.get("message") or "")
+    if finding.get("ok"):
+        return text
+    remedy = finding.get("remedy")
+    return f"{finding.get('code')}: {text}" + (f" Remedy: {remedy}" if remedy else "")

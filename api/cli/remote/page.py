@@ -1,0 +1,139 @@
+"""What the API's page of a run says, by name: the one place that knows where in the JSON it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from api.cli.remote.text import printable
+
+ENDED = ("COMPLETED", "FAILED", "CANCELLED")
+WAY = (
+    "PLANNED", "CHECKING", "ARMED", "SNAPSHOTTED", "STAGING", "APPLYING",
+    "FREEZING", "VERIFYING", "SEALING", "COMPLETED",
+)  # fmt: skip
+
+Facts = Mapping[str, Any]
+NONE: Facts = {}
+
+
+@dataclass(frozen=True)
+class DataSetPart:
+    """One data set of a run: what was told about its snapshot, its copy and its proof; empty where not yet."""
+
+    id: str
+    name: str
+    is_staged: bool
+    snapshot: Facts
+    staged: Facts
+    verified: Facts
+
+    @property
+    def grade(self) -> str:
+        """EXACT, BOUNDED or FUZZY, or empty."""
+        return str((self.snapshot.get("evidence") or NONE).get("grade") or "")
+
+    @property
+    def reason(self) -> str:
+        """Why it has that grade."""
+        return str((self.snapshot.get("evidence") or NONE).get("reason") or "")
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """A run's page as the API answers it."""
+
+    page: Facts
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return str(self.page["id"])
+
+    @property
+    def state(self) -> str:
+        """The run's state."""
+        return str(self.page["state"])
+
+    @property
+    def service(self) -> str:
+        """The service's name."""
+        return str(self.page.get("service", ""))
+
+    @property
+    def way(self) -> str:
+        """Who sends or fetches, from where to where."""
+        first, second = self.page.get("primary"), self.page.get("secondary")
+        return printable(f"{self.page.get('direction')}, {first} → {second}")
+
+    @property
+    def waits_for_a_person(self) -> bool:
+        """Whether nothing goes on until somebody confirms or cancels it."""
+        return self.state == "HELD" and not self.page.get("confirmed")
+
+    @property
+    def moment_ms(self) -> float:
+        """The moment."""
+        return float(self.page["moment_ms"])
+
+    @property
+    def data_sets(self) -> Sequence[DataSetPart]:
+        """The data sets, in the run's order."""
+        snapshots, copies, staged = self._facts("snapshots"), self._facts("copies"), self._facts("staged")
+        verified = self._facts("verification").get("data_sets") or NONE
+        return [
+            DataSetPart(
+                id=one["id"],
+                name=f"{one['component']}:{one['name']}",
+                is_staged=copies.get(one["id"]) == "STAGED",
+                snapshot=snapshots.get(one["id"]) or NONE,
+                staged=staged.get(one["id"]) or NONE,
+                verified=verified.get(one["id"]) or NONE,
+            )
+            for one in self.page.get("data_sets") or ()
+        ]
+
+    @property
+    def max_skew_ms(self) -> float | None:
+        """What the policy allows."""
+        limit = self._facts("settings").get("max_skew_ms")
+        return None if limit is None else float(limit)
+
+    @property
+    def level(self) -> str:
+        """The level of verification."""
+        return printable(self._facts("settings").get("verification") or "")
+
+    @property
+    def trial_clone(self) -> Facts:
+        """The table that was cloned to show that it can be done, or empty."""
+        return self._facts("verification").get("trial_clone") or NONE
+
+    @property
+    def durations(self) -> Sequence[tuple[str, float | None]]:
+        """How long the run was in each state, in its order; seconds."""
+        return [(one["state"], one.get("seconds")) for one in self.page.get("durations") or ()]
+
+    @property
+    def live(self) -> Facts:
+        """Facts recorded nowhere: progress of copies, gateways, what is waited for."""
+        return self._facts("live")
+
+    @property
+    def consistency(self) -> Facts:
+        """Skew, uncertainty, limit and verdict, or empty."""
+        return self._facts("consistency")
+
+    @property
+    def failure(self) -> Facts:
+        """Why the run failed, or empty."""
+        return self._facts("failure")
+
+    @property
+    def mass_change(self) -> Facts:
+        """What would be deleted or replaced, or empty."""
+        return self._facts("mass_change")
+
+    def _facts(self, name: str) -> Facts:
+        return self.page.get(name) or NONE

@@ -1,0 +1,62 @@
+"""``understudy pair``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from api.cli.remote.following import follow
+from api.cli.remote.session import Session, command
+from api.cli.remote.text import details, printable, table
+from api.cli.remote.transport import path
+
+
+@click.group()
+def pair() -> None:
+    """Join two clusters that stand in for one another."""
+
+
+@pair.command()
+@click.argument("name")
+@click.option("--primary", required=True, metavar="CLUSTER", help="The cluster that the applications use.")
+@click.option("--secondary", required=True, metavar="CLUSTER", help="The cluster that stands in for it.")
+@click.option("--wait/--no-wait", default=True, help="Wait until both clusters have their identities.")
+@click.option("--wait-seconds", default=120, show_default=True, help="How long to wait at most.")
+@command
+def create(session: Session, name: str, primary: str, secondary: str, wait: bool, wait_seconds: int) -> None:
+    """Join two clusters: each is given its identity by a marker in its HDFS."""
+    answer = session.client.post(path("pairs"), {"name": name, "primary": primary, "secondary": secondary})
+    if wait and answer["state"] == "FORMING":
+        click.echo("writing the identity markers …", err=True)
+        for event in follow(session.client, path("pairs", answer["id"], "watch"), at_most_seconds=wait_seconds):
+            if event.name == "change":
+                answer = event.data
+                tell_failures(answer)
+    session.show(answer, details(answer))
+
+
+@pair.command("list")
+@command
+def list_all(session: Session) -> None:
+    """List the pairs."""
+    answer = session.client.get(path("pairs"), {"limit": 1000})
+    rows = [(item["name"], item["state"], item["summary"].get("epoch")) for item in answer["items"]]
+    session.show(answer, table(("NAME", "STATE", "EPOCH"), rows, right=(2,)))
+
+
+@pair.command()
+@click.argument("name")
+@command
+def show(session: Session, name: str) -> None:
+    """Show a pair: identities, epoch, what its services claim, what stands in the way."""
+    answer = session.client.get(path("pairs", name))
+    session.show(answer, details(answer))
+
+
+def tell_failures(item: dict[str, Any]) -> None:
+    """Tell what failed last while something is waited for; it is tried again by itself."""
+    for step, failure in (item["summary"].get("last_failure") or {}).items():
+        text = f"{step}: {failure.get('code')}: {failure.get('message')}"
+        remedy = f" Remedy: {failure['remedy']}" if failure.get("remedy") else ""
+        click.echo(f"{printable(text + remedy)} (tried again)", err=True)

@@ -1,0 +1,203 @@
+"""A run's page as text: a heading, and a section for each kind of evidence that there is so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from api.cli.remote.page import RunPage
+from api.cli.remote.skew_picture import Line, skew_picture
+from api.cli.remote.text import (
+    NOTHING,
+    count,
+    duration,
+    instant,
+    milliseconds,
+    pairs,
+    printable,
+    short,
+    size,
+    table,
+)
+
+MOST_LINES = 40
+BAR = 30
+
+
+def run_text(page: RunPage) -> str:
+    """Return the whole page; sections that would be empty are left out."""
+    sections = (
+        _head(page),
+        _failure(page),
+        _held(page),
+        _skew(page),
+        _grades(page),
+        _bytes(page),
+        _verification(page),
+        _durations(page),
+        _warnings(page),
+    )
+    return "\n\n".join(text for text in sections if text)
+
+
+def _section(title: str, body: str) -> str:
+    return f"{title}\n" + "\n".join(f"  {line}".rstrip() for line in body.splitlines())
+
+
+def _head(page: RunPage) -> str:
+    facts = page.page
+    rows = [
+        ("state", page.state),
+        ("moment", instant(page.moment_ms)),
+        ("policy", f"{facts.get('policy')}, revision {facts.get('policy_revision')}"),
+        ("way", page.way),
+        ("pair", f"{facts.get('pair')}, epoch {facts.get('epoch')}"),
+        ("snapshots", facts.get("snapshot")),
+    ]
+    if facts.get("recovery_point"):
+        rows.append(("recovery point", short(str(facts["recovery_point"]))))
+    waiting = page.live.get("waiting_for")
+    if waiting:
+        rows.append(("waiting for", waiting))
+    return _section(f"Run {short(page.id)} of service {printable(page.service)}", pairs(rows))
+
+
+def _failure(page: RunPage) -> str:
+    failure = page.failure
+    if not failure:
+        return ""
+    named = {part.id: part.name for part in page.data_sets}
+    rows = [("code", failure.get("code")), ("what", failure.get("message"))]
+    if failure.get("data_set"):
+        rows.append(("data set", named.get(failure["data_set"], failure["data_set"])))
+    if failure.get("remedy"):
+        rows.append(("remedy", failure["remedy"]))
+    return _section("Failure", pairs(rows))
+
+
+def _held(page: RunPage) -> str:
+    change = page.mass_change
+    if not change or page.state != "HELD":
+        return ""
+    return _section(
+        "Held: it changes more than the policy allows without asking",
+        f"{printable(change.get('data_set'))}: {count(change.get('changed'))} of {count(change.get('entries'))} entries"
+        f" deleted or replaced ({change.get('percent')} %, allowed {change.get('limit_percent')} %)\n"
+        f"understudy run confirm {short(page.id)}   or   understudy run cancel {short(page.id)}",
+    )
+
+
+def _skew(page: RunPage) -> str:
+    consistency = page.consistency
+    lines = [
+        Line(
+            part.name,
+            part.snapshot["asked_cluster_ms"] - page.moment_ms,
+            part.snapshot["done_cluster_ms"] - page.moment_ms,
+            part.grade,
+        )
+        for part in page.data_sets
+        if "asked_cluster_ms" in part.snapshot and "done_cluster_ms" in part.snapshot
+    ]
+    if not consistency or not lines:
+        return ""
+    uncertainty = float(consistency.get("uncertainty_ms") or 0.0)
+    lines.sort(key=lambda line: (-line.done_ms, line.name))
+    more = f"\n… and {len(lines) - MOST_LINES} more, done earlier" if len(lines) > MOST_LINES else ""
+    title = (
+        f"Skew {milliseconds(consistency.get('skew_ms'))}, allowed {milliseconds(page.max_skew_ms)}:"
+        f" {consistency.get('verdict')}"
+    )
+    return _section(title, skew_picture(lines[:MOST_LINES], uncertainty) + more)
+
+
+def _grades(page: RunPage) -> str:
+    rows = [(part.name, part.grade, part.reason) for part in page.data_sets if part.grade]
+    return _section("Grades", table(("DATA SET", "GRADE", "REASON"), rows)) if rows else ""
+
+
+def _bytes(page: RunPage) -> str:
+    parts = [part for part in page.data_sets if part.staged]
+    if not parts:
+        return ""
+    rows = [_bytes_row(part.name, dict(part.staged)) for part in parts]
+    if len(parts) > 1:
+        names = ("bytes", "bytes_moved", "files", "files_moved", "deleted", "renamed", "changed_attributes")
+        sums = {name: sum(int(part.staged.get(name) or 0) for part in parts) for name in names}
+        rows.append(_bytes_row("all", sums))
+    headings = ("DATA SET", "PROTECTED", "MOVED", "SHARE", "FILES", "MOVED", "DELETED", "RENAMED", "ATTRIBUTES", "")
+    return _section("Bytes and files", table(headings, rows, right=range(1, 9)))
+
+
+def _bytes_row(name: str, staged: dict[str, Any]) -> tuple[object, ...]:
+    protected, moved = int(staged.get("bytes") or 0), int(staged.get("bytes_moved") or 0)
+    kind = {True: "first copy", False: "increment"}.get(staged.get("full", ""), "")
+    return (
+        name,
+        size(protected),
+        size(moved),
+        f"{moved * 100 / protected:.1f} %" if protected else NOTHING,
+        count(staged.get("files")),
+        count(staged.get("files_moved")),
+        count(staged.get("deleted")),
+        count(staged.get("renamed")),
+        count(staged.get("changed_attributes")),
+        kind,
+    )
+
+
+def _verification(page: RunPage) -> str:
+    parts = [part for part in page.data_sets if part.verified]
+    if not parts:
+        return ""
+    rows = []
+    for part in parts:
+        content, metadata = part.verified.get("content") or {}, part.verified.get("metadata") or {}
+        rows.append(
+            (
+                part.name,
+                content.get("verdict"),
+                metadata.get("verdict"),
+                content.get("proved"),
+                count(part.verified.get("files_read")),
+                size(part.verified.get("bytes_read")),
+            )
+        )
+    headings = ("DATA SET", "CONTENT", "METADATA", "PROVED BY", "FILES READ", "BYTES READ")
+    text = table(headings, rows, right=(4, 5))
+    differences = [(part.name, path) for part in parts for path in part.verified.get("differences") or ()]
+    if differences:
+        text += "\n\n" + table(("DATA SET", "FIRST PATHS THAT DIFFER"), differences)
+    trial = page.trial_clone
+    if trial:
+        text += (
+            f"\n\ntrial clone of {printable(trial.get('table'))}: {count(trial.get('rows_seen'))} rows seen"
+            f" in {duration(trial.get('seconds'))}"
+        )
+    return _section(f"Verification by the secondary, level {page.level}", text)
+
+
+def _durations(page: RunPage) -> str:
+    spent = [(state, seconds) for state, seconds in page.durations if seconds is not None]
+    if not spent:
+        return ""
+    longest = max(seconds for _, seconds in spent) or 1.0
+    rows = [
+        (state.lower(), duration(seconds), "█" * max(round(seconds / longest * BAR), 1 if seconds else 0))
+        for state, seconds in spent
+    ]
+    rows.append(("all", duration(sum(seconds for _, seconds in spent)), ""))
+    return _section("Time spent", table(("STATE", "TIME", ""), rows, right=(1,)))
+
+
+def _warnings(page: RunPage) -> str:
+    lines = list(_warning_lines(page))
+    return _section("Warnings", "\n".join(lines)) if lines else ""
+
+
+def _warning_lines(page: RunPage) -> Iterator[str]:
+    for warning in page.page.get("warnings") or ():
+        subject = f" ({printable(warning['subject'])})" if warning.get("subject") else ""
+        yield f"{printable(warning.get('code'))}{subject}: {printable(warning.get('message'))}"
+        if warning.get("remedy"):
+            yield f"  remedy: {printable(warning['remedy'])}"

@@ -1,0 +1,189 @@
+"""Watches a run: a live picture on a terminal, plain lines elsewhere, JSON lines with ``--json``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from types import TracebackType
+from typing import Protocol
+
+import click
+
+from api.cli.exit_codes import ExitCode
+from api.cli.remote.errors import CommandFailed, Unreachable
+from api.cli.remote.following import follow
+from api.cli.remote.page import ENDED, RunPage
+from api.cli.remote.progress import RunProgress, copy_line, frame, heading
+from api.cli.remote.run_text import run_text
+from api.cli.remote.session import Session
+from api.cli.remote.text import instant, printable, short
+from api.cli.remote.transport import ServerEvent, path
+
+PLAIN_SECONDS = 5.0
+
+
+class Watcher(Protocol):
+    """Shows what happens while a run is watched."""
+
+    def __enter__(self) -> Watcher:
+        """Begin to show."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the terminal as it was."""
+
+    def take(self, event: ServerEvent, progress: RunProgress) -> None:
+        """Show an event; ``progress`` has taken it already."""
+
+    def lost(self, error: Unreachable) -> None:
+        """Tell that the connection broke; it is tried again."""
+
+
+def watch_run(session: Session, run_id: str) -> None:
+    """Follow a run until it ends or waits for a person; raise ``CommandFailed`` unless it is COMPLETED."""
+    progress = RunProgress()
+    watcher: Watcher = JsonLines() if session.as_json else Picture(progress) if sys.stdout.isatty() else PlainLines()
+    try:
+        with watcher:
+            for event in follow(session.client, path("runs", run_id, "watch"), lost=watcher.lost):
+                if event.name == "change":
+                    progress.take_page(RunPage(event.data))
+                elif event.name == "live":
+                    progress.take_live(event.data)
+                watcher.take(event, progress)
+                if progress.page is not None and progress.page.waits_for_a_person:
+                    break
+    except KeyboardInterrupt:
+        raise CommandFailed(
+            ExitCode.INTERRUPTED,
+            "INTERRUPTED",
+            "it is not watched any more; the run goes on.",
+            remedy=f"understudy run watch {short(run_id)}",
+        ) from None
+    assert progress.page is not None, "a stream that ends well has shown the run"
+    if not session.as_json:
+        click.echo(run_text(progress.page))
+    _end(progress.page)
+
+
+def _end(page: RunPage) -> None:
+    if page.state == "COMPLETED":
+        return
+    if page.state not in ENDED:
+        raise CommandFailed(
+            ExitCode.NEEDS_A_PERSON,
+            "HELD",
+            f"run {short(page.id)} changes more than its policy allows without asking.",
+            remedy=f"understudy run confirm {short(page.id)}, or understudy run cancel {short(page.id)}",
+        )
+    raise CommandFailed(
+        ExitCode.FAILED,
+        str(page.failure.get("code") or page.state),
+        str(page.failure.get("message") or f"run {short(page.id)} is {page.state}."),
+        remedy=str(page.failure.get("remedy") or ""),
+    )
+
+
+class JsonLines:
+    """Each event as one line."""
+
+    def __enter__(self) -> JsonLines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def take(self, event: ServerEvent, progress: RunProgress) -> None:
+        """Write it."""
+        value = {"event": event.name, "version": event.version, "data": event.data}
+        click.echo(json.dumps(value, ensure_ascii=False))
+
+    def lost(self, error: Unreachable) -> None:
+        """Say so beside the JSON."""
+        click.echo(f"connection lost: {error.message} It is tried again.", err=True)
+
+
+class PlainLines:
+    """A line at each change of state, and each copy's now and then."""
+
+    def __init__(self) -> None:
+        self._state = ""
+        self._told_at = 0.0
+
+    def __enter__(self) -> PlainLines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def take(self, event: ServerEvent, progress: RunProgress) -> None:
+        """Write what is new."""
+        page = progress.page
+        if page is None:
+            return
+        now = time.time()
+        if page.state != self._state:
+            if not self._state:
+                click.echo(heading(page, now * 1000))
+            self._state = page.state
+            self._told_at = now
+            click.echo(f"{instant(int(now) * 1000)}  {page.state}")
+        elif event.name == "live" and now - self._told_at >= PLAIN_SECONDS:
+            self._told_at = now
+            for line in self._lines(progress):
+                click.echo(f"{instant(int(now) * 1000)}  {line}")
+
+    def lost(self, error: Unreachable) -> None:
+        """Say so."""
+        click.echo(f"connection lost: {printable(error.message)} It is tried again.", err=True)
+
+    @staticmethod
+    def _lines(progress: RunProgress) -> list[str]:
+        rows = [row for row in progress.rows if not row.is_staged] if progress.state == "STAGING" else []
+        width = max((len(row.name) for row in rows), default=0)
+        lines = [copy_line(row, width) for row in rows]
+        if progress.waiting_for:
+            lines.append(f"waiting for {progress.waiting_for}")
+        return lines + [f"not reachable: {trouble}" for trouble in progress.trouble]
+
+
+class Picture:
+    """The live view, drawn anew a few times a second by a thread of rich's."""
+
+    def __init__(self, progress: RunProgress) -> None:
+        from rich.live import Live
+        from rich.text import Text
+
+        self._heard_at = time.monotonic()
+        self._lost = ""
+
+        def draw() -> Text:
+            silent = time.monotonic() - self._heard_at
+            lines = frame(progress, time.time() * 1000, silent_seconds=silent)
+            return Text("\n".join([*lines, self._lost] if self._lost else lines), no_wrap=True, overflow="crop")
+
+        self._live = Live(get_renderable=draw, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Picture:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def take(self, event: ServerEvent, progress: RunProgress) -> None:
+        """Note that something was heard; the drawing thread does the rest."""
+        self._heard_at = time.monotonic()
+        self._lost = ""
+
+    def lost(self, error: Unreachable) -> None:
+        """Show it below the picture."""
+        self._lost = f"connection lost: {printable(error.message)} It is tried again."

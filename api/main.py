@@ -1,0 +1,166 @@
+"""The composition root: the one place where settings, store, gateways, workers and the web application meet.
+
+Ordering rule: the controller's lock and a new term are taken first (by opening the store), so nothing is sent anywhere
+by a process that another one has replaced. Stopping goes the other way: requests are ended, then the workers (agents go
+on by themselves), then what is queued is committed and the lock is released.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from uuid import uuid4
+
+from aiohttp import web
+
+from api.access import Access
+from api.app import make_app
+from api.face import Face
+from api.logs import log_to_stderr
+from api.reading import StoreReads
+from domain.errors import Conflict, Unavailable
+from domain.values.endpoints import Endpoints
+from infra.agent.archive import build
+from infra.clock import SystemClock
+from infra.clusters.ssh_gateway import SshGateway
+from infra.control_plane.control_plane import ControlPlane
+from infra.settings import Listen, Settings, load_settings
+from infra.store.store import Store, open_store
+from infra.summaries import CONTENTS
+from infra.workers.decisions import Controller, Decisions
+from infra.workers.driver import Equipment
+from infra.workers.gateways import Gateways, OpenGateway
+from infra.workers.live import Live
+from infra.workers.outgoing import simple_credentials
+from infra.workers.supervisor import Supervisor
+
+SHUTDOWN_SECONDS = 5.0
+SOCKET_MODE = 0o660
+
+log = logging.getLogger("understudy")
+
+
+def run(config: Path, log_level: str) -> None:
+    """Run the control device until SIGTERM or SIGINT; raises errors of the tree for what keeps it from running."""
+    settings = load_settings(config)
+    log_to_stderr(log_level)
+    asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with control_device(settings, ssh_gateways()) as (where, workers):
+        print(f"listening on {where}", flush=True)  # what a person, or a script that starts it, waits for
+        log.info("the control device runs", extra={"listening_on": where})
+        await _until(stop, workers)
+    log.info("the control device has stopped")
+
+
+def ssh_gateways() -> OpenGateway:
+    """Return what reaches real gateways; the agent's archive is built once."""
+    archive = build()
+
+    def open_gateway(cluster: str, endpoints: Endpoints) -> SshGateway:
+        return SshGateway(endpoints.gateway, archive)
+
+    return open_gateway
+
+
+@asynccontextmanager
+async def control_device(
+    settings: Settings, open_gateway: OpenGateway
+) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
+    """Run everything inside the block; give where it listens, and the task of the workers."""
+    store = await asyncio.to_thread(_open, settings)
+    try:
+        control_plane, supervisor = _compose(store, settings, open_gateway)
+        face = Face(control_plane, StoreReads(store.queries), version("understudy"))
+        runner = web.AppRunner(
+            make_app(face, Access.of(settings.tokens, settings.listen.hosts)),
+            access_log=None,
+            shutdown_timeout=SHUTDOWN_SECONDS,
+        )
+        await runner.setup()
+        workers = asyncio.create_task(supervisor.run(), name="workers")
+        try:
+            yield await _listen(runner, settings.listen), workers
+        finally:
+            await runner.cleanup()
+            workers.cancel()
+            await asyncio.gather(workers, return_exceptions=True)
+    finally:
+        await store.close()
+
+
+def _open(settings: Settings) -> Store:
+    settings.store_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return open_store(settings.store_path, CONTENTS)
+
+
+def _compose(store: Store, settings: Settings, open_gateway: OpenGateway) -> tuple[ControlPlane, Supervisor]:
+    clock, live = SystemClock(), Live()
+    controller = Controller(store.term, version("understudy"), clock, uuid4)
+    equipment = Equipment(
+        decisions=Decisions(controller, store.writer, store.queries, at_once=settings.workers.copies_per_run),
+        gateways=Gateways(open_gateway, clock, live, settings.workers),
+        credentials=simple_credentials,
+        clock=clock,
+        live=live,
+        settings=settings.workers,
+    )
+    control_plane = ControlPlane(controller, store.writer, store.queries, equipment)
+    return control_plane, Supervisor(store.queries, equipment)
+
+
+async def _listen(runner: web.AppRunner, listen: Listen) -> str:
+    """Begin to answer; raise ``Conflict`` ADDRESS_IN_USE or ``Unavailable`` CANNOT_LISTEN."""
+    try:
+        if listen.socket is not None:
+            await web.SockSite(runner, _unix_socket(listen.socket)).start()
+            return str(listen.socket)
+        await web.TCPSite(runner, listen.host, listen.port).start()
+        host, port = runner.addresses[0][:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    except OSError as error:
+        where = listen.socket or f"{listen.host}:{listen.port}"
+        raise Unavailable(
+            "CANNOT_LISTEN", f"nothing can listen on {where}: {error.strerror}.", remedy="Change [listen]."
+        ) from None
+
+
+def _unix_socket(path: Path) -> socket.socket:
+    """Bind a socket that its owner and group may use; what a controller that was killed has left is replaced."""
+    if path.is_socket():
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink()
+            else:
+                raise Conflict("ADDRESS_IN_USE", f"somebody answers on {path}.", remedy="Use another socket.")
+    made = socket.socket(socket.AF_UNIX)
+    made.bind(str(path))
+    os.chmod(path, SOCKET_MODE)
+    return made
+
+
+async def _until(stop: asyncio.Event, workers: asyncio.Task[None]) -> None:
+    """Wait for a signal; raise what ended the workers (``TakenOver`` when another controller has a higher term)."""
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({stopping, workers}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+    if workers.done():
+        await workers
+        raise AssertionError("the workers work until they are cancelled")

@@ -1,0 +1,37 @@
+"""The page of a run as golden text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from api.cli.remote.page import RunPage
+from api.cli.remote.run_text import run_text
+from tests.api.cli import pages
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def test_a_completed_run() -> None:
+    assert run_text(RunPage(pages.completed())) + "\n" == (GOLDEN / "run_completed.txt").read_text(encoding="utf-8")
+
+
+def test_a_run_that_has_just_begun_has_nothing_but_its_heading() -> None:
+    text = run_text(RunPage(pages.planned()))
+    assert text.splitlines()[0] == "Run 1a2b3c4d5e6f of service orders"
+    assert "Skew" not in text
+    assert "Bytes" not in text
+
+
+def test_a_failed_run_says_why_what_to_do_and_which_paths() -> None:
+    text = run_text(RunPage(pages.failed()))
+    assert "code      VERIFICATION_FAILED" in text
+    assert "data set  hdfs:/data/orders" in text
+    assert "remedy    The next run heals it." in text
+    assert "2026/05/a\\u001b[2Jb.csv" in text
+    assert "\x1b" not in text
+
+
+def test_a_held_run_shows_the_numbers_and_the_two_ways_out() -> None:
+    text = run_text(RunPage(pages.held()))
+    assert "hdfs:/data/orders: 900 of 1 200 entries deleted or replaced (75 %, allowed 50 %)" in text
+    assert "understudy run confirm 1a2b3c4d5e6f   or   understudy run cancel 1a2b3c4d5e6f" in text
