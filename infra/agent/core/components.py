@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Protocol
 
+from infra.agent.core.hdfs_component import HDFS
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import OperationFailed
 from infra.agent.core.staging import remove_recovery_point, remove_run
@@ -47,7 +48,7 @@ class Component(Protocol):
         """Undo ``open_copy``."""
 
 
-COMPONENTS: dict[str, Component] = {}
+COMPONENTS: dict[str, Component] = {"hdfs": HDFS}
 
 Step = Callable[[Component, Work, Dict[str, Any]], Procedure]
 

@@ -12,8 +12,9 @@ What the listings cannot show comes from two other sources: the snapshot differe
 ACL or extended attributes changed; the manifest of the base says what the copy holds: checksums, ACLs, extended
 attributes, and which files were copied while they were open and so have to be copied again.
 
-Work files: ``want`` and ``have`` (listings), then ``same`` (wanted entries with nothing to do, with their details) and
-``changes`` (all others, keyed by class and path: ``h`` what one has, ``w`` what is wanted, ``v`` whether it moved).
+Work files: ``want`` and ``have`` (listings), then ``same`` (wanted entries with nothing to do, with their details; the
+directories again in ``same.directories``) and ``changes`` (all others, keyed by class and path: ``h`` what one has,
+``w`` what is wanted, ``v`` whether it moved).
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from infra.agent.core.operations import SpoolSort
 GONE = b"0/"
 KEPT = b"1/"
 NEW = b"2/"
+_LASTING = ("same", "same.directories", "unsorted")
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def compare(comparison: Comparison) -> Procedure:
 class _Matching:
     def __init__(self, comparison: Comparison) -> None:
         self._comparison = comparison
-        names = ("same", "unsorted", "have.rest", "want.rest", "have.left", "want.left")
+        names = ("same", "same.directories", "unsorted", "have.rest", "want.rest", "have.left", "want.left")
         self._writers = {name: LineWriter(comparison.file(name)) for name in names}
 
     def run(self) -> Procedure:
@@ -135,13 +137,13 @@ class _Matching:
             yield from self._by_id()
             yield from self._end("have.left", "want.left")
             yield from self._left_by_path()
-        yield from self._end("same", "unsorted")
+        yield from self._end(*_LASTING)
         yield SpoolSort(comparison.file("unsorted"), comparison.file("changes"))
 
     def _end(self, *names: str) -> Procedure:
         for name in names:
             yield from self._writers[name].end()
-            if name not in ("same", "unsorted"):
+            if name not in _LASTING:
                 yield SpoolSort(self._comparison.file(name), self._comparison.file(f"{name}.sorted"))
 
     def _by_path(self) -> Procedure:
@@ -175,6 +177,8 @@ class _Matching:
         elif comparable and self._is_same(have, want):
             details: Entry = {name: have[name] for name in ("c", "a", "e") if name in have}
             yield from self._writers["same"].write(encode({**want, **details}))
+            if want["t"] == DIRECTORY:
+                yield from self._writers["same.directories"].write(encode({name: want[name] for name in "pmi"}))
         elif not comparable and have["t"] == want["t"]:
             yield from self._pair(have, want, moved=False)
         else:

@@ -17,7 +17,7 @@ from typing import Any
 
 from infra.agent.core import hdfs
 from infra.agent.core.hdfs_compare import GONE, Comparison, Side
-from infra.agent.core.hdfs_entries import FILE, Entry, below, same_contents_listed
+from infra.agent.core.hdfs_entries import FILE, Entry, below, same_attributes_listed, same_contents_listed
 from infra.agent.core.lines import LineReader, LineWriter, encode
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import DigestFile, OperationFailed
@@ -73,7 +73,12 @@ class _Details:
 
     def _kept_attributes(self, change: dict[str, Any], have: Entry, want: Entry) -> Procedure:
         comparison = self._comparison
-        is_untouched = comparison.comparable and have["i"] == want["i"] and not comparison.is_modified(want)
+        is_untouched = (
+            comparison.comparable
+            and have["i"] == want["i"]
+            and same_attributes_listed(have, want)
+            and not comparison.is_modified(want)
+        )
         change["E"] = False
         if is_untouched and (have.get("D") or not comparison.for_manifest):
             for name in ("a", "e"):

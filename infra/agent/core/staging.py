@@ -26,9 +26,14 @@ def prepare_run(instruction: Instruction) -> Procedure:
     """Make the run's directory in ``incoming/<epoch>``; fails with EVICTED when the epoch is over."""
     run = instruction.payload["staging"]
     if (yield from hdfs.status(SECONDARY, run)) is None:
-        prepared = f"{SCRATCH}/{instruction.id}-run"
+        prepared = scratch(instruction, "run")
         yield from hdfs.make_directory(SECONDARY, prepared, PRIVATE)
         yield from place(instruction, prepared, run)
+
+
+def scratch(instruction: Instruction, name: str) -> str:
+    """A path in scratch that belongs to this instruction alone; it goes when the run is removed."""
+    return f"{SCRATCH}/{instruction.run}/{instruction.id}-{name}"
 
 
 def place(instruction: Instruction, prepared: str, target: str) -> Procedure:
@@ -71,11 +76,13 @@ def epoch_directory(instruction: Instruction) -> str:
 
 
 def remove_run(instruction: Instruction) -> Procedure:
-    """Remove the whole staging of a run, if the instruction names it; returns [(path, was there)]."""
+    """Remove the staging of a run, if the instruction names it, and what was prepared; returns [(path, was there)]."""
     staging = instruction.payload.get("staging")
     if staging is None:
         return []
-    removed: list[tuple[str, bool]] = [(staging, (yield from hdfs.delete(_site(instruction), staging)))]
+    site = _site(instruction)
+    removed: list[tuple[str, bool]] = [(staging, (yield from hdfs.delete(site, staging)))]
+    yield from hdfs.delete(site, f"{SCRATCH}/{instruction.run}")
     return removed
 
 

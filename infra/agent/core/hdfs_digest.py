@@ -1,0 +1,221 @@
+"""Digest: compare the secondary's frozen snapshot with the source manifest, on the secondary alone.
+
+The frozen tree is walked beside the manifest. Two verdicts: *content* (paths, types, lengths, checksums) and *metadata*
+(owners, groups, modes, ACLs, extended attributes, times; not those of the root, which the protection owns).
+
+What each level proves about contents: ``metadata`` names and lengths; ``changed`` also the stored checksums of what
+this run moved; ``checksum`` the stored checksums of all files; ``bytes`` also reads every file, which a DataNode does
+not let pass when a block does not fit its stored checksums. At every level ``sample.percent`` of the files are read,
+chosen by ``sample.seed``, so that over the runs all are.
+
+Extended attributes are asked for where the manifest names some and for what this run moved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from infra.agent.core import hdfs
+from infra.agent.core.hdfs_compare import EntryReader
+from infra.agent.core.hdfs_details import BY_BYTES, checksum_by_bytes
+from infra.agent.core.hdfs_entries import FILE, Entry, TreeDigest, below, path_key
+from infra.agent.core.hdfs_snapshots import snapshot_path
+from infra.agent.core.hdfs_walk import Walk
+from infra.agent.core.machine import Procedure, Together
+from infra.agent.core.meter import Meter
+from infra.agent.core.operations import DigestFile, Download, OperationFailed
+from infra.agent.core.work import SECONDARY, Work, manifest_path
+
+PROVED = {
+    "metadata": "names and lengths",
+    "changed": "checksums of what moved",
+    "checksum": "stored checksums",
+    "bytes": "bytes",
+}
+DIFFERENCES_TOLD = 20
+UNREADABLE = "unreadable"
+WINDOW = 1000
+AT_ONCE = 32
+_METADATA = {"o": "owner", "g": "group", "x": "mode", "m": "time", "a": "ACL", "e": "extended attributes"}
+
+
+def digest(work: Work, data_set: dict[str, Any]) -> Procedure:
+    """Carry out DigestSnapshots for one directory; the result is described in docs/agent.md."""
+    digesting = _Digesting(work, data_set)
+    return (yield from digesting.run())
+
+
+class _Digesting:
+    def __init__(self, work: Work, data_set: dict[str, Any]) -> None:
+        self._work = work
+        self._data_set = data_set
+        self._level = work.payload["level"]
+        if self._level not in PROVED:
+            raise OperationFailed("MALFORMED", f"payload.level: there is no level {self._level!r}")
+        self._root = snapshot_path(data_set["path"], work.snapshot)
+        self._expected = TreeDigest()
+        self._found = TreeDigest()
+        self._differences: list[str] = []
+        self._is_content_equal = True
+        self._is_metadata_equal = True
+        self._files_read = 0
+        self._bytes_read = 0
+        self._meter = Meter("digest", data_set["id"], 0, 0)
+
+    def run(self) -> Procedure:
+        """Walk both and return the result."""
+        manifest = yield from self._fetch_manifest()
+        yield from self._count(manifest)
+        expected = EntryReader(manifest)
+        walk = Walk(SECONDARY, self._root)
+        found = yield from walk.next()
+        yield from expected.advance()
+        window: list[tuple[Entry, Entry]] = []
+        while expected.entry is not None or found is not None:
+            key = path_key(found["p"]) if found is not None else b""
+            if found is None or (expected.entry is not None and expected.key < key):
+                assert expected.entry is not None
+                yield from self._check(window)
+                self._expected.add(expected.entry)
+                self._differs(expected.entry["p"], "is missing", content=True)
+                yield from expected.advance()
+            elif expected.entry is None or key < expected.key:
+                yield from self._check(window)
+                self._found.add(found)
+                self._differs(found["p"], "should not be there", content=True)
+                found = yield from walk.next()
+            else:
+                window.append((expected.entry, found))
+                yield from expected.advance()
+                found = yield from walk.next()
+            if len(window) >= WINDOW:
+                yield from self._check(window)
+        yield from self._check(window)
+        return self._result()
+
+    def _fetch_manifest(self) -> Procedure:
+        """The source manifest: from staging while the run lasts, afterwards from its recovery point."""
+        name = self._work.work_file(self._data_set, "expected")
+        path = f"{self._work.staging(self._data_set)}/manifest"
+        recovery_point = self._data_set.get("recovery_point")
+        if recovery_point is not None and (yield from hdfs.status(SECONDARY, path)) is None:
+            path = manifest_path(recovery_point, self._data_set)
+        yield Download(SECONDARY, path, name)
+        return name
+
+    def _count(self, manifest: str) -> Procedure:
+        """Count what there is to do, for the progress."""
+        total = TreeDigest()
+        reader = EntryReader(manifest)
+        yield from reader.advance()
+        while reader.entry is not None:
+            total.add(reader.entry)
+            yield from reader.advance()
+        self._meter = Meter("digest", self._data_set["id"], total.bytes, total.files)
+        yield from self._meter.tell()
+
+    def _check(self, window: list[tuple[Entry, Entry]]) -> Procedure:
+        """Ask for what the listing does not show of these pairs, concurrently, and take them in their order."""
+        checked = yield Together((self._look(*pair) for pair in window), AT_ONCE)
+        for (expected, found), complaint in zip(window, checked):
+            self._expected.add(expected)
+            self._found.add(found)
+            if complaint:
+                self._differs(found["p"], complaint, content=True)
+            self._compare(expected, found)
+        window.clear()
+
+    def _look(self, expected: Entry, found: Entry) -> Procedure:
+        """Complete ``found`` with what is asked for; returns what is wrong with the contents, "" if nothing is."""
+        path = below(self._root, found["p"])
+        if found["p"] and found.get("A"):
+            found["a"] = yield from hdfs.acl_entries(SECONDARY, path)
+        if found["p"] and ("e" in expected or expected.get("w")):
+            found["e"] = yield from hdfs.extended_attributes(SECONDARY, path)
+        if found["t"] != FILE or found["t"] != expected["t"]:
+            return ""
+        complaint = ""
+        try:
+            yield from self._look_at_contents(expected, found, path)
+        except OperationFailed as failure:
+            if failure.transient or failure.unknown or failure.code == "ABORTED":
+                raise
+            found["c"] = UNREADABLE
+            complaint = f"cannot be read: {failure.message[:200]}"
+        yield from self._meter.add(found["l"], 1)
+        return complaint
+
+    def _look_at_contents(self, expected: Entry, found: Entry, path: str) -> Procedure:
+        wanted: str | None = expected.get("c")
+        is_read = self._level == "bytes" or self._is_in_sample(found["p"])
+        is_checked = is_read or self._level == "checksum" or (self._level == "changed" and expected.get("w"))
+        if wanted is None or not is_checked or found["l"] == 0:
+            if wanted is not None:
+                found["c"] = wanted  # not looked at; "proved" says so
+            return
+        if wanted.startswith(BY_BYTES):
+            if found["l"] == expected["l"]:
+                found["c"] = yield from checksum_by_bytes(SECONDARY, path, found["l"])
+                self._count_read(found)
+            return
+        found["c"] = yield from hdfs.checksum(SECONDARY, path)
+        if is_read:
+            yield DigestFile(SECONDARY, path, found["l"])
+            self._count_read(found)
+
+    def _count_read(self, found: Entry) -> None:
+        self._files_read += 1
+        self._bytes_read += found["l"]
+
+    def _is_in_sample(self, path: str) -> bool:
+        sample = self._work.payload["sample"]
+        percent: int = sample.get("percent", 0)
+        if not percent:
+            return False
+        drawn = hashlib.sha256(f"{sample.get('seed', '')}/{path}".encode()).digest()
+        return int.from_bytes(drawn[:4], "big") % 10_000 < percent * 100
+
+    def _compare(self, expected: Entry, found: Entry) -> None:
+        if expected["t"] != found["t"]:
+            self._differs(found["p"], "is a file in one tree and a directory in the other", content=True)
+            return
+        if expected.get("l") != found.get("l"):
+            self._differs(found["p"], f"has {found.get('l')} bytes instead of {expected.get('l')}", content=True)
+        elif expected.get("c") != found.get("c") and found.get("c") != UNREADABLE:
+            self._differs(found["p"], "has other bytes", content=True)
+        if found["p"] == "":
+            return
+        different = [
+            what for name, what in _METADATA.items() if (expected.get(name) or None) != (found.get(name) or None)
+        ]
+        if different:
+            self._differs(found["p"], f"has another {', '.join(different)}", content=False)
+
+    def _differs(self, path: str, what: str, content: bool) -> None:
+        if content:
+            self._is_content_equal = False
+        else:
+            self._is_metadata_equal = False
+        if len(self._differences) < DIFFERENCES_TOLD:
+            self._differences.append(f"{path or '.'}: {what}")
+
+    def _result(self) -> dict[str, Any]:
+        expected, found = self._expected, self._found
+        return {
+            "content": {
+                "verdict": "EQUAL" if self._is_content_equal else "DIFFERENT",
+                "expected": expected.content(),
+                "found": found.content(),
+                "proved": PROVED[self._level],
+            },
+            "metadata": {
+                "verdict": "EQUAL" if self._is_metadata_equal else "DIFFERENT",
+                "expected": expected.metadata(),
+                "found": found.metadata(),
+                "proved": "owners, groups, modes, ACLs, times, extended attributes",
+            },
+            "differences": self._differences,
+            "files_read": self._files_read,
+            "bytes_read": self._bytes_read,
+        }

@@ -1,0 +1,199 @@
+"""Send: fill the staging of one HDFS directory on the secondary from its snapshot on the primary.
+
+The order: list and compare, so that the manifest and the plan are known; prepare staging with both of them in it, and
+with all new directories, aside; rename it into place; copy and check the files; finish the directories. The record
+"planned" in the journal says that the work files are whole; "placed" that staging is there. A later agent goes on from
+there, and finds by looking at the staged files which of them are finished.
+
+The base is what the secondary's head shows. Where the source still has the snapshot of that name, both are compared by
+inode id; else the source is compared with the secondary's frozen snapshot by path, length, time and checksum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from infra.agent.core import hdfs
+from infra.agent.core.hdfs_compare import Comparison, Side, compare, modified_ids
+from infra.agent.core.hdfs_details import add_details
+from infra.agent.core.hdfs_entries import TreeDigest
+from infra.agent.core.hdfs_manifest import write_manifest
+from infra.agent.core.hdfs_plan import BUCKET, make_plan
+from infra.agent.core.hdfs_snapshots import snapshot_path
+from infra.agent.core.hdfs_stage import Staging, finish_directories, make_directories, stage_files
+from infra.agent.core.machine import Procedure, Together
+from infra.agent.core.meter import Meter
+from infra.agent.core.operations import DigestFile, Download, OperationFailed, SpoolRead, SpoolTruncate, Upload
+from infra.agent.core.staging import PRIVATE, guarded, place, prepare_run, scratch
+from infra.agent.core.work import PRIMARY, SECONDARY, Work, manifest_path
+
+WORKERS_LIMIT = 64
+
+
+def send(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
+    """Carry out SendSnapshots or ReplicateSnapshots for one directory; returns the totals of docs/agent.md."""
+    planned = work.journal.newest("planned")
+    is_continued = planned is not None
+    comparison = yield from _comparison(work, data_set, anew=not is_continued)
+    if planned is None:
+        planned = yield from _plan(comparison, data_set)
+        yield from work.journal.write({"planned": planned})
+    return (yield from guarded(work.instruction, _fill(work, data_set, comparison, planned, piece_bytes, is_continued)))
+
+
+def _comparison(work: Work, data_set: dict[str, Any], anew: bool) -> Procedure:
+    """What is compared with what; with ``anew`` everything that it rests on is fetched."""
+    payload = work.payload
+    prefix = work.work_file(data_set, "")
+    want = Side(PRIMARY, snapshot_path(data_set["path"], work.snapshot))
+    base = payload["base"]
+    have, comparable, manifest = None, False, None
+    if anew and base is not None:
+        have, comparable = yield from _base(payload, data_set)
+        manifest = yield from _base_manifest(payload, data_set, prefix)
+    known: dict[str, Any] = {}
+    if comparable:
+        known["modified"] = yield from modified_ids(PRIMARY, data_set["path"], base, work.snapshot)
+    open_files = frozenset(payload["open_files"])
+    return Comparison(prefix, want, have, comparable, True, manifest, open_files, **known)
+
+
+def _base(payload: dict[str, Any], data_set: dict[str, Any]) -> Procedure:
+    """The tree that the secondary's head shows, and whether inode ids can be compared with the source's."""
+    path = snapshot_path(data_set["path"], payload["base"])
+    if payload["base_is_on_source"] and (yield from hdfs.status(PRIMARY, path)) is not None:
+        return Side(PRIMARY, path), True
+    if (yield from hdfs.status(SECONDARY, path)) is None:
+        raise OperationFailed(
+            "BASE_MISSING",
+            f"{path}, which this copy builds on, is on neither cluster",
+            remedy="Give up the base: start a full copy to an empty directory.",
+        )
+    return Side(SECONDARY, path), False
+
+
+def _base_manifest(payload: dict[str, Any], data_set: dict[str, Any], prefix: str) -> Procedure:
+    """Fetch the base's manifest; without one, everything is asked for anew."""
+    if payload["recovery_point"] is None:
+        return None
+    path = manifest_path(payload["recovery_point"], data_set)
+    if (yield from hdfs.status(SECONDARY, path)) is None:
+        return None
+    yield Download(SECONDARY, path, prefix + "base")
+    return prefix + "base"
+
+
+def _plan(comparison: Comparison, data_set: dict[str, Any]) -> Procedure:
+    """Write all work files; returns what the journal has to keep."""
+    yield SpoolTruncate(comparison.file("corrections"))
+    _, entries_in_base = yield from compare(comparison)
+    yield from add_details(comparison)
+    plan = yield from make_plan(comparison)
+    quotas = yield from hdfs.quotas(PRIMARY, data_set["path"])
+    digest = yield from write_manifest(comparison, quotas)
+    return {
+        "plan": asdict(plan),
+        "entries_in_base": entries_in_base,
+        "full": comparison.have is None,
+        "quotas": quotas,
+        "tree": _totals(digest),
+    }
+
+
+def _totals(digest: TreeDigest) -> dict[str, Any]:
+    return {
+        "files": digest.files,
+        "directories": digest.directories,
+        "bytes": digest.bytes,
+        "content_digest": digest.content(),
+        "metadata_digest": digest.metadata(),
+    }
+
+
+def _fill(
+    work: Work, data_set: dict[str, Any], comparison: Comparison, planned: dict[str, Any], piece_bytes: int, again: bool
+) -> Procedure:
+    """Prepare staging, copy, check and finish."""
+    policies = yield from hdfs.storage_policies(SECONDARY)
+    placed = work.journal.newest("placed")
+    if placed is None:
+        placed = yield from _prepare(work, data_set, comparison, planned["plan"], policies)
+        yield from work.journal.write({"placed": placed})
+    plan, tree = planned["plan"], planned["tree"]
+    staging = Staging(
+        target=SECONDARY,
+        root=work.staging(data_set),
+        source=comparison.want,
+        prefix=comparison.prefix,
+        workers=max(1, min(work.payload["workers"], WORKERS_LIMIT)),
+        policies=policies,
+        meter=Meter("copy", data_set["id"], plan["bytes_moved"], plan["files_moved"]),
+        resumed=again or placed["reused"],
+        piece_bytes=piece_bytes,
+    )
+    yield from staging.meter.tell()
+    yield from stage_files(staging)
+    yield from finish_directories(staging)
+    manifest_sha256 = placed["manifest_sha256"]
+    if (yield SpoolRead(comparison.file("corrections"), 0, 1)):
+        tree = _totals((yield from write_manifest(comparison, planned["quotas"])))
+        uploaded = yield Upload(comparison.file("manifest"), SECONDARY, staging.path("manifest"))
+        manifest_sha256 = uploaded["sha256"]
+    counts = {name: plan[name] for name in _COUNTS}
+    return {
+        **tree,
+        **counts,
+        "entries_in_base": planned["entries_in_base"],
+        "full": planned["full"],
+        "manifest_sha256": manifest_sha256,
+    }
+
+
+_COUNTS = ("bytes_moved", "files_moved", "deleted", "replaced", "renamed", "changed_attributes")
+
+
+def _prepare(
+    work: Work, data_set: dict[str, Any], comparison: Comparison, plan: dict[str, Any], policies: dict[int, str]
+) -> Procedure:
+    """Put the staging directory into place with manifest, plan and directories in it.
+
+    Where an earlier attempt of the run has one of the same plan, it is taken over with all that is finished in it.
+    """
+    instruction = work.instruction
+    yield from prepare_run(instruction)
+    prepared = scratch(instruction, data_set["id"])
+    target = work.staging(data_set)
+    yield from skeleton(SECONDARY, prepared, comparison.prefix, plan, policies)
+    manifest = yield Upload(comparison.file("manifest"), SECONDARY, f"{prepared}/manifest")
+    steps = yield Upload(comparison.file("plan"), SECONDARY, f"{prepared}/plan")
+    reused = False
+    if (yield from hdfs.status(SECONDARY, target)) is not None:
+        reused = yield from _has_plan(f"{target}/plan", steps)
+        if reused:
+            yield Upload(comparison.file("manifest"), SECONDARY, f"{target}/manifest")
+            yield from hdfs.delete(SECONDARY, prepared)
+        else:
+            superseded = f"{prepared}-superseded"
+            yield from hdfs.rename(SECONDARY, target, superseded)
+            yield from hdfs.delete(SECONDARY, superseded)
+    if not reused:
+        yield from place(instruction, prepared, target)
+    return {"reused": reused, "manifest_sha256": manifest["sha256"]}
+
+
+def _has_plan(path: str, steps: dict[str, Any]) -> Procedure:
+    found = yield from hdfs.status(SECONDARY, path)
+    if found is None or found["length"] != steps["bytes"]:
+        return False
+    digest = yield DigestFile(SECONDARY, path, steps["bytes"])
+    return digest["sha256"] == steps["sha256"]
+
+
+def skeleton(site: str, prepared: str, prefix: str, plan: dict[str, Any], policies: dict[int, str]) -> Procedure:
+    """Make all directories of a staging directory at ``prepared``, and nothing else."""
+    kinds = {"new": plan["new_count"], "out": plan["out_count"]}
+    buckets = [f"{kind}/{bucket}" for kind, count in kinds.items() for bucket in range(-(-count // BUCKET))]
+    names = ["new", "out", "pieces", *buckets]
+    yield Together((hdfs.make_directory(site, f"{prepared}/{name}", PRIVATE) for name in names), 8, keep_results=False)
+    yield from make_directories(site, prepared, prefix, policies)

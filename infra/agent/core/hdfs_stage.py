@@ -1,0 +1,225 @@
+"""Stage what a plan needs: directories, files, joined pieces of large files; each checked where it lies.
+
+The modification time is set last on every staged file. So a file whose length and time are the wanted ones was
+finished, by this agent or an earlier one of the same run: staging itself is the journal, and it needs no memory. Such a
+file is proved again, never copied again.
+
+A proof is the stored checksum of the staged file, equal to that of the source. It depends on how the blocks are cut;
+where the source's blocks cannot be reproduced (other bytes per checksum, a file that was itself concatenated) both
+files are read and hashed, and the hash is recorded as a correction of the manifest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from infra.agent.core import hdfs
+from infra.agent.core.hdfs_compare import Side
+from infra.agent.core.hdfs_details import BY_BYTES, checksum_by_bytes
+from infra.agent.core.hdfs_entries import Entry, below
+from infra.agent.core.hdfs_manifest import correction_line
+from infra.agent.core.lines import for_each
+from infra.agent.core.machine import Procedure, Together
+from infra.agent.core.meter import Meter
+from infra.agent.core.operations import CopyRange, OperationFailed, SpoolAppend
+
+DEFAULT_PIECE_BYTES = 64 << 20
+PIECES_LIMIT = 64
+TRIES = 2
+DIRECTORIES_AT_ONCE = 32
+OWNER_ONLY = "700"
+
+
+@dataclass(frozen=True)
+class Staging:
+    """Where to stage, from where, and how.
+
+    ``root`` is the staging directory on site ``target``. ``policies`` are the target's storage policies by id.
+    ``prefix`` begins the names of the work files. Pieces of large files have about ``piece_bytes``.
+    """
+
+    target: str
+    root: str
+    source: Side
+    prefix: str
+    workers: int
+    policies: dict[int, str]
+    meter: Meter
+    resumed: bool
+    piece_bytes: int = DEFAULT_PIECE_BYTES
+
+    def path(self, relative: str) -> str:
+        """An absolute path in staging."""
+        return below(self.root, relative)
+
+
+def make_directories(target: str, prepared: str, prefix: str, policies: dict[int, str]) -> Procedure:
+    """Make the directories of the new subtrees below ``prepared``.
+
+    Storage policies are set at once: they decide where the files' blocks go.
+    """
+
+    def make(entry: Entry) -> Procedure:
+        path = below(prepared, entry["path"])
+        yield from hdfs.make_directory(target, path, OWNER_ONLY)
+        if "s" in entry:
+            yield from hdfs.set_storage_policy(target, path, policy_name(policies, entry))
+
+    yield from for_each(prefix + "directories", make, DIRECTORIES_AT_ONCE)
+
+
+def finish_directories(staging: Staging) -> Procedure:
+    """Give the staged directories their attributes and times, when nothing will be put into them any more.
+
+    Not before: a default ACL would be inherited by what is created below, and every creation changes the time.
+    """
+
+    def finish(entry: Entry) -> Procedure:
+        if entry["p"]:
+            yield from set_attributes(staging.target, staging.path(entry["path"]), entry, entry["x"])
+            yield from hdfs.set_modification_time(staging.target, staging.path(entry["path"]), entry["m"])
+
+    yield from for_each(staging.prefix + "directories", finish, DIRECTORIES_AT_ONCE)
+
+
+def stage_files(staging: Staging) -> Procedure:
+    """Copy and check every file of the work file ``copies``."""
+    yield from for_each(staging.prefix + "copies", lambda entry: _stage_file(staging, entry), staging.workers)
+
+
+def _stage_file(staging: Staging, entry: Entry) -> Procedure:
+    path = staging.path(entry["path"])
+    if staging.resumed:
+        found = yield from hdfs.status(staging.target, path)
+        is_finished = found is not None and (found["length"], found["modificationTime"]) == (entry["l"], entry["m"])
+        if is_finished and (yield from _is_proved(staging, entry, path)):
+            yield from staging.meter.add(entry["l"], 1)
+            return
+    for number in range(TRIES):
+        yield from _copy(staging, entry, path, reuse=staging.resumed and number == 0)
+        if (yield from _is_proved(staging, entry, path)):
+            break
+        yield from staging.meter.add(-entry["l"], 0)
+    else:
+        raise OperationFailed(
+            "COPY_DAMAGED",
+            f"{entry['p']} arrives with other bytes than it was sent with, {TRIES} times",
+            remedy="Check the network and the DataNodes between the clusters.",
+            detail={"path": entry["p"]},
+        )
+    yield from set_attributes(staging.target, path, entry, None)
+    if "s" in entry:
+        yield from hdfs.set_storage_policy(staging.target, path, policy_name(staging.policies, entry))
+    yield from hdfs.set_modification_time(staging.target, path, entry["m"])
+    yield from staging.meter.add(0, 1)
+
+
+def _copy(staging: Staging, entry: Entry, path: str, reuse: bool) -> Procedure:
+    """Copy a file, large ones in pieces that are joined; with ``reuse`` pieces that are there already are taken."""
+    length: int = entry["l"]
+    piece_bytes = _piece_bytes(staging, entry)
+    if length <= piece_bytes:
+        yield from _copy_range(staging, entry, path, 0, length)
+        return
+    names = [path] + [staging.path(f"pieces/{entry['n']}-{number}") for number in range(1, -(-length // piece_bytes))]
+    found = (yield from hdfs.status(staging.target, path)) if reuse else None
+    if found is not None and found["length"] == length:
+        yield from staging.meter.add(length, 0)
+        return  # joined already; the proof tells whether rightly
+
+    def piece(number: int) -> Procedure:
+        offset = number * piece_bytes
+        size = min(piece_bytes, length - offset)
+        there = (yield from hdfs.status(staging.target, names[number])) if reuse else None
+        if there is not None and there["length"] == size:
+            yield from staging.meter.add(size, 0)
+        else:
+            yield from _copy_range(staging, entry, names[number], offset, size)
+
+    yield Together((piece(number) for number in range(len(names))), staging.workers, keep_results=False)
+    yield from hdfs.concatenate(staging.target, path, names[1:], length)
+
+
+def _piece_bytes(staging: Staging, entry: Entry) -> int:
+    """Pieces of whole blocks, about as large as wanted, and never very many."""
+    block: int = entry["b"]
+    length: int = entry["l"]
+    wanted = max(staging.piece_bytes, -(-length // PIECES_LIMIT))
+    return -(-wanted // block) * block
+
+
+def _copy_range(staging: Staging, entry: Entry, path: str, offset: int, size: int) -> Procedure:
+    operation = CopyRange(
+        source=staging.source.site,
+        source_path=below(staging.source.root, entry["p"]),
+        offset=offset,
+        length=size,
+        target=staging.target,
+        target_path=path,
+        block_size=entry["b"],
+        replication=entry["r"],
+        permission=entry["x"],
+    )
+
+    def once() -> Procedure:
+        return (yield operation)
+
+    try:
+        yield from hdfs.persist(once)
+    except OperationFailed as failure:
+        raise _explained(failure, entry) from failure
+    yield from staging.meter.add(size, 0)
+
+
+def _explained(failure: OperationFailed, entry: Entry) -> OperationFailed:
+    """Say which file it was, and what to do where that is clear."""
+    failure.detail.setdefault("path", entry["p"])
+    if "QuotaExceeded" in hdfs.exception_of(failure):
+        return OperationFailed(
+            "NO_SPACE",
+            failure.message,
+            remedy="Raise the quota of the secondary's staging directory, or make room on the secondary.",
+            detail=failure.detail,
+        )
+    return failure
+
+
+def _is_proved(staging: Staging, entry: Entry, path: str) -> Procedure:
+    """Tell whether the staged file holds the source's bytes."""
+    wanted: str | None = entry.get("c")
+    if entry["l"] == 0:
+        return True
+    assert wanted is not None, entry
+    if not wanted.startswith(BY_BYTES) and (yield from hdfs.checksum(staging.target, path)) == wanted:
+        return True
+    found = yield from checksum_by_bytes(staging.target, path, entry["l"])
+    if wanted.startswith(BY_BYTES):
+        return found == wanted
+    source = below(staging.source.root, entry["p"])
+    if found != (yield from checksum_by_bytes(staging.source.site, source, entry["l"])):
+        return False
+    yield SpoolAppend(staging.prefix + "corrections", correction_line(entry["n"], found), durable=True)
+    return True
+
+
+def set_attributes(site: str, path: str, entry: dict[str, Any], mode: str | None) -> Procedure:
+    """Set owner, group, mode (unless None: it is right), ACL and extended attributes of something that has none yet."""
+    yield from hdfs.set_owner(site, path, entry["o"], entry["g"])
+    if entry.get("a"):
+        yield from hdfs.set_acl(site, path, hdfs.full_acl(entry["a"], entry["x"]))
+    if mode is not None:
+        yield from hdfs.set_permission(site, path, mode)
+    for name, value in sorted(entry.get("e", {}).items()):
+        yield from hdfs.set_extended_attribute(site, path, name, value)
+
+
+def policy_name(policies: dict[int, str], entry: Entry) -> str:
+    """The name of an entry's storage policy on the target cluster."""
+    if entry["s"] not in policies:
+        raise OperationFailed(
+            "NO_STORAGE_POLICY",
+            f"{entry['p']} has the storage policy {entry['s']}, which the secondary does not know",
+            remedy="Define the same storage policies on both clusters.",
+        )
+    return policies[entry["s"]]

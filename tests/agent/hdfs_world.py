@@ -1,0 +1,157 @@
+"""A pair of simulated clusters with one HDFS data set, and the instructions of a backup run on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from infra.agent.core.hdfs import FileChecksum
+from infra.agent.core.hdfs_component import HdfsComponent
+from infra.agent.core.machine import Procedure
+from infra.agent.core.work import Work, manifest_path, read_journal
+from infra.agent.protocol import Instruction
+from tests.fakes.executor import FakeExecutor, Kill, run_procedure
+from tests.fakes.hdfs import FakeHdfs
+from tests.fakes.hdfs_application import Application
+from tests.fakes.hdfs_namespace import Inode, walk
+from tests.fakes.virtual_time import VirtualClock
+
+HEAD = "/data/sales"
+DATA_SET = {"id": "d1", "component": "hdfs", "path": HEAD}
+EPOCH = 7
+# Small, so that a file of a few blocks is copied in pieces.
+PIECE_BYTES = 2048
+STEPS: dict[str, Callable[[HdfsComponent, Work, dict[str, Any]], Procedure]] = {
+    "SendSnapshots": HdfsComponent.send,
+    "ApplyStaged": HdfsComponent.apply,
+    "FreezeCopies": HdfsComponent.freeze,
+    "DigestSnapshots": HdfsComponent.digest,
+    "RemoveSnapshots": HdfsComponent.remove,
+    "OpenCopies": HdfsComponent.open_copy,
+}
+
+
+class World:
+    """Two clusters, set up as the administrator's script does it."""
+
+    def __init__(self, directory: Path, capture_open_files: bool = False) -> None:
+        self.directory = directory
+        self.clock = VirtualClock()
+        self.primary = FakeHdfs(self.clock, capture_open_files)
+        # The clocks of two clusters never agree.
+        self.secondary = FakeHdfs(self.clock, capture_open_files, shift_ms=-1500)
+        self.app = Application(self.primary)
+        self.component = HdfsComponent(PIECE_BYTES)
+        self.count = 0
+        self.open_files: list[str] = []
+        for hdfs in (self.primary, self.secondary):
+            for name in ("", "/scratch", "/recovery-points", "/identity", f"/incoming/{EPOCH}"):
+                hdfs.call("PUT", "MKDIRS", f"/.understudy{name}", {"permission": "700"})
+        self.app.mkdir(HEAD, "750")
+
+    @property
+    def hdfs(self) -> dict[str, FakeHdfs]:
+        """By site."""
+        return {"primary": self.primary, "secondary": self.secondary}
+
+    def instruction(self, kind: str, run: str, **payload: Any) -> Instruction:
+        """An instruction of a run on the data set."""
+        self.count += 1
+        sites = {site: {"cluster": site, "namenodes": [f"http://{site}"]} for site in self.hdfs}
+        if kind != "SendSnapshots":
+            sites.pop("primary" if payload.pop("site", "secondary") == "secondary" else "secondary")
+        staging = f"/.understudy/incoming/{EPOCH}/{run}"
+        payload = {"sites": sites, "snapshot": run, "staging": staging, "data_sets": [DATA_SET], **payload}
+        return Instruction(f"{kind}-{self.count}", kind, "pair", "b", EPOCH, 1, run, kind, 0, 1 << 60, payload)
+
+    def executor(self, instruction: Instruction) -> FakeExecutor:
+        """The gateway's side of an instruction: asked again for the same one, it finds the same spool."""
+        executor = FakeExecutor(self.clock, self.directory / instruction.id, hdfs=self.hdfs)
+        executor.others[FileChecksum] = lambda operation: self.hdfs[operation.site].checksum(operation.path)
+        return executor
+
+    def run(self, instruction: Instruction, kill: Kill | None = None) -> Any:
+        """Carry an instruction out, from its journal if it has one."""
+        executor = self.executor(instruction)
+        return run_procedure(self.procedure(instruction, executor.journal()), executor, kill)
+
+    def procedure(self, instruction: Instruction, journal: bytes) -> Procedure:
+        """The component's procedure for the data set of an instruction."""
+        work = Work(instruction, read_journal(journal, DATA_SET["id"]))
+        payload = instruction.payload
+        data_set = payload["data_set"] if "data_set" in payload else payload["data_sets"][0]
+        return STEPS[instruction.kind](self.component, work, data_set)
+
+    def cut(self, run: str) -> None:
+        """Take the primary's snapshot."""
+        self.primary.call("PUT", "ALLOWSNAPSHOT", HEAD, {})
+        self.clock.advance_to(self.clock.now_ms + 1)
+        self.primary.call("PUT", "CREATESNAPSHOT", HEAD, {"snapshotname": run})
+        self.clock.advance_to(self.clock.now_ms + 1)
+
+    def send_instruction(self, run: str, base: str | None, **payload: Any) -> Instruction:
+        """A SendSnapshots; ``base`` is also the name of its recovery point here."""
+        wanted: dict[str, Any] = {
+            "data_set": DATA_SET,
+            "base": base,
+            "base_is_on_source": base is not None,
+            "recovery_point": base,
+            "open_files": self.open_files,
+            "level": "checksum",
+            "workers": 4,
+        }
+        return self.instruction("SendSnapshots", run, **{**wanted, **payload})
+
+    def apply_instruction(self, run: str, base: str | None) -> Instruction:
+        """An ApplyStaged."""
+        data_set = {**DATA_SET, "base": base, "recovery_point": base}
+        return self.instruction("ApplyStaged", run, data_sets=[data_set], head_mode="700")
+
+    def digest_instruction(self, run: str, level: str = "checksum", percent: int = 0) -> Instruction:
+        """A DigestSnapshots."""
+        sample = {"percent": percent, "seed": run}
+        return self.instruction("DigestSnapshots", run, level=level, sample=sample, trial_clone=None)
+
+    def seal(self, run: str) -> None:
+        """Keep the manifest with the recovery point and remove staging, as sealing does."""
+        path = manifest_path(run, DATA_SET)
+        self.secondary.call("PUT", "MKDIRS", path.rpartition("/")[0], {"permission": "700"})
+        self.secondary.write(path, self.secondary.read(f"/.understudy/incoming/{EPOCH}/{run}/d1/manifest"))
+        self.secondary.call("DELETE", "DELETE", f"/.understudy/incoming/{EPOCH}/{run}", {"recursive": "true"})
+
+    def backup(self, run: str, base: str | None = None, level: str = "checksum", **payload: Any) -> dict[str, Any]:
+        """A whole run; returns the sender's totals and the other steps' results for the data set."""
+        self.cut(run)
+        sent = self.run(self.send_instruction(run, base, **payload))
+        applied = self.run(self.apply_instruction(run, base))
+        self.run(self.instruction("FreezeCopies", run))
+        digest = self.run(self.digest_instruction(run, level))
+        self.seal(run)
+        return {**sent, **applied, "digest": digest}
+
+    def assert_equal(self, run: str) -> None:
+        """Compare the source's snapshot with the head and with its snapshot, by what they are, not by a manifest."""
+        source = picture(self.primary, f"{HEAD}/.snapshot/{run}")
+        assert picture(self.secondary, f"{HEAD}/.snapshot/{run}") == source
+        assert picture(self.secondary, HEAD) == source
+
+
+def picture(hdfs: FakeHdfs, path: str) -> dict[str, Any]:
+    """Everything that a copy must agree in, by path, but for the root's own attributes."""
+    root = hdfs.find(path)
+    assert root is not None
+    return {name: _facts(inode) for name, inode in walk(root) if name}
+
+
+def _facts(inode: Inode) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "owner": (inode.owner, inode.group, inode.mode),
+        "time": inode.content.modified_ms,
+        "acl": sorted(inode.acl),
+        "attributes": inode.attributes,
+        "policy": inode.policy,
+    }
+    if not inode.is_directory:
+        facts.update(data=inode.data(), replication=inode.replication, block_size=inode.block_size)
+    return facts

@@ -1,0 +1,131 @@
+"""A simulated HDFS that answers as WebHDFS does, in the vocabulary of ``HdfsCall``.
+
+It passes the same contract suite as the real one (tests/contracts/hdfs_contract.py). ``call``, ``read``, ``write`` and
+``checksum`` are what agents ask of it; an application's side is in ``hdfs_application``. Faults: ``safe_mode``,
+``fail`` (the next matching call has no effect), ``lose_answer`` (it has its effect, and nobody hears of it), ``damage``
+(a block no longer fits its checksums), ``garble_writes`` (so many writes arrive with a wrong byte).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from infra.agent.core.operations import OperationFailed
+from tests.fakes.hdfs_namespace import SNAPSHOT, cut, stored_checksum
+from tests.fakes.hdfs_operations import Changing, Reading, Settings, Snapshots
+from tests.fakes.hdfs_tree import SUPERUSER, refusal
+from tests.fakes.virtual_time import VirtualClock
+
+BLOCK_SIZE = 128 << 20
+
+Matches = Callable[[str, str], bool]
+
+
+class FakeHdfs(Reading, Changing, Settings, Snapshots):
+    """One file system. Pages have ``page_size`` entries, so that small trees need several."""
+
+    def __init__(
+        self, clock: VirtualClock, capture_open_files: bool = False, page_size: int = 3, shift_ms: int = 0
+    ) -> None:
+        super().__init__(clock, shift_ms)
+        self.capture_open_files = capture_open_files
+        self.page_size = page_size
+        self.safe_mode = False
+        self.garble_writes = 0
+        self.calls: list[tuple[str, str]] = []
+        self._faults: list[tuple[Matches, OperationFailed, bool]] = []
+
+    def fail(self, op: str, failure: OperationFailed, path: str = "") -> None:
+        """Let the next call of ``op`` on a path that contains ``path`` fail without any effect."""
+        self._faults.append((lambda o, p: o == op and path in p, failure, False))
+
+    def lose_answer(self, op: str, path: str = "") -> None:
+        """Let the next such call have its effect and fail as unknown."""
+        lost = OperationFailed("HDFS_UNREACHABLE", f"{op}: timed out", unknown=True, transient=True)
+        self._faults.append((lambda o, p: o == op and path in p, lost, True))
+
+    def call(self, method: str, op: str, path: str, params: dict[str, str], user: str = SUPERUSER) -> dict[str, Any]:
+        """Answer one WebHDFS request."""
+        self.calls.append((op, path))
+        perform = getattr(self, f"_{op.lower()}", None)
+        if perform is None:
+            raise refusal("IllegalArgumentException", f'Invalid value for webhdfs parameter "op": {op}')
+        fault = self._take_fault(op, path)
+        if fault is not None and not fault[1]:
+            raise fault[0]
+        if method != "GET" and self.safe_mode:
+            raise refusal("SafeModeException", f"Cannot {op} {path}. Name node is in safe mode.", transient=True)
+        if method != "GET" and f"/{SNAPSHOT}" in path:
+            raise refusal("SnapshotAccessControlException", "Modification on a read-only snapshot is disallowed")
+        self._authorise(op, path, params, user)
+        answer: dict[str, Any] | None = perform(path, params, user)
+        if fault is not None:
+            raise fault[0]
+        return answer if answer is not None else {}
+
+    def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Bytes of a file; a damaged block breaks the transfer."""
+        fault = self._take_fault("OPEN", path)
+        if fault is not None:
+            raise fault[0]
+        inode = self._file(path)
+        end = None if length is None else offset + length
+        position = 0
+        for block in inode.content.blocks:
+            wanted = position < (end if end is not None else position + 1) and position + len(block.data) > offset
+            if block.damaged and wanted:
+                raise OperationFailed("SOURCE_DAMAGED", f"{path} cannot be read past byte {position}")
+            position += len(block.data)
+        return inode.data()[offset:end]
+
+    def write(
+        self,
+        path: str,
+        data: bytes,
+        permission: str = "600",
+        block_size: int = BLOCK_SIZE,
+        replication: int = 3,
+        user: str = SUPERUSER,
+    ) -> None:
+        """Create a file whose parent exists; an old one is replaced by a new inode."""
+        fault = self._take_fault("CREATE", path)
+        if fault is not None and not fault[1]:
+            raise fault[0]
+        if self.safe_mode:
+            raise refusal("SafeModeException", f"Cannot create file {path}. Name node is in safe mode.", transient=True)
+        parent, name = self._parent(path, f"Parent directory doesn't exist: {path.rpartition('/')[0]}")
+        there = (parent.children or {}).get(name)
+        if there is not None and there.is_directory:
+            raise refusal("FileAlreadyExistsException", f"{path} already exists as a directory")
+        if self.garble_writes and data:
+            self.garble_writes -= 1
+            data = bytes([data[0] ^ 1]) + data[1:]
+        inode = self._add(parent, name, user, permission, is_directory=False)
+        inode.blocks = cut(data, block_size)
+        inode.block_size = block_size
+        inode.replication = replication
+        if fault is not None:
+            raise fault[0]
+
+    def checksum(self, path: str) -> str:
+        """The stored checksum; a damaged block does not show."""
+        fault = self._take_fault("GETFILECHECKSUM", path)
+        if fault is not None:
+            raise fault[0]
+        inode = self._file(path)
+        if inode.content.is_open:
+            raise refusal("IOException", f"Fail to get checksum, since file {path} is under construction.")
+        return stored_checksum(inode)
+
+    def damage(self, path: str) -> None:
+        """Let the blocks of a file no longer fit their checksums, in every snapshot that shares them too."""
+        for block in self._file(path).blocks:
+            block.damaged = True
+
+    def _take_fault(self, op: str, path: str) -> tuple[OperationFailed, bool] | None:
+        for fault in self._faults:
+            if fault[0](op, path):
+                self._faults.remove(fault)
+                return fault[1], fault[2]
+        return None
