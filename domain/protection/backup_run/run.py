@@ -135,7 +135,12 @@ class BackupRun(RunEvents):
     @property
     def recovery_point_id(self) -> UUID:
         """The id that this run's recovery point has, or would have."""
-        return uuid5(self.id, "recovery-point")
+        return self.recovery_point_of(self.id)
+
+    @staticmethod
+    def recovery_point_of(run: UUID) -> UUID:
+        """The id of a run's recovery point."""
+        return uuid5(run, "recovery-point")
 
     @property
     def copier(self) -> str:

@@ -1,0 +1,117 @@
+"""The story that simulations tell: a pair, a service, a policy, two backups, one opened and closed, one expired.
+
+Each step is a command with an id of its own and a wait for what comes of it, so a step that a crash interrupted is
+simply taken again. A story goes on where it was when a new control device starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+from domain.protection.backup_run.run import BackupRun
+from domain.protection.backup_run.states import ENDED
+from domain.protection.policy import BackupPolicy, Settings
+from domain.values.data_set import DataSet
+from tests.simulation.world import Crash, Life, World
+
+DATA_SETS = (DataSet("hdfs", "/orders"), DataSet("hbase", "shop:accounts"), DataSet("hbase", "shop:carts"))
+
+
+def run_id(word: str) -> UUID:
+    """The id of the run that the story calls so."""
+    return BackupRun.identity_of_wish(BackupPolicy.identity("nightly"), Life.command_id(word))
+
+
+def point_id(word: str) -> UUID:
+    """The id of that run's recovery point."""
+    return BackupRun.recovery_point_of(run_id(word))
+
+
+class Story:
+    """What people do, one step after the other; ``between`` is called before the second backup."""
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        data_sets: tuple[DataSet, ...] = DATA_SETS,
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.settings = settings or Settings(keep_last=1)
+        self.data_sets = data_sets
+        self.between = between
+        self.done = 0
+        self.steps: list[Callable[[Life], Awaitable[None]]] = [
+            self.enter_clusters,
+            self.form_pair,
+            self.enter_service,
+            self.first_backup,
+            self.open_first,
+            self.close_first,
+            self.second_backup,
+            self.first_expires,
+        ]
+
+    def tell(self, world: World, crash_after: Callable[[int], int | None] = lambda position: None) -> None:
+        """Tell it to its end, with as many control devices as it takes.
+
+        ``crash_after`` gives, for the newest position at a control device's start, after which event it ends.
+        """
+        while self.done < len(self.steps):
+            try:
+                world.live(lambda life: self._go_on(life, crash_after))
+            except Crash:
+                continue
+
+    async def _go_on(self, life: Life, crash_after: Callable[[int], int | None]) -> None:
+        life.world.crash_after = crash_after((await life.queries.head()).position)
+        while self.done < len(self.steps):
+            await self.steps[self.done](life)
+            self.done += 1
+
+    async def enter_clusters(self, life: Life) -> None:
+        """Two clusters."""
+        for name in ("north", "south"):
+            await life.control_plane.add_cluster(life.caller(f"add {name}"), name, life.world.endpoints(name))
+
+    async def form_pair(self, life: Life) -> None:
+        """North is the primary."""
+        await life.control_plane.create_pair(life.caller("pair"), "main", "north", "south")
+        await life.until("pair", "main", ["STEADY"])
+
+    async def enter_service(self, life: Life) -> None:
+        """A directory and two tables, with a policy."""
+        await life.control_plane.add_service(life.caller("service"), "shop", "main", self.data_sets)
+        await life.control_plane.add_policy(life.caller("policy"), "nightly", "shop", self.settings)
+
+    async def first_backup(self, life: Life) -> None:
+        """Everything is copied."""
+        await self._backup(life, "first")
+
+    async def second_backup(self, life: Life) -> None:
+        """Only what changed is copied, by the other direction of control."""
+        if not await self._known(life, "second"):
+            self.between()
+        await self._backup(life, "second")
+
+    async def _known(self, life: Life, word: str) -> bool:
+        return any(entry.id == run_id(word) for entry in await life.queries.list("BackupRun"))
+
+    async def _backup(self, life: Life, word: str) -> None:
+        direction = "push" if word == "first" else "pull"
+        await life.control_plane.backup(life.caller(word), "shop", policy=None, moment_ms=None, direction=direction)
+        assert await life.until("run", run_id(word), ENDED) == "COMPLETED"
+
+    async def open_first(self, life: Life) -> None:
+        """The first recovery point is made readable."""
+        await life.control_plane.open_recovery_point(life.caller("open"), point_id("first"))
+        await life.until("recovery-point", point_id("first"), ["OPEN"])
+
+    async def close_first(self, life: Life) -> None:
+        """And put away again."""
+        await life.control_plane.close_recovery_point(life.caller("close"), point_id("first"))
+        await life.until("recovery-point", point_id("first"), ["AVAILABLE"])
+
+    async def first_expires(self, life: Life) -> None:
+        """The policy keeps one."""
+        await life.until("recovery-point", point_id("first"), ["EXPIRED"])
