@@ -95,7 +95,7 @@ def of_http(error: web.HTTPException) -> UnderstudyError:
     """Return the tree's error for one that aiohttp itself raised."""
     if error.status == HTTPStatus.NOT_FOUND:
         return RequestRefused(
-            HTTPStatus.NOT_FOUND, "NO_SUCH_PATH", "there is nothing at this path.", remedy="See docs/cli.md."
+            HTTPStatus.NOT_FOUND, "NO_SUCH_PATH", "there is nothing at this path.", remedy="See docs/api.md."
         )
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))

@@ -39,6 +39,11 @@ class DataSetPart:
         """Why it has that grade."""
         return str((self.snapshot.get("evidence") or NONE).get("reason") or "")
 
+    @property
+    def open_files(self) -> int:
+        """How many of its files were open at the cut, and so are FUZZY."""
+        return len(self.snapshot.get("open_files") or ())
+
 
 @dataclass(frozen=True)
 class RunPage:
@@ -129,6 +134,11 @@ class RunPage:
     def failure(self) -> Facts:
         """Why the run failed, or empty."""
         return self._facts("failure")
+
+    @property
+    def last_failure(self) -> Mapping[str, Facts]:
+        """By step, what failed and is being tried again."""
+        return self._facts("last_failure")
 
     @property
     def mass_change(self) -> Facts:

@@ -30,6 +30,7 @@ def run_text(page: RunPage) -> str:
         _head(page),
         _failure(page),
         _held(page),
+        _tried_again(page),
         _skew(page),
         _grades(page),
         _bytes(page),
@@ -46,6 +47,7 @@ def _section(title: str, body: str) -> str:
 
 def _head(page: RunPage) -> str:
     facts = page.page
+    base = facts.get("base") or {}
     rows = [
         ("state", page.state),
         ("moment", instant(page.moment_ms)),
@@ -54,6 +56,8 @@ def _head(page: RunPage) -> str:
         ("pair", f"{facts.get('pair')}, epoch {facts.get('epoch')}"),
         ("snapshots", facts.get("snapshot")),
     ]
+    if base:
+        rows.append(("increment from", f"{short(str(base.get('recovery_point')))}, {instant(base.get('moment_ms'))}"))
     if facts.get("recovery_point"):
         rows.append(("recovery point", short(str(facts["recovery_point"]))))
     waiting = page.live.get("waiting_for")
@@ -87,6 +91,14 @@ def _held(page: RunPage) -> str:
     )
 
 
+def _tried_again(page: RunPage) -> str:
+    rows = [
+        (step, failure.get("code"), failure.get("message"), failure.get("remedy") or "")
+        for step, failure in page.last_failure.items()
+    ]
+    return _section("Being tried again", table(("STEP", "CODE", "WHAT", "REMEDY"), rows)) if rows else ""
+
+
 def _skew(page: RunPage) -> str:
     consistency = page.consistency
     lines = [
@@ -112,8 +124,9 @@ def _skew(page: RunPage) -> str:
 
 
 def _grades(page: RunPage) -> str:
-    rows = [(part.name, part.grade, part.reason) for part in page.data_sets if part.grade]
-    return _section("Grades", table(("DATA SET", "GRADE", "REASON"), rows)) if rows else ""
+    rows = [(part.name, part.grade, count(part.open_files), part.reason) for part in page.data_sets if part.grade]
+    headings = ("DATA SET", "GRADE", "OPEN FILES", "REASON")
+    return _section("Grades", table(headings, rows, right=(2,))) if rows else ""
 
 
 def _bytes(page: RunPage) -> str:

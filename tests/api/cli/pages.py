@@ -35,6 +35,8 @@ def planned() -> dict[str, Any]:
         "verification": {},
         "durations": [],
         "failure": None,
+        "last_failure": {},
+        "base": None,
         "warnings": [],
         "mass_change": None,
         "confirmed": False,
@@ -56,6 +58,7 @@ def staging() -> dict[str, Any]:
             FILES: {
                 "asked_cluster_ms": MOMENT_MS + 1.2,
                 "done_cluster_ms": MOMENT_MS + 14.0,
+                "open_files": ["2026/05/now.log", "2026/05/today.log"],
                 "evidence": {"grade": "EXACT", "reason": "an HDFS snapshot is one operation of the NameNode"},
             },
             TABLE: {
@@ -75,6 +78,7 @@ def completed() -> dict[str, Any]:
     return {
         **staging(),
         "state": "COMPLETED",
+        "base": {"recovery_point": POINT, "snapshot": "us-20260503T030000Z-0", "moment_ms": MOMENT_MS - 86_400_000},
         "copies": {FILES: "STAGED", TABLE: "STAGED"},
         "staged": {
             FILES: {

@@ -35,3 +35,9 @@ def test_a_held_run_shows_the_numbers_and_the_two_ways_out() -> None:
     text = run_text(RunPage(pages.held()))
     assert "hdfs:/data/orders: 900 of 1 200 entries deleted or replaced (75 %, allowed 50 %)" in text
     assert "understudy run confirm 1a2b3c4d5e6f   or   understudy run cancel 1a2b3c4d5e6f" in text
+
+
+def test_what_is_being_tried_again_is_told() -> None:
+    failure = {"code": "NO_SPACE", "message": "the disk is full.", "remedy": "Free space."}
+    text = run_text(RunPage({**pages.staging(), "last_failure": {"copy-x": failure}}))
+    assert "  copy-x  NO_SPACE  the disk is full.  Free space." in text
