@@ -78,7 +78,7 @@ def _failed(context: Context, run: BackupRun, around: Around, wanted: Wanted, fa
     if step == "check" and final:
         run.refuse(context, [{**failure, "subject": wanted.cluster}])
     elif step in ("snapshots", "copy") and final:
-        _give_up(context, run, around, {"data_set": wanted.data_set, **failure})
+        _give_up(context, run, around, {**failure, "data_set": failure.get("data_set") or wanted.data_set})
     elif failure["code"] in FINAL_CODES and (step == "verify" or (step == "apply" and untouched)):
         _give_up(context, run, around, failure)
     else:

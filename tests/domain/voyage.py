@@ -1,0 +1,179 @@
+"""A backup run on its way: brings it to any state with the answers that agents would give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid5
+
+from domain.instruction import Wanted
+from domain.protection.backup_run import conclude, states
+from domain.protection.backup_run.conclude import Around
+from domain.protection.backup_run.run import BackupRun
+from domain.protection.recovery_point import RecoveryPoint
+from domain.protection.replica import Replica
+from domain.stateful import Context
+from domain.values.data_set import DataSet
+from tests.domain.builders import (
+    DATA_SETS,
+    ENDPOINTS,
+    NOW,
+    SPACE,
+    Contexts,
+    new_policy,
+    new_service,
+    succeeded,
+)
+
+MOMENT_MS = int(NOW.timestamp() * 1000) + 60_000
+OFFSET = {"offset_ms": 0.0, "uncertainty_ms": 0.5}
+CLOCKS = {"namenode": OFFSET, "hbase": OFFSET}
+ANCHOR = {"position": 7, "link": "00", "term": 1}
+
+Result = dict[str, Any]
+
+
+class Voyage:
+    """A run with its replica; every method hands in one kind of answer."""
+
+    def __init__(self, contexts: Contexts | None = None, replica: Replica | None = None, **settings: Any) -> None:
+        self.contexts = contexts or Contexts()
+        self.service = new_service(self.contexts)
+        self.policy = new_policy(self.contexts, self.service, **settings)
+        self.replica = replica or Replica.start(self.contexts(), self.service.id, "south")
+        identity = uuid5(SPACE, f"run {self.contexts().command_id}")
+        self.run = self.plan(identity)
+
+    def plan(self, identity: Any, moment_ms: int = MOMENT_MS, direction: str | None = None) -> BackupRun:
+        """A new run of the policy."""
+        return BackupRun.plan_for(
+            self.contexts(),
+            identity,
+            service=self.service,
+            policy=self.policy,
+            epoch=1,
+            primary="north",
+            secondary="south",
+            endpoints=ENDPOINTS,
+            moment_ms=moment_ms,
+            direction=direction,
+        )
+
+    @property
+    def around(self) -> Around:
+        return Around(self.replica, lambda: ANCHOR)
+
+    def wanted(self, step: str) -> Wanted:
+        """The wish whose step begins so."""
+        return next(w for w in self.run.next_instructions() if w.wire_step.startswith(step))
+
+    def send(self, step: str) -> Wanted:
+        """Record that the instruction was sent."""
+        wanted = self.wanted(step)
+        self.run.instruct(self.contexts(), wanted, f"digest of {step}", 1, MOMENT_MS)
+        return wanted
+
+    def answer(self, step: str, outcome: dict[str, Any], context: Context | None = None) -> RecoveryPoint | None:
+        """Hand in the outcome of a step."""
+        return conclude.conclude(context or self.contexts(), self.run, self.around, self.wanted(step).id, outcome)
+
+    def check(self, findings: tuple[dict[str, Any], ...] = (), data_sets: tuple[DataSet, ...] = DATA_SETS) -> None:
+        """Both clusters answer."""
+        if self.run.state == states.PLANNED:
+            self.run.start_checking(self.contexts())
+        for role in ("primary", "secondary"):
+            self.answer(f"check-{role}", succeeded(self.facts(role, findings, data_sets)))
+
+    def facts(
+        self, role: str, findings: tuple[dict[str, Any], ...] = (), data_sets: tuple[DataSet, ...] = DATA_SETS
+    ) -> Result:
+        """What CheckCluster answers."""
+        marker = {
+            "pair": self.run.pair_id.hex,
+            "cluster": self.run.cluster_of(role),
+            "identity": role.upper(),
+            "epoch": 1,
+        }
+        return {
+            "marker": marker,
+            "clocks": CLOCKS,
+            "safe_mode": False,
+            "data_sets": [one.to_wire() for one in data_sets],
+            "findings": list(findings),
+        }
+
+    def arm(self) -> None:
+        """The primary's agent holds the snapshot instruction."""
+        wanted = self.send("snapshots")
+        conclude.milestone(self.contexts(), self.run, wanted.id, "armed", {"clocks": CLOCKS})
+
+    def snapshots(self, spread_ms: float = 1.0, **more: Any) -> Result:
+        """What TakeSnapshots answers."""
+        taken = {
+            "snapshot": self.run.snapshot,
+            "asked_cluster_ms": float(MOMENT_MS),
+            "done_cluster_ms": MOMENT_MS + spread_ms,
+            "evidence": {"grade": "EXACT", "reason": "it is"},
+            "open_files": [],
+            **more,
+        }
+        return {
+            "data_sets": {one.id: dict(taken) for one in self.run.data_sets},
+            "clocks": {"before": CLOCKS, "after": CLOCKS},
+        }
+
+    def snap(self) -> None:
+        """The snapshots exist."""
+        self.answer("snapshots", succeeded(self.snapshots()))
+
+    def copy(self, **totals: Any) -> None:
+        """Every copy is staged."""
+        for data_set in self.run.data_sets:
+            self.answer(f"copy-{data_set.id}", succeeded({"bytes": 1, "entries_in_base": 0, **totals}))
+
+    def digests(self, content: str = "EQUAL", metadata: str = "EQUAL") -> Result:
+        """What DigestSnapshots answers."""
+        verdicts = {"content": {"verdict": content}, "metadata": {"verdict": metadata}, "differences": ["a", "b"]}
+        return {"data_sets": {one.id: dict(verdicts) for one in self.run.data_sets}, "trial_clone": None}
+
+    def apply(self) -> None:
+        """The heads show the snapshots."""
+        self.answer("apply", succeeded({"data_sets": {}}))
+
+    def freeze(self) -> None:
+        """They are frozen."""
+        self.answer("freeze", succeeded({"data_sets": {}}))
+
+    def verify(self) -> None:
+        """They are equal."""
+        self.answer("verify", succeeded(self.digests()))
+
+    def seal(self) -> RecoveryPoint:
+        """The recovery point is sealed."""
+        point = self.answer("seal", succeeded({"manifest_sha256": "a" * 64, "anchor_sha256": "b" * 64}))
+        assert point is not None
+        return point
+
+    def to(self, state: str) -> Voyage:
+        """Sail until the run is in this state of the usual way."""
+        steps: tuple[tuple[str, Callable[[], object]], ...] = (
+            (states.PLANNED, lambda: self.run.start_checking(self.contexts())),
+            (states.CHECKING, lambda: (self.check(), self.arm())),
+            (states.ARMED, self.snap),
+            (states.STAGING, self.copy),
+            (states.APPLYING, self.apply),
+            (states.FREEZING, self.freeze),
+            (states.VERIFYING, self.verify),
+            (states.SEALING, self.seal),
+        )
+        for at, step in steps:
+            if self.run.state == state:
+                break
+            assert self.run.state == at
+            step()
+        assert self.run.state == state, f"{self.run.state} is not {state}"
+        return self
+
+    def next(self, **settings: Any) -> Voyage:
+        """The next run on the same replica."""
+        return Voyage(self.contexts, self.replica, **settings)
