@@ -33,7 +33,7 @@ class Part:
     user: str = ""
     needs: tuple[str, ...] = ()
     prepare: Callable[[ClusterLayout], None] = _nothing
-    ready_within_seconds: float = 90
+    ready_within_seconds: float = 180  # on a machine that is busy with other things too
     stop_within_seconds: float = 5
 
 

@@ -92,7 +92,7 @@ def send(cluster: ClusterLayout, part: str, number: signal.Signals) -> bool:
 
 
 def wait_until_ended(cluster: ClusterLayout, part: str, within_seconds: float) -> bool:
-    return _poll(lambda: living(cluster, part) is None, within_seconds)
+    return poll(lambda: living(cluster, part) is None, within_seconds)
 
 
 def end_leftovers(cluster: ClusterLayout, spare: Iterable[int] = ()) -> list[int]:
@@ -109,11 +109,12 @@ def end_leftovers(cluster: ClusterLayout, spare: Iterable[int] = ()) -> list[int
         return not found
 
     # A process may start another one while it is being killed, so look until nothing is found.
-    _poll(none_left, within_seconds=5)
+    poll(none_left, within_seconds=5)
     return ended
 
 
-def _poll(condition: Callable[[], bool], within_seconds: float) -> bool:
+def poll(condition: Callable[[], bool], within_seconds: float) -> bool:
+    """Ask until the condition holds; False when it does not in time."""
     deadline = time.monotonic() + within_seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +53,7 @@ def start_application(lab: Lab, settings: ApplicationSettings) -> None:
         now = progress_of(lab, settings)
         return wanted == {line.data_set for line in now if line.acknowledged > before.get(line.data_set, 0)}
 
-    if not _wait(all_begun, _FIRST_ACKNOWLEDGEMENTS_WITHIN_SECONDS):
+    if not processes.poll(all_begun, _FIRST_ACKNOWLEDGEMENTS_WITHIN_SECONDS):
         raise LabError(f"the application gets no acknowledgements; log: {layout.log_of(settings.process_name)}")
 
 
@@ -92,12 +90,3 @@ def progress_of(lab: Lab, settings: ApplicationSettings) -> list[DataSetProgress
         last = times[-1] if times else None
         found.append(DataSetProgress(data_set, len(times), len(operations) - len(times), last))
     return found
-
-
-def _wait(condition: Callable[[], bool], within_seconds: float) -> bool:
-    deadline = time.monotonic() + within_seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
