@@ -98,7 +98,7 @@ def test_a_backup_from_the_first_command_to_the_closed_recovery_point(
     assert run["summary"]["recovery_point"] == point["id"]
     opened = good(understudy, "open", point["id"][:13])
     assert f"/data/orders/.snapshot/{point['summary']['snapshot']}" in opened
-    assert "is AVAILABLE" in good(understudy, "close", point["id"])
+    assert "is AVAILABLE" in good(understudy, "close", point["id"], "--yes")
     kinds = [instruction.kind for instruction in clusters.done]
     assert kinds.index("TakeSnapshots") < kinds.index("SendSnapshots") < kinds.index("ApplyStaged")
 

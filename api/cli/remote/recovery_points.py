@@ -78,11 +78,17 @@ def open_one(session: Session, identity: str, wait: bool) -> None:
 
 @click.command()
 @click.argument("identity", metavar="RECOVERY-POINT")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--wait/--no-wait", default=True, help="Wait until nothing of the opening is left.")
 @command
-def close(session: Session, identity: str, wait: bool) -> None:
+def close(session: Session, identity: str, yes: bool, wait: bool) -> None:
     """Remove what opening a recovery point made; the recovery point stays."""
     found = session.client.get(path("recovery-points", identity))
+    session.confirm(
+        f"Remove the readable copies of {short(found['id'])} from {printable(found['summary'].get('secondary'))}?"
+        " What was written to cloned tables is lost; the recovery point stays.",
+        yes=yes,
+    )
     answer = session.client.post(path("recovery-points", found["id"], "close"))
     _finish(session, answer, "AVAILABLE", wait=wait)
 

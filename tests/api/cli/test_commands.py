@@ -203,7 +203,9 @@ def test_an_opening_that_fails_is_a_failure(server: Serving, understudy: Run) ->
 def test_closing_and_expiring(server: Serving, understudy: Run) -> None:
     put_point(server, "OPEN")
     end_with(server, "CLOSING", "AVAILABLE")
-    assert understudy("close", "9f8e7d6c5b4a").exit_code == 0
+    assert understudy("close", "9f8e7d6c5b4a", stdin="n\n").exit_code == 1
+    assert server.control_plane.calls == []
+    assert understudy("close", "9f8e7d6c5b4a", "--yes").exit_code == 0
     assert understudy("recovery-point", "expire", "9f8e7d6c5b4a", stdin="n\n").exit_code == 1
     end_with(server, "EXPIRING", "EXPIRED")
     result = understudy("recovery-point", "expire", "9f8e7d6c5b4a", "--yes", "--reason", "old")
