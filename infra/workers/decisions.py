@@ -82,6 +82,7 @@ class Decisions:
         self._writer = writer
         self._queries = queries
         self._at_once = at_once
+        self._began = controller.clock.now()
 
     async def situation(
         self, kind: str, identity: UUID, in_flight: Collection[str], offsets_ms: Mapping[str, float]
@@ -95,7 +96,7 @@ class Decisions:
 
         def decide(session: Session, context: Context) -> Situation:
             aggregate = session.load(handler.aggregate_class, identity)
-            handler.advance(session, context, aggregate)
+            handler.advance(session, context, aggregate, self._began)
             return self._situation(session, context, handler, aggregate, taken, offsets_ms)
 
         return await self._command(identity, decide)
@@ -118,7 +119,7 @@ class Decisions:
             for wish in due[: max(0, room)]
         )
         times = [w.not_before for w in delayed if w.not_before is not None]
-        deadline = handler.deadline(aggregate)
+        deadline = handler.deadline(aggregate, self._began)
         return Situation(
             wanted=frozenset(w.id for w in wanted),
             outgoing=outgoing,
@@ -191,14 +192,15 @@ class Decisions:
         await self._command(identity, decide, cause=instruction)
 
     async def sweepable(self, kind: str, identity: UUID, before_ms: float) -> dict[str, list[str]]:
-        """The instructions of an aggregate at rest that no cluster can accept any more, by cluster."""
+        """The instructions of an aggregate at rest, by cluster, once no cluster can accept any of them any more."""
         aggregate_class = HANDLERS[kind].aggregate_class
 
         def decide(session: Session, context: Context) -> dict[str, list[str]]:
             aggregate = session.load(aggregate_class, identity)
             found: dict[str, list[str]] = {}
-            for instruction, sent in aggregate.instructed.items():
-                if aggregate.is_at_rest and sent.not_after_ms < before_ms:
+            latest_ms = max((sent.not_after_ms for sent in aggregate.instructed.values()), default=0)
+            if aggregate.is_at_rest and latest_ms < before_ms:
+                for instruction, sent in aggregate.instructed.items():
                     found.setdefault(sent.cluster, []).append(instruction)
             return found
 

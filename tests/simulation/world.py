@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from domain.pair.pair import ClusterPair
 from domain.stateful import Stateful
 from domain.values.endpoints import Endpoints, Gateway, HBase
 from infra.control_plane import Caller
@@ -143,7 +144,7 @@ class Life:
         self.crashed = asyncio.Event()
         self.store = world.open_store()
         self.queries: Queries = self.store.queries
-        clock = SimulatedClock(world.clock)
+        self.clock = clock = SimulatedClock(world.clock)
         ids = random.Random(f"ids of life {self.store.term}")
         self.controller = Controller(self.store.term, "1", clock, lambda: UUID(int=ids.getrandbits(128), version=4))
         writer = _Writer(self)
@@ -166,6 +167,11 @@ class Life:
     def command_id(what: str) -> UUID:
         """The id of the command that a person puts into these words."""
         return uuid5(NAMESPACE_URL, f"command:{what}")
+
+    @staticmethod
+    def pair_id() -> UUID:
+        """The pair of every story."""
+        return ClusterPair.identity("main")
 
     async def until(self, kind: str, name_or_id: str | UUID, states: Sequence[str]) -> str:
         """Wait until something is in one of some states; return the state."""

@@ -53,11 +53,11 @@ class Handler(ABC, Generic[A]):
     def waiting_for(self, aggregate: A) -> str:
         """What it waits for, in words."""
 
-    def advance(self, session: Session, context: Context, aggregate: A) -> None:
-        """Do what can be done without a cluster, at the time ``context.at``."""
+    def advance(self, session: Session, context: Context, aggregate: A, began: datetime) -> None:
+        """Do what can be done without a cluster, at the time ``context.at``; this controller began at ``began``."""
         return
 
-    def deadline(self, aggregate: A) -> datetime | None:
+    def deadline(self, aggregate: A, began: datetime) -> datetime | None:
         """When ``advance`` should be called again even if nothing happens."""
         return None
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from domain.instruction import Wanted
 from domain.pair.pair import ClusterPair
 from domain.protection.backup_run import conclude, states
 from domain.protection.backup_run.conclude import Around
-from domain.protection.backup_run.run import BackupRun
+from domain.protection.backup_run.run import SNAPSHOT_GRACE_MS, BackupRun
 from domain.protection.replica import Replica
 from domain.stateful import Context
 from infra.store.session import Session
@@ -33,20 +33,27 @@ class RunHandler(Handler[BackupRun]):
 
     aggregate_class = BackupRun
 
-    def advance(self, session: Session, context: Context, aggregate: BackupRun) -> None:
+    def advance(self, session: Session, context: Context, aggregate: BackupRun, began: datetime) -> None:
         """Begin the checks, give up at the deadline, or take the replica when it is the run's turn."""
         if aggregate.state == states.PLANNED:
             aggregate.start_checking(context)
-        deadline = self.deadline(aggregate)
+        deadline = self.deadline(aggregate, began)
         if deadline is not None and context.at >= deadline:
             conclude.give_up(context, aggregate, around(session, aggregate, {}), _too_late(aggregate))
         elif aggregate.is_ready_to_apply:
             conclude.begin_applying(context, aggregate, around(session, aggregate, {}))
 
-    def deadline(self, aggregate: BackupRun) -> datetime | None:
-        """When waiting for the snapshots has no point any more."""
+    def deadline(self, aggregate: BackupRun, began: datetime) -> datetime | None:
+        """When waiting for the snapshots has no point any more.
+
+        A controller that was off must ask before it gives up: what it waits for may be in the gateway's spool.
+        """
         deadline_ms = aggregate.deadline_ms()
-        return None if deadline_ms is None else instant(deadline_ms)
+        if deadline_ms is None:
+            return None
+        if aggregate.snapshots_may_exist:
+            return max(instant(deadline_ms), began + timedelta(milliseconds=SNAPSHOT_GRACE_MS))
+        return instant(deadline_ms)
 
     def milestone(
         self, context: Context, aggregate: BackupRun, instruction: str, name: str, facts: dict[str, Any]
