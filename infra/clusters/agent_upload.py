@@ -59,8 +59,8 @@ async def install(connection: SshConnection, archive: Archive) -> InstalledAgent
 
 async def _find_python(connection: SshConnection) -> str:
     candidates = dict.fromkeys((connection.gateway.python, *USUAL_PYTHONS))
-    ask = "import sys; print(sys.executable, *sys.version_info[:3])"
-    script = "\n".join(f"{shlex.quote(name)} -c {shlex.quote(ask)} 2>/dev/null" for name in candidates) + "\ntrue"
+    ask = f"import sys; print(sys.executable, *sys.version_info[:3]); sys.exit(sys.version_info < {OLDEST_PYTHON})"
+    script = "\n".join(f"{shlex.quote(name)} -c {shlex.quote(ask)} 2>/dev/null && exit" for name in candidates)
     completed = await connection.run(f"/bin/sh -c {shlex.quote(script)}")
     found = [(match[1].decode(), int(match[2]), int(match[3])) for match in _FOUND.finditer(completed.stdout)]
     for path, major, minor in found:
