@@ -37,11 +37,13 @@ def count(number: int | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a length of time in its two largest units."""
+    """Return a length of time in its two largest units; a whole number is shown without fractions."""
     if seconds is None:
         return NOTHING
     if seconds < 0:
         return f"-{duration(-seconds)}"
+    if isinstance(seconds, int) and seconds < 60:
+        return f"{seconds} s"
     if round(seconds * 1000) < 1000:
         return f"{round(seconds * 1000)} ms"
     if round(seconds * 10) < 600:

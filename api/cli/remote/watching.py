@@ -180,9 +180,10 @@ class Picture:
         self._live.__exit__(kind, error, trace)
 
     def take(self, event: ServerEvent, progress: RunProgress) -> None:
-        """Note that something was heard; the drawing thread does the rest."""
+        """Draw it at once; between events, the drawing thread lets the time go on."""
         self._heard_at = time.monotonic()
         self._lost = ""
+        self._live.refresh()
 
     def lost(self, error: Unreachable) -> None:
         """Show it below the picture."""

@@ -24,7 +24,7 @@ def test_before_the_moment_there_is_a_way_and_a_countdown() -> None:
     progress.take_page(RunPage(pages.planned()))
     lines = frame(progress, pages.MOMENT_MS - 12_000)
     assert lines == [
-        "run 1a2b3c4d5e6f of orders, as of 2026-05-04T03:00:00Z (in 12.0 s); push, north → south",
+        "run 1a2b3c4d5e6f of orders, as of 2026-05-04T03:00:00Z (in 12 s); push, north → south",
         "▸ PLANNED · checking · armed · snapshotted · staging · applying · freezing · verifying · sealing · completed",
         "",
     ]
@@ -38,11 +38,11 @@ def test_a_bar_a_rate_and_the_remaining_time_per_data_set() -> None:
     assert frame(progress, pages.MOMENT_MS + 60_000, silent_seconds=14)[1:] == [
         "✓ planned ✓ checking ✓ armed ✓ snapshotted ▸ STAGING · applying · freezing · verifying · sealing · completed",
         "",
-        "hdfs:/data/orders  ██████░░░░░░░░░░░░░░░░░░    25 %  0.98 KiB of 3.91 KiB, 3 of 12 files  500 B/s  6.0 s left",
+        "hdfs:/data/orders  ██████░░░░░░░░░░░░░░░░░░    25 %  0.98 KiB of 3.91 KiB, 3 of 12 files  500 B/s  6 s left",
         "hbase:orders       ░░░░░░░░░░░░░░░░░░░░░░░░  not begun",
         "waiting for the copies of 2 data sets",
         "not reachable: south: connection refused",
-        "nothing new for 14.0 s",
+        "nothing new for 14 s",
     ]
 
 

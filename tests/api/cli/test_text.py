@@ -41,7 +41,9 @@ def test_sizes(number: int | None, text: str) -> None:
     ("seconds", "text"),
     [
         (None, "-"),
-        (0, "0 ms"),
+        (0, "0 s"),
+        (12, "12 s"),
+        (0.0, "0 ms"),
         (0.0004, "0 ms"),
         (0.9994, "999 ms"),
         (0.9996, "1.0 s"),

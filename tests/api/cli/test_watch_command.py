@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -104,6 +108,37 @@ def test_json_is_a_line_for_each_event(tcp_server: Serving, understudy_tcp: Run)
     events = [json.loads(line) for line in result.stdout.splitlines()]
     assert [event["event"] for event in events] == ["change", "live", "change", "end"]
     assert events[2]["data"]["state"] == "COMPLETED"
+
+
+def test_on_a_terminal_there_is_a_picture_that_makes_way_for_the_page(tcp_server: Serving, tmp_path: Path) -> None:
+    put_run(tcp_server, pages.staging())
+    told = {"step": "copy", "bytes": 10, "bytes_total": 40, "files": 1, "files_total": 4, "at_ms": 1}
+    tcp_server.control_plane.live_facts[UUID(pages.RUN)] = {"copies": {pages.FILES: told}}
+    follow_with(tcp_server, pages.staging(), pages.completed())
+    environment = {
+        "HOME": str(tmp_path), "TERM": "xterm", "COLUMNS": "150", "LINES": "50",
+        "UNDERSTUDY_URL": tcp_server.address, "UNDERSTUDY_TOKEN": TOKEN,
+    }  # fmt: skip
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        command = [sys.executable, "-c", "from api.cli.main import main; main()", "run", "watch", "1a2b3c4d5e6f"]
+        process = subprocess.Popen(command, stdout=theirs, stdin=theirs, env=environment, cwd=Path.cwd())
+        os.close(theirs)
+        drawn = b"".join(iter(lambda: _read(screen), b"")).decode()
+    assert process.wait(20) == 0
+    assert "██████░░░░░░░░░░░░░░░░░░    25 %  10 B of 40 B, 1 of 4 files" in drawn
+    assert "▸ STAGING" in drawn
+    hidden, shown = drawn.index("\x1b[?25l"), drawn.index("\x1b[?25h")
+    assert hidden < drawn.index("▸ STAGING") < shown < drawn.index("Bytes and files")
+    assert drawn.replace("\r\n", "\n").endswith((GOLDEN / "run_completed.txt").read_text(encoding="utf-8"))
+
+
+def _read(screen: Any) -> bytes:
+    try:
+        data: bytes = screen.read(65_536)
+    except OSError:  # how Linux tells that the other end of a terminal is closed
+        return b""
+    return data
 
 
 class _Breaking(ApiClient):
