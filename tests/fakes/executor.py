@@ -30,6 +30,7 @@ from infra.agent.core.operations import (
     HdfsCall,
     Milestone,
     Now,
+    OpenFiles,
     Operation,
     OperationFailed,
     Progress,
@@ -40,6 +41,7 @@ from infra.agent.core.operations import (
     SpoolRead,
     SpoolSort,
     SpoolTruncate,
+    StartWatchdog,
     Upload,
     WriteFile,
 )
@@ -124,6 +126,7 @@ class FakeExecutor:
         self.facts = {**FACTS, **(facts or {}), "hooks": sorted(self.hooks)}
         self.progress: list[dict[str, Any]] = []
         self.milestones: dict[str, dict[str, Any]] = {}
+        self.watchdogs: list[tuple[float, str, str]] = []
         self.performed: list[Operation] = []
         disk = disk or SimulatedDisk()
         entry = Entry(disk, str(directory), Path(directory).name)
@@ -263,6 +266,15 @@ class FakeExecutor:
         if operation.name not in self.hooks:
             raise OperationFailed("NO_SUCH_HOOK", f"{operation.name!r} is not there")
         return {"exit": 0, "output": self.hooks[operation.name](operation.argument)}
+
+    def _StartWatchdog(self, operation: StartWatchdog) -> None:
+        if operation.name not in self.hooks:
+            raise OperationFailed("NO_SUCH_HOOK", f"{operation.name!r} is not there")
+        self.watchdogs.append((self.now_ms() + operation.after_seconds * 1000, operation.name, operation.argument))
+
+    def _OpenFiles(self, operation: OpenFiles) -> list[str]:
+        paths: list[str] = self._site(operation.site).open_files(operation.path)
+        return paths
 
     def _GatewayFacts(self, operation: GatewayFacts) -> dict[str, Any]:
         return dict(self.facts)

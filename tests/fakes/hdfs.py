@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from infra.agent.core.operations import OperationFailed
-from tests.fakes.hdfs_namespace import SNAPSHOT, cut, stored_checksum
+from tests.fakes.hdfs_namespace import SNAPSHOT, cut, stored_checksum, walk
 from tests.fakes.hdfs_operations import Changing, Reading, Settings, Snapshots
 from tests.fakes.hdfs_tree import SUPERUSER, refusal
 from tests.fakes.virtual_time import VirtualClock
@@ -117,6 +117,10 @@ class FakeHdfs(Reading, Changing, Settings, Snapshots):
         if inode.content.is_open:
             raise refusal("IOException", f"Fail to get checksum, since file {path} is under construction.")
         return stored_checksum(inode)
+
+    def open_files(self, path: str) -> list[str]:
+        """The files below a directory that are open for writing."""
+        return sorted(f"{path}/{name}" for name, inode in walk(self._existing(path)) if inode.is_open)
 
     def damage(self, path: str) -> None:
         """Let the blocks of a file no longer fit their checksums, in every snapshot that shares them too."""

@@ -240,3 +240,26 @@ class GatewayFacts(Operation):
     Result: dict(python, agent, user, boot_id, hostname, spool_free_bytes, hooks=[names], reboot_safe=bool,
     hbase_admin_sha256 or None).
     """
+
+
+@dataclass(frozen=True)
+class StartWatchdog(Operation):
+    """Start a detached process that runs a hook after ``after_seconds``, whatever becomes of the agent. Result: None.
+
+    It is never called off: the hooks that it runs undo something, and undoing twice changes nothing.
+    """
+
+    name: str
+    argument: str
+    after_seconds: int
+
+
+@dataclass(frozen=True)
+class OpenFiles(Operation):
+    """List the files below an HDFS directory that are open for writing now. Result: list of absolute paths.
+
+    The NameNode answers from its own state (its ``fsck`` page with ``openforwrite``), which a superuser may ask.
+    """
+
+    site: str
+    path: str

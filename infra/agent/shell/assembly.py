@@ -17,6 +17,7 @@ from infra.agent.core.operations import (
     HBaseCall,
     HdfsCall,
     Milestone,
+    OpenFiles,
     Operation,
     OperationFailed,
     Progress,
@@ -26,6 +27,7 @@ from infra.agent.core.operations import (
     SpoolRead,
     SpoolSort,
     SpoolTruncate,
+    StartWatchdog,
     Upload,
     WriteFile,
 )
@@ -41,6 +43,7 @@ from infra.agent.shell.firing import Firing, system_clock_ms
 from infra.agent.shell.gateway import facts
 from infra.agent.shell.hbase_process import DEFAULT_COMMAND, HBaseProcess
 from infra.agent.shell.hooks import Hooks
+from infra.agent.shell.open_files import OpenFilesPage
 from infra.agent.shell.reports import Log, MilestoneFile, ProgressFile
 from infra.agent.shell.spool import Entry, Spool
 from infra.agent.shell.transfers import Transfers
@@ -88,7 +91,8 @@ def make_executor(
     cancelled = threading.Event()
     limits = Limits()
     connections = Connections(limits.connect_seconds)
-    webhdfs = WebHdfs(sites, Credentials(entry.path("credentials.json")), connections, limits, cancelled)
+    credentials = Credentials(entry.path("credentials.json"))
+    webhdfs = WebHdfs(sites, credentials, connections, limits, cancelled)
     transfers = Transfers(DataNodes(sites, webhdfs, connections, limits), cancelled)
     appender = Appender(spool.disk, entry.directory)
     files = WorkFiles(entry, spool.disk, appender, transfers)
@@ -122,6 +126,8 @@ def make_executor(
         HBaseCall: lambda operation: processes.of(operation.site).call(operation.request, operation.timeout_seconds),
         Fire: firing.fire,
         RunHook: hooks.run,
+        StartWatchdog: hooks.start_watchdog,
+        OpenFiles: OpenFilesPage(webhdfs, credentials).list,
         GatewayFacts: lambda operation: facts(spool, hooks),
         EndInstruction: lambda operation: ending.end(operation.id),
     }

@@ -13,10 +13,11 @@ import stat
 import subprocess
 from typing import Any
 
-from infra.agent.core.operations import OperationFailed, RunHook
+from infra.agent.core.operations import OperationFailed, RunHook, StartWatchdog
 
 HOOKS_DIRECTORY = "/etc/understudy/hooks.d"
 OUTPUT_LIMIT_BYTES = 4096
+WATCHDOG = 'sleep "$1"; exec "$2" "$3"'
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\Z")
 _NOT_OWNERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -66,6 +67,30 @@ class Hooks:
                 detail={"exit": process.returncode, "output": text},
             )
         return {"exit": 0, "output": text}
+
+    def start_watchdog(self, operation: StartWatchdog) -> None:
+        """Carry out ``StartWatchdog``: a shell of its own session that sleeps and then becomes the hook."""
+        reason = self._why_not(operation.name)
+        if reason is not None:
+            raise OperationFailed("NO_SUCH_HOOK", f"{operation.name!r}: {reason}")
+        program = os.path.join(self._directory, operation.name)
+        subprocess.Popen(
+            [
+                "/bin/sh",
+                "-c",
+                'sleep "$1"; exec "$2" "$3"',
+                "sh",
+                str(operation.after_seconds),
+                program,
+                operation.argument,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={"PATH": "/usr/local/bin:/usr/bin:/bin"},
+            start_new_session=True,
+        )
 
     def _why_not(self, name: str) -> str | None:
         """Why a name cannot be run, or None."""

@@ -1,0 +1,56 @@
+"""SealRecoveryPoint: manifest, audit anchor and source manifests stand together on the secondary, read back.
+
+They are prepared in scratch and renamed into place as one directory, so a recovery point's directory is whole or not
+there. Staging is removed afterwards: what it still holds was moved away by APPLY and belongs to no recovery point.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from infra.agent.core import hdfs
+from infra.agent.core.machine import Procedure
+from infra.agent.core.markers import check_marker
+from infra.agent.core.operations import OperationFailed, ReadFile, WriteFile
+from infra.agent.core.staging import PRIVATE, remove_run
+from infra.agent.core.work import RECOVERY_POINTS, SCRATCH, SECONDARY
+from infra.agent.protocol import Instruction, canonical
+
+MANIFEST = "manifest.json"
+ANCHOR = "anchor.json"
+
+
+def seal_recovery_point(instruction: Instruction, journal: bytes) -> Procedure:
+    """Carry out SealRecoveryPoint; returns the digests of what was read back."""
+    payload = instruction.payload
+    yield from check_marker(instruction, SECONDARY, "SECONDARY")
+    target = f"{RECOVERY_POINTS}/{payload['recovery_point']}"
+    if (yield from hdfs.status(SECONDARY, target)) is None:
+        prepared = f"{SCRATCH}/{payload['recovery_point']}-seal"
+        yield from hdfs.make_directory(SECONDARY, prepared, PRIVATE)
+        yield WriteFile(SECONDARY, f"{prepared}/{MANIFEST}", canonical(payload["manifest"]))
+        yield WriteFile(SECONDARY, f"{prepared}/{ANCHOR}", canonical(payload["anchor"]))
+        for data_set in payload["manifest"]["data_sets"]:
+            yield from _move_manifest(payload["staging"], data_set["id"], prepared)
+        yield from hdfs.rename(SECONDARY, prepared, target)
+    digests = {}
+    for name in (MANIFEST, ANCHOR):
+        written = yield ReadFile(SECONDARY, f"{target}/{name}")
+        if written != canonical(payload[name[: -len(".json")]]):
+            raise OperationFailed(
+                "SEAL_DIFFERS",
+                f"{target}/{name} does not say what was to be sealed",
+                remedy="Somebody else wrote there. Keep it, and look at who may write below /.understudy.",
+            )
+        digests[name] = hashlib.sha256(written).hexdigest()
+    yield from remove_run(instruction)
+    return {"manifest_sha256": digests[MANIFEST], "anchor_sha256": digests[ANCHOR]}
+
+
+def _move_manifest(staging: str, data_set_id: str, prepared: str) -> Procedure:
+    """Move one source manifest beside the others, unless an earlier agent has done so."""
+    source, target = f"{staging}/{data_set_id}/manifest", f"{prepared}/{data_set_id}.manifest"
+    there: Any = yield from hdfs.status(SECONDARY, target)
+    if there is None:
+        yield from hdfs.rename(SECONDARY, source, target)

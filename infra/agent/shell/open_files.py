@@ -1,0 +1,97 @@
+"""Lists the files that are open for writing, through the gateway's own ``hdfs`` command.
+
+WebHDFS cannot tell (docs/decisions/0004). The command acts with the credential of the instruction, which it finds in
+its environment, so nothing else on the gateway has to allow it. Its output is a title line and a line per file:
+client's host, client's name, path, separated by tabs and padded with spaces.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from typing import Mapping, Sequence
+
+from infra.agent.core.operations import OpenFiles, OperationFailed
+from infra.agent.shell.credentials import Credentials
+
+COMMAND = ("hdfs", "dfsadmin", "-listOpenFiles", "-path")
+TIMEOUT_SECONDS = 120.0
+MAXIMUM_BYTES = 64 << 20
+POLL_SECONDS = 0.25
+REMEDY = "Make the hdfs command of this cluster work in the gateway user's shell: hdfs dfsadmin -listOpenFiles."
+# Where a credential has to stand for Hadoop's commands, by the query parameter that carries it for WebHDFS.
+VARIABLES = {"user.name": "HADOOP_USER_NAME"}
+
+
+class OpenFileListing:
+    """Carries out ``OpenFiles``."""
+
+    def __init__(self, credentials: Credentials, cancelled: threading.Event, command: Sequence[str] = COMMAND) -> None:
+        self._credentials = credentials
+        self._cancelled = cancelled
+        self._command = list(command)
+
+    def list(self, operation: OpenFiles) -> list[str]:
+        """The absolute paths of open files whose path begins with the operation's; OPEN_FILES_UNKNOWN if it fails."""
+        query = self._credentials.query(operation.site, "hdfs")
+        unknown = [parameter for parameter, _ in query if parameter not in VARIABLES]
+        if unknown:
+            raise OperationFailed("OPEN_FILES_UNKNOWN", f"a credential of the kind {unknown[0]} cannot be handed over")
+        environment = {**os.environ, **{VARIABLES[parameter]: value for parameter, value in query}}
+        output = self._run([*self._command, operation.path], environment)
+        return parse_listing(output.decode("utf-8", "surrogateescape"))
+
+    def _run(self, command: Sequence[str], environment: Mapping[str, str]) -> bytes:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise OperationFailed("OPEN_FILES_UNKNOWN", f"{command[0]}: {error.strerror}", remedy=REMEDY) from error
+        output, errors = self._wait(process)
+        if process.returncode != 0:
+            last = errors.decode("utf-8", "replace").strip()[-500:]
+            raise OperationFailed(
+                "OPEN_FILES_UNKNOWN",
+                f"{' '.join(command)} ended with {process.returncode}: {last}",
+                remedy=REMEDY,
+            )
+        if len(output) > MAXIMUM_BYTES:
+            raise OperationFailed("OPEN_FILES_UNKNOWN", f"the list has more than {MAXIMUM_BYTES} bytes")
+        return output
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+        give_up_at = time.monotonic() + TIMEOUT_SECONDS
+        while True:
+            try:
+                return process.communicate(timeout=POLL_SECONDS)
+            except subprocess.TimeoutExpired:
+                if not self._cancelled.is_set() and time.monotonic() < give_up_at:
+                    continue
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            if self._cancelled.is_set():
+                raise OperationFailed("ABORTED", "given up because the instruction ends")
+            raise OperationFailed(
+                "OPEN_FILES_UNKNOWN", f"{self._command[0]} did not end within {TIMEOUT_SECONDS:.0f} s", remedy=REMEDY
+            )
+
+
+def parse_listing(text: str) -> list[str]:
+    """The paths in the command's output; a path may hold anything but NUL, line ends included."""
+    paths: list[str] = []
+    for line in text.split("\n")[1:]:
+        columns = line.split("\t", 2)
+        if len(columns) == 3 and columns[2].lstrip().startswith("/"):
+            paths.append(columns[2].lstrip())
+        elif line and paths:
+            paths[-1] += f"\n{line}"
+    return paths
