@@ -6,7 +6,9 @@ that may only be rolled forward. Run it like the agent: ``python -m tests.agent.
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 
 from infra.agent.__main__ import main
 from infra.agent.core.machine import Procedure
@@ -36,6 +38,12 @@ def count(instruction: Instruction, journal: bytes) -> Procedure:
 
 
 SHAPE: dict[str, Check] = {"up_to": is_count, "pause_ms": is_count}
+
+
+def holder(entry: Path) -> int:
+    """The process id that holds the lock of an entry."""
+    pid: int = json.loads((entry / "lock").read_text())["pid"]
+    return pid
 
 
 def register() -> None:

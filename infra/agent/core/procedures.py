@@ -10,15 +10,6 @@ from typing import Callable
 
 from infra.agent.core import components
 from infra.agent.core.abort import abort
-from infra.agent.core.components import (
-    apply_staged,
-    close_copies,
-    digest_snapshots,
-    freeze_copies,
-    open_copies,
-    remove_snapshots,
-    send_snapshots,
-)
 from infra.agent.core.check_cluster import check_cluster
 from infra.agent.core.machine import Procedure
 from infra.agent.core.markers import write_marker

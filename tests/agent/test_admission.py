@@ -1,0 +1,227 @@
+"""Hostile, damaged, late, outdated and unknown submissions: each is refused with its code and leaves no trace."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.agent.protocol import MAXIMUM_BYTES, WireError, canonical
+from infra.agent.shell.admission import admit
+from infra.agent.shell.looking import forget, look
+from infra.agent.shell.spool import Spool, SpoolUnusable
+
+NOW_MS = 1_750_000_000_000.0
+
+
+def submission(**changes: Any) -> dict[str, Any]:
+    """A good submission with some of its instruction's fields changed; None removes a field."""
+    fields: dict[str, Any] = {
+        "version": 1,
+        "id": "i1",
+        "kind": "Abort",
+        "pair": "pair",
+        "cluster": "a",
+        "epoch": 3,
+        "term": 5,
+        "run": "run",
+        "step": "step",
+        "attempt": 0,
+        "not_after_ms": int(NOW_MS) + 1000,
+        "payload": {"instructions": []},
+    }
+    fields.update(changes)
+    return {
+        "instruction": {name: value for name, value in fields.items() if value is not None},
+        "credentials": {"primary": {"hdfs": {"kind": "simple", "user": "hdfs"}}},
+    }
+
+
+def deep(levels: int) -> Any:
+    """Lists within lists."""
+    value: Any = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+GOOD = canonical(submission())
+HOSTILE = {
+    "empty": (b"", "MALFORMED"),
+    "not JSON": (b"rm -rf /", "MALFORMED"),
+    "not an object": (b"[]", "MALFORMED"),
+    "half of it": (GOOD[: len(GOOD) // 2], "MALFORMED"),
+    "two values": (GOOD + GOOD, "MALFORMED"),
+    "not UTF-8": (GOOD.replace(b'"run"', b'"r\xff"'), "MALFORMED"),
+    "UTF-16": (GOOD.decode().encode("utf-16"), "MALFORMED"),
+    "a byte order mark": (b"\xef\xbb\xbf" + GOOD, "MALFORMED"),
+    "a lone surrogate": (GOOD.replace(b'"run":"run"', b'"run":"\\ud800"'), "MALFORMED"),
+    "NaN": (GOOD.replace(b'"epoch":3', b'"epoch":NaN'), "MALFORMED"),
+    "an infinity": (GOOD.replace(b'"epoch":3', b'"epoch":1e999'), "MALFORMED"),
+    "a huge number": (GOOD.replace(b'"epoch":3', b'"epoch":' + b"9" * 100_000), "MALFORMED"),
+    "a fraction": (GOOD.replace(b'"epoch":3', b'"epoch":3.0'), "MALFORMED"),
+    "true for a number": (GOOD.replace(b'"epoch":3', b'"epoch":true'), "MALFORMED"),
+    "a key twice": (GOOD.replace(b'"epoch":3', b'"epoch":9,"epoch":3'), "MALFORMED"),
+    "very deep": (b"[" * 200_000 + b"]" * 200_000, "MALFORMED"),
+    "deep in the payload": (canonical(submission(payload={"instructions": deep(60)})), "MALFORMED"),
+    "too large": (b" " * MAXIMUM_BYTES + GOOD, "TOO_LARGE"),
+    "no credentials": (canonical({"instruction": submission()["instruction"]}), "MALFORMED"),
+    "something besides": (canonical({**submission(), "command": "sh"}), "MALFORMED"),
+    "another version": (canonical(submission(version=2)), "UNKNOWN_VERSION"),
+    "no version": (canonical(submission(version=None)), "UNKNOWN_VERSION"),
+    "an unknown kind": (canonical(submission(kind="Execute")), "UNKNOWN_KIND"),
+    "an unknown field": (canonical(submission(shell="sh")), "MALFORMED"),
+    "a missing field": (canonical(submission(run=None)), "MALFORMED"),
+    "a payload of another kind": (canonical(submission(kind="TakeSnapshots")), "MALFORMED"),
+    "an unknown field in the payload": (canonical(submission(payload={"instructions": [], "x": 1})), "MALFORMED"),
+    "a path as id": (canonical(submission(id="../../etc/cron.d/x")), "MALFORMED"),
+    "a hidden name as id": (canonical(submission(id=".new.i1")), "MALFORMED"),
+    "nothing as id": (canonical(submission(id="")), "MALFORMED"),
+    "a NUL in the id": (canonical(submission(id="i\x00")), "MALFORMED"),
+    "other digits in the id": (canonical(submission(id="i٣")), "MALFORMED"),
+    "a line end after the id": (canonical(submission(id="i1\n")), "MALFORMED"),
+    "a very long id": (canonical(submission(id="i" * 201)), "MALFORMED"),
+    "a negative epoch": (canonical(submission(epoch=-1)), "MALFORMED"),
+    "late": (canonical(submission(not_after_ms=int(NOW_MS) - 1)), "TOO_LATE"),
+}
+
+
+def files_of(directory: Path) -> dict[str, bytes]:
+    """Everything below a directory, except the lock that holds the spool still."""
+    found = {}
+    for path in directory.rglob("*"):
+        if path.is_file() and path != directory / "lock":
+            found[str(path.relative_to(directory))] = path.read_bytes()
+        elif path.is_dir() and path.name != "instructions":
+            found[str(path.relative_to(directory))] = b"directory"
+    return found
+
+
+def refusal(data: bytes, spool: Spool) -> str:
+    """The code with which a submission is refused."""
+    with pytest.raises(WireError) as caught:
+        admit(data, spool, lambda: NOW_MS)
+    assert caught.value.message
+    return caught.value.code
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(str(tmp_path / "spool"))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_submissions_are_refused_without_a_trace(spool: Spool, name: str) -> None:
+    data, code = HOSTILE[name]
+    assert refusal(data, spool) == code
+    assert files_of(Path(spool.root)) == {}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_nor_do_they_change_a_spool_in_use(spool: Spool, name: str) -> None:
+    admit(canonical(submission(id="other", step="other")), spool, lambda: NOW_MS)
+    before = files_of(Path(spool.root))
+    data, code = HOSTILE[name]
+    assert refusal(data, spool) == code
+    assert files_of(Path(spool.root)) == before
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        [],
+        {"third": {}},
+        {"primary": []},
+        {"primary": {"root": {"kind": "simple", "user": "root"}}},
+        {"primary": {"hdfs": {"kind": "simple", "user": "hdfs&doas=x"}}},
+        {"primary": {"hdfs": {"kind": "simple", "user": ""}}},
+        {"primary": {"hdfs": {"kind": "simple"}}},
+        {"primary": {"hdfs": {"kind": "password", "user": "hdfs"}}},
+        {"primary": {"hdfs": {"kind": ["simple"], "user": "hdfs"}}},
+        {"primary": {"hdfs": {"kind": "simple", "user": "hdfs", "more": 1}}},
+    ],
+)
+def test_credentials_of_another_shape_are_refused(spool: Spool, credentials: Any) -> None:
+    assert refusal(canonical({**submission(), "credentials": credentials}), spool) == "MALFORMED"
+    assert files_of(Path(spool.root)) == {}
+
+
+def test_what_a_later_controller_has_sent_shuts_earlier_ones_out(spool: Spool) -> None:
+    admit(canonical(submission()), spool, lambda: NOW_MS)
+    admit(canonical(submission(id="i2", step="two", epoch=4, term=5)), spool, lambda: NOW_MS)
+    admit(canonical(submission(id="i3", step="three", epoch=4, term=9)), spool, lambda: NOW_MS)
+    before = files_of(Path(spool.root))
+    assert refusal(canonical(submission(id="i4", step="four", epoch=3, term=9)), spool) == "OLD_EPOCH"
+    assert refusal(canonical(submission(id="i4", step="four", epoch=4, term=8)), spool) == "OLD_TERM"
+    assert refusal(canonical(submission(epoch=3, term=9)), spool) == "OLD_EPOCH"
+    assert files_of(Path(spool.root)) == before
+    another_pair = submission(id="i4", step="four", pair="other", epoch=1, term=1)
+    assert not admit(canonical(another_pair), spool, lambda: NOW_MS).known
+
+
+def test_a_spool_serves_one_cluster(spool: Spool) -> None:
+    admit(canonical(submission()), spool, lambda: NOW_MS)
+    assert refusal(canonical(submission(id="i2", cluster="b")), spool) == "WRONG_CLUSTER"
+
+
+def test_the_same_wish_of_a_later_controller_attaches_and_renews_the_credentials(spool: Spool) -> None:
+    admit(canonical(submission()), spool, lambda: NOW_MS)
+    renewed = {"secondary": {"hbase": {"kind": "simple", "user": "hbase"}}}
+    again = canonical({**submission(term=6), "credentials": renewed})
+    admitted = admit(again, spool, lambda: NOW_MS + 3_600_000)  # long after not_after: it had come in time
+    assert admitted.known
+    assert admitted.entry.credentials() == renewed
+    assert admitted.entry.instruction() is not None
+    assert refusal(canonical(submission(term=6, not_after_ms=int(NOW_MS) + 2)), spool) == "NOT_THE_SAME"
+
+
+def test_the_agents_of_two_attempts_know_each_other(spool: Spool) -> None:
+    admit(canonical(submission(id="second", attempt=1)), spool, lambda: NOW_MS)
+    assert refusal(canonical(submission(id="first", attempt=0)), spool) == "SUPERSEDED"
+    assert not admit(canonical(submission(id="other", attempt=0, step="else")), spool, lambda: NOW_MS).known
+    assert not admit(canonical(submission(id="third", attempt=2)), spool, lambda: NOW_MS).known
+    assert refusal(canonical(submission(id="second", attempt=1)), spool) == "SUPERSEDED"
+
+
+def test_files_are_private_and_durable_before_anybody_can_see_them(spool: Spool) -> None:
+    entry = admit(GOOD, spool, lambda: NOW_MS).entry
+    for path in [Path(spool.root), Path(entry.directory), *Path(entry.directory).iterdir()]:
+        assert path.stat().st_mode & 0o077 == 0, path
+    assert json.loads(Path(entry.path("instruction.json")).read_bytes()) == submission()["instruction"]
+
+
+def test_what_a_crash_left_of_a_creation_does_no_harm(spool: Spool) -> None:
+    spool.open()
+    torn = Path(spool.root) / "instructions" / ".new.i1"
+    torn.mkdir()
+    (torn / "instruction.json").write_bytes(b'{"version":')
+    assert list(spool.entries()) == []
+    assert not admit(GOOD, spool, lambda: NOW_MS).known
+    assert not torn.exists()
+
+
+def test_a_spool_of_somebody_else_is_not_used(spool: Spool, tmp_path: Path) -> None:
+    spool.open()
+    Path(spool.root).chmod(0o750)
+    with pytest.raises(SpoolUnusable, match="0700"):
+        admit(GOOD, spool, lambda: NOW_MS)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpoolUnusable):
+        admit(GOOD, Spool(str(tmp_path / "file" / "spool")), lambda: NOW_MS)
+
+
+@pytest.mark.parametrize(
+    "request_", [b"", b"[]", b'{"ids":"i1"}', b'{"ids":["../x"]}', b'{"ids":[1]}', b'{"ids":["i1"],"after":{"i1":-1}}']
+)
+def test_looks_for_hostile_names_are_refused(spool: Spool, request_: bytes) -> None:
+    with pytest.raises(WireError):
+        look(request_, spool)
+
+
+@pytest.mark.parametrize("request_", [b"", b'{"ids":["../x"]}', b'{"ids":["/etc"]}', b'{"ids":null}'])
+def test_nothing_hostile_is_forgotten(spool: Spool, request_: bytes) -> None:
+    spool.open()
+    with pytest.raises(WireError):
+        forget(request_, spool, lambda: NOW_MS)

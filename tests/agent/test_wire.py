@@ -1,0 +1,49 @@
+"""The wire format stays as it is: the golden files parse, and give the very same bytes and digests again.
+
+A file that fails here was sent by controllers that are in use: a change of the format needs another version.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infra.agent.core.procedures import PROCEDURES
+from infra.agent.protocol import PAYLOADS, canonical, outcome, parse_instruction
+
+WIRE = Path(__file__).parent / "wire"
+DIGESTS = dict(line.split() for line in (WIRE / "digests.txt").read_text().splitlines())
+
+
+@pytest.mark.parametrize("kind", DIGESTS)
+def test_golden_instructions_parse_to_the_same_bytes_and_digest(kind: str) -> None:
+    data = (WIRE / f"{kind}.json").read_bytes()
+    instruction = parse_instruction(json.loads(data))
+    assert instruction.kind == kind
+    assert canonical(instruction.to_wire()) + b"\n" == data
+    assert instruction.digest() == DIGESTS[kind]
+
+
+def test_every_kind_has_a_golden_file_and_a_procedure() -> None:
+    assert set(DIGESTS) == set(PAYLOADS)
+    assert set(PROCEDURES) == set(PAYLOADS)
+
+
+def test_the_term_is_not_part_of_the_digest_and_all_else_is() -> None:
+    wire = json.loads((WIRE / "Abort.json").read_bytes())
+    digest = parse_instruction(wire).digest()
+    assert parse_instruction({**wire, "term": wire["term"] + 1}).digest() == digest
+    changes = {"epoch": 5, "not_after_ms": 1, "attempt": 1, "payload": {"instructions": []}, "cluster": "west"}
+    for name, value in changes.items():
+        assert parse_instruction({**wire, name: value}).digest() != digest, name
+
+
+def test_golden_outcomes_are_written_the_same_way() -> None:
+    instruction = parse_instruction(json.loads((WIRE / "Abort.json").read_bytes()))
+    lines = (WIRE / "outcomes.ndjson").read_bytes().splitlines()
+    assert [json.loads(line)["status"] for line in lines] == ["succeeded", "aborted", "failed"]
+    for line in lines:
+        value = json.loads(line)
+        assert canonical(outcome(instruction, value["result"], value["failure"], value["at_ms"])) == line
