@@ -256,9 +256,9 @@ class StartWatchdog(Operation):
 
 @dataclass(frozen=True)
 class OpenFiles(Operation):
-    """List the files below an HDFS directory that are open for writing now. Result: list of absolute paths.
+    """List the files that are open for writing now. Result: list of absolute paths that begin with ``path``.
 
-    The NameNode answers from its own state (its ``fsck`` page with ``openforwrite``), which a superuser may ask.
+    Only the gateway's own cluster can be asked; it takes seconds. Failure code "OPEN_FILES_UNKNOWN".
     """
 
     site: str

@@ -43,7 +43,7 @@ from infra.agent.shell.firing import Firing, system_clock_ms
 from infra.agent.shell.gateway import facts
 from infra.agent.shell.hbase_process import DEFAULT_COMMAND, HBaseProcess
 from infra.agent.shell.hooks import Hooks
-from infra.agent.shell.open_files import OpenFilesPage
+from infra.agent.shell.open_files import OpenFileListing
 from infra.agent.shell.reports import Log, MilestoneFile, ProgressFile
 from infra.agent.shell.spool import Entry, Spool
 from infra.agent.shell.transfers import Transfers
@@ -127,7 +127,7 @@ def make_executor(
         Fire: firing.fire,
         RunHook: hooks.run,
         StartWatchdog: hooks.start_watchdog,
-        OpenFiles: OpenFilesPage(webhdfs, credentials).list,
+        OpenFiles: OpenFileListing(credentials, cancelled).list,
         GatewayFacts: lambda operation: facts(spool, hooks),
         EndInstruction: lambda operation: ending.end(operation.id),
     }
