@@ -27,10 +27,15 @@ logger.zookeeper.level = WARN
 _METRICS = "*.period=1\n"
 
 
+# There is no standby NameNode: HBase waits up to a minute while the only one restarts or is in safe mode. This is not a
+# nicety: a log whose creation failed is archived in an endless loop by the HMaster (HBase 2.6.4), if it is tried again.
+_PATIENCE = {"dfs.client.retry.policy.enabled": True, "dfs.client.retry.policy.spec": "500,120"}
+
+
 def write_hbase_configuration(cluster: ClusterLayout, options: ClusterOptions) -> None:
     directory = cluster.conf / "hbase"
     write_site(directory / "core-site.xml", core_site(cluster))
-    write_site(directory / "hdfs-site.xml", hdfs_site(cluster, options))
+    write_site(directory / "hdfs-site.xml", hdfs_site(cluster, options) | _PATIENCE)
     write_site(directory / "hbase-site.xml", _hbase_site(cluster))
     put(directory / "log4j2.properties", _LOGGING)
     put(directory / "hadoop-metrics2-hbase.properties", _METRICS)
@@ -68,11 +73,10 @@ def _hbase_site(cluster: ClusterLayout) -> dict[str, object]:
         "hbase.regionserver.thrift.ipaddress": HOST,
         "hbase.thrift.info.port": ports.thrift_http,
         "hbase.thrift.info.bindAddress": HOST,
-        # There is no standby NameNode: a RegionServer whose log rolls while the only one restarts must try again, or it
-        # gives itself up (the default is no second try).
+        # There is one DataNode: while it is down, rolling a log is tried again (by default the server gives itself up
+        # at once), and when it is back it is not avoided for six hours.
         "hbase.regionserver.logroll.retries": 60,
         "hbase.regionserver.logroll.wait.timeout.ms": 60_000,
-        # There is one DataNode: once it has failed, the log writer must not avoid it for six hours (the default).
         "hbase.regionserver.async.wal.max.exclude.datanode.count": 0,
         # Small heaps.
         "hbase.hregion.memstore.flush.size": 67108864,

@@ -1,0 +1,117 @@
+"""The control device of the demonstration, as a process of its own, and its command line as a person uses it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scripts.demokit.telling import Teller
+
+START_WITHIN_SECONDS = 30
+STOP_WITHIN_SECONDS = 20
+
+
+class DemoFailed(Exception):
+    """Something did not come out as it must."""
+
+
+class Device:
+    """``directory`` is emptied first: the store is fresh each time."""
+
+    def __init__(self, directory: Path, teller: Teller) -> None:
+        self.directory = directory
+        self._teller = teller
+        self._process: subprocess.Popen[str] | None = None
+        self._program = str(Path(sys.executable).with_name("understudy"))
+        self._environment = {
+            **os.environ,
+            "UNDERSTUDY_SOCKET": str(directory / "api.sock"),
+            "UNDERSTUDY_TOKEN_FILE": str(directory / "token"),
+        }
+
+    @property
+    def exports(self) -> str:
+        """What a person types to use it."""
+        names = ("UNDERSTUDY_SOCKET", "UNDERSTUDY_TOKEN_FILE")
+        return "export " + " ".join(f"{name}={self._environment[name]}" for name in names)
+
+    def install(self) -> None:
+        """Write settings and a token."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.directory.mkdir(parents=True)
+        self.show("init", "--directory", str(self.directory), "--socket", "--name", "demo", "--token-file", self.token)
+
+    @property
+    def token(self) -> str:
+        """The path of the token's file."""
+        return str(self.directory / "token")
+
+    def start(self) -> None:
+        """Start it and return when it answers."""
+        config = str(self.directory / "understudy.toml")
+        self._teller.command(f"understudy serve --config {config}")
+        with (self.directory / "log").open("w") as log:
+            self._process = subprocess.Popen(
+                [self._program, "serve", "--config", config],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line.startswith("listening on"):
+            raise DemoFailed(f"the control device did not start: {(self.directory / 'log').read_text()[-1000:]}")
+        print(line, end="", flush=True)
+
+    def stop(self) -> None:
+        """End it in order."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_WITHIN_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def show(self, *words: str) -> None:
+        """Run a command with its output on the terminal, live views included; raises ``DemoFailed``."""
+        self._teller.command(shlex.join(["understudy", *words]))
+        sys.stdout.flush()
+        done = subprocess.run([self._program, *words], env=self._environment, check=False)
+        if done.returncode != 0:
+            raise DemoFailed(f"'understudy {words[0]}' ended with exit code {done.returncode}")
+
+    def ask(self, *words: str) -> Any:
+        """Run a command with ``--json``, unseen, and return its answer."""
+        done = subprocess.run(
+            [self._program, *words, "--json"], env=self._environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise DemoFailed(f"'understudy {words[0]}' ended with {done.returncode}: {done.stderr.strip()}")
+        return json.loads(done.stdout)
+
+    def write_cluster(self, name: str, described: Mapping[str, Any]) -> Path:
+        """Write the file that ``cluster add`` takes, from the lab's description of a cluster."""
+        keys = ("root", "admin_command", "thrift")
+        lines = [
+            f"namenodes = {json.dumps(described['namenodes'])}",
+            "",
+            "[gateway]",
+            *(f"{key} = {json.dumps(value)}" for key, value in described["gateway"].items()),
+            "",
+            "[hbase]",
+            *(f"{key} = {json.dumps(described['hbase'][key])}" for key in keys),
+        ]
+        path = self.directory / f"{name}.toml"
+        path.write_text("\n".join(lines) + "\n")
+        return path
