@@ -56,7 +56,7 @@ class FakeHdfs(Reading, Changing, Settings, Snapshots):
             raise fault[0]
         if method != "GET" and self.safe_mode:
             raise refusal("SafeModeException", f"Cannot {op} {path}. Name node is in safe mode.", transient=True)
-        if method != "GET" and f"/{SNAPSHOT}" in path:
+        if method != "GET" and f"/{SNAPSHOT}/" in f"{path}/":
             raise refusal("SnapshotAccessControlException", "Modification on a read-only snapshot is disallowed")
         self._authorise(op, path, params, user)
         answer: dict[str, Any] | None = perform(path, params, user)
