@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from aiohttp import web
 from msgspec import Meta, Struct
@@ -10,8 +10,11 @@ from msgspec import Meta, Struct
 from api.face import FACE, answer, changed, find, page, shown
 from api.requests import Empty, Page, body, caller, query
 from api.routes.names import Name
+from domain.preflight.finding import REFUSE, WARN
+from domain.preflight.observed import WARNINGS
 from domain.values.endpoints import Endpoints, Gateway, HBase
 
+OK = "OK"
 HostName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9:][A-Za-z0-9.:_-]{0,252}$")]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 UserName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9._-]{0,63}$")]
@@ -100,12 +103,21 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def check(request: web.Request) -> web.Response:
-    """Look at a cluster through its gateway, now; answer facts and findings."""
+    """Look at a cluster through its gateway, now; answer facts, and findings with what each means for a run."""
     await body(request, Empty)
     face = request.app[FACE]
     entry = await find(face, "cluster", request.match_info["name"])
     assert entry.name is not None
-    return answer(await face.commands.check_cluster(caller(request), entry.name))
+    facts = await face.commands.check_cluster(caller(request), entry.name)
+    findings = [{**finding, "severity": _severity(finding)} for finding in facts.get("findings") or ()]
+    return answer({**facts, "findings": findings})
+
+
+def _severity(finding: dict[str, Any]) -> str:
+    """What a run that met this finding would do: go on, go on and tell it, or be refused."""
+    if finding["ok"]:
+        return OK
+    return WARN if finding["code"] in WARNINGS else REFUSE
 
 
 ROUTES = (

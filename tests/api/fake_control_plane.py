@@ -24,6 +24,7 @@ class FakeControlPlane:
         self.pages: dict[UUID, dict[str, Any]] = {}
         self.live_facts: dict[UUID, dict[str, Any]] = {}
         self.calls: list[tuple[str, Caller, tuple[Any, ...]]] = []
+        self.findings: list[dict[str, Any]] = []
         self.raises: Exception | None = None
         self.answers: dict[UUID, UUID] = {}
         self.position = 0
@@ -156,7 +157,7 @@ class FakeControlPlane:
     async def check_cluster(self, caller: Caller, name: str) -> dict[str, Any]:
         """See ``Commands``."""
         self._record("check_cluster", caller, name)
-        return {"safe_mode": False, "findings": []}
+        return {"safe_mode": False, "findings": self.findings}
 
     def live(self, run_id: UUID) -> dict[str, Any]:
         """See ``Commands``."""

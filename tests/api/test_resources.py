@@ -143,10 +143,16 @@ async def test_recovery_points_are_changed_in_the_background(
     assert (await response.json())["state"] == state
 
 
-async def test_check_answers_facts_and_findings(client: Client) -> None:
+async def test_check_says_what_each_finding_means_for_a_run(client: Client, control_plane: FakeControlPlane) -> None:
     await client.post("/v1/clusters", json=CLUSTER)
-    response = await client.post("/v1/clusters/north/check")
-    assert await response.json() == {"safe_mode": False, "findings": []}
+    control_plane.findings = [
+        {"ok": True, "code": "OK"},
+        {"ok": False, "code": "NOT_REBOOT_SAFE"},
+        {"ok": False, "code": "NO_RIGHT"},
+    ]
+    answer = await (await client.post("/v1/clusters/north/check")).json()
+    assert answer["safe_mode"] is False
+    assert [finding["severity"] for finding in answer["findings"]] == ["OK", "WARN", "REFUSE"]
 
 
 async def test_pages_follow_one_another_without_gap_or_repetition(

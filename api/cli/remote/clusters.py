@@ -15,6 +15,8 @@ from api.cli.remote.text import details, flatten, pairs, printable, table
 from api.cli.remote.transport import path
 
 CHECK_SECONDS = 180.0
+_SEVERITIES = {"REFUSE": "NOT OK", "WARN": "warning", "OK": "ok"}
+_ORDER = tuple(_SEVERITIES)
 
 
 @click.group()
@@ -58,17 +60,17 @@ def show(session: Session, name: str) -> None:
 def check(session: Session, name: str) -> None:
     """Look at a cluster now: identity, clocks, rights, space, and whether the other side is reached.
 
-    Ends with exit code 4 when a finding is not as it should be.
+    Ends with exit code 4 when a run would be refused because of what is found.
     """
     answer = session.client.post(path("clusters", name, "check"), timeout_seconds=CHECK_SECONDS)
     findings: list[dict[str, Any]] = answer.get("findings", [])
     session.show(answer, _report(answer, findings))
-    bad = [finding for finding in findings if not finding.get("ok")]
+    bad = [finding for finding in findings if finding["severity"] == "REFUSE"]
     if bad:
         raise CommandFailed(
             ExitCode.FAILED,
             "CHECK_FAILED",
-            f"{len(bad)} of {len(findings)} findings of cluster {name} are not as they should be.",
+            f"{len(bad)} of {len(findings)} findings of cluster {name} would refuse a run.",
             remedy="Follow the remedies above, then check again.",
         )
 
@@ -94,15 +96,19 @@ def _row(item: dict[str, Any]) -> tuple[str, str, str]:
 def _report(answer: dict[str, Any], findings: list[dict[str, Any]]) -> str:
     facts = flatten({name: value for name, value in answer.items() if name not in ("findings", "data_sets")})
     rows = [
-        ("ok" if finding.get("ok") else "NOT OK", finding.get("check"), finding.get("subject"), _told(finding))
-        for finding in sorted(findings, key=lambda finding: bool(finding.get("ok")))
+        row
+        for finding in sorted(findings, key=lambda finding: _ORDER.index(finding["severity"]))
+        for row in _finding_rows(finding)
     ]
     return f"{pairs(facts)}\n\n{table(('', 'CHECK', 'SUBJECT', 'FOUND'), rows)}" if rows else pairs(facts)
 
 
-def _told(finding: dict[str, Any]) -> str:
-    text = str(finding.get("message") or "")
-    if finding.get("ok"):
-        return text
-    remedy = finding.get("remedy")
-    return f"{finding.get('code')}: {text}" + (f" Remedy: {remedy}" if remedy else "")
+def _finding_rows(finding: dict[str, Any]) -> list[tuple[object, ...]]:
+    message = str(finding.get("message") or "")
+    found = message if finding["ok"] else f"{finding.get('code')}: {message}"
+    rows: list[tuple[object, ...]] = [
+        (_SEVERITIES[finding["severity"]], finding.get("check"), finding.get("subject"), found)
+    ]
+    if not finding["ok"] and finding.get("remedy"):
+        rows.append(("", "", "", f"remedy: {finding['remedy']}"))
+    return rows

@@ -73,20 +73,24 @@ def test_a_cluster_file_can_come_from_standard_input(understudy: Run) -> None:
 def test_check_shows_bad_findings_first_and_fails(server: Serving, understudy: Run, tmp_path: Path) -> None:
     enter_everything(understudy, tmp_path)
     assert understudy("cluster", "check", "north").exit_code == 0
-    findings = [
+    server.control_plane.findings = findings = [
         {"check": "safe mode", "subject": "north", "ok": True, "code": "", "message": "off", "remedy": ""},
+        {"check": "reboot", "subject": "n", "ok": False, "code": "NOT_REBOOT_SAFE", "message": "x.", "remedy": "y."},
         {"check": "right", "subject": "/data", "ok": False, "code": "NO_RIGHT", "message": "no.", "remedy": "Grant."},
     ]
-
-    async def check(caller: object, name: str) -> dict[str, Any]:
-        return {"safe_mode": False, "findings": findings}
-
-    server.control_plane.check_cluster = check  # type: ignore[method-assign]
     result = understudy("cluster", "check", "north")
     assert result.exit_code == 4
-    assert result.stdout.index("NOT OK") < result.stdout.index("off")
-    assert "NO_RIGHT: no. Remedy: Grant." in result.stdout
-    assert "error CHECK_FAILED: 1 of 2 findings" in result.stderr
+    assert result.stdout.splitlines()[-6:] == [
+        "         CHECK      SUBJECT  FOUND",
+        "NOT OK   right      /data    NO_RIGHT: no.",
+        "                             remedy: Grant.",
+        "warning  reboot     n        NOT_REBOOT_SAFE: x.",
+        "                             remedy: y.",
+        "ok       safe mode  north    off",
+    ]
+    assert "error CHECK_FAILED: 1 of 3 findings of cluster north would refuse a run." in result.stderr
+    findings.pop()
+    assert understudy("cluster", "check", "north").exit_code == 0
 
 
 def test_backup_tells_where_to_follow_it(server: Serving, understudy: Run, tmp_path: Path) -> None:
