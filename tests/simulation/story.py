@@ -29,7 +29,7 @@ def point_id(word: str) -> UUID:
 
 
 class Story:
-    """What people do, one step after the other; ``between`` is called before the second backup."""
+    """What people do, one step after the other; ``between`` is called once, before the second backup."""
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class Story:
         self.settings = settings or Settings(keep_last=1)
         self.data_sets = data_sets
         self.between = between
+        self.has_changed = False
         self.done = 0
         self.steps: list[Callable[[Life], Awaitable[None]]] = [
             self.enter_clusters,
@@ -90,12 +91,10 @@ class Story:
 
     async def second_backup(self, life: Life) -> None:
         """Only what changed is copied, by the other direction of control."""
-        if not await self._known(life, "second"):
+        if not self.has_changed:
+            self.has_changed = True
             self.between()
         await self._backup(life, "second")
-
-    async def _known(self, life: Life, word: str) -> bool:
-        return any(entry.id == run_id(word) for entry in await life.queries.list("BackupRun"))
 
     async def _backup(self, life: Life, word: str) -> None:
         direction = "push" if word == "first" else "pull"
