@@ -93,7 +93,7 @@ def make_executor(
     connections = Connections(limits.connect_seconds)
     credentials = Credentials(entry.path("credentials.json"))
     webhdfs = WebHdfs(sites, credentials, connections, limits, cancelled)
-    transfers = Transfers(DataNodes(sites, webhdfs, connections, limits), cancelled)
+    transfers = Transfers(DataNodes(sites, webhdfs, connections, limits), cancelled, limits)
     appender = Appender(spool.disk, entry.directory)
     files = WorkFiles(entry, spool.disk, appender, transfers)
     processes = HBaseProcesses(sites, log)

@@ -10,7 +10,7 @@ transfer had come; ``transfers`` decides by that whether to try again. What can 
 from __future__ import annotations
 
 import http.client
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
@@ -71,7 +71,8 @@ class DataNodes:
         address, target = self._address(site, url)
         connection = self._connect(address, writing=False)
         try:
-            yield Reading(str(address), connection, target, path)
+            with closing(_get(str(address), connection, target, path)) as response:
+                yield Reading(str(address), response, path)
         finally:
             connection.close()
 
@@ -130,17 +131,11 @@ class DataNodes:
 class Reading:
     """The bytes of one part of a file, from a DataNode."""
 
-    def __init__(self, node: str, connection: http.client.HTTPConnection, target: str, path: str) -> None:
+    def __init__(self, node: str, response: http.client.HTTPResponse, path: str) -> None:
         self._node = node
+        self._response = response
         self._path = path
         self._position = 0
-        try:
-            connection.request("GET", target)
-            self._response = connection.getresponse()
-            if self._response.status != 200:
-                _raise_answer(False, node, 0, self._response, f"OPEN {path}")
-        except (OSError, http.client.HTTPException) as error:
-            raise self._failed(error, answered=False) from error
 
     @property
     def announced_bytes(self) -> int | None:
@@ -152,23 +147,17 @@ class Reading:
         try:
             count = self._response.readinto(buffer)
         except (OSError, http.client.HTTPException) as error:
-            raise self._failed(error, answered=True) from error
+            raise self._failed(error) from error
         self._position += count
         return count
 
     def check_is_whole(self, expected_bytes: int) -> None:
         """Raise unless exactly the expected bytes came."""
         if self._position != expected_bytes:
-            raise self._failed(EOFError(f"{self._position} of {expected_bytes} bytes came"), answered=True)
+            raise self._failed(EOFError(f"{self._position} of {expected_bytes} bytes came"))
 
-    def _failed(self, error: Exception, answered: bool) -> NodeFailed:
-        failure = OperationFailed(
-            "HDFS_UNREACHABLE",
-            f"reading {self._path} from {self._node}: {type(error).__name__}: {error}",
-            transient=True,
-            detail={"address": self._node},
-        )
-        return NodeFailed(False, self._node, answered, self._position, failure)
+    def _failed(self, error: Exception) -> NodeFailed:
+        return _reading_failed(self._node, self._path, True, self._position, error)
 
 
 class Writing:
@@ -200,10 +189,10 @@ class Writing:
         """Wait until the file is closed and whole on the cluster."""
         assert self._position == self._length, (self._position, self._length)
         try:
-            response = self._connection.getresponse()
-            if response.status not in (200, 201):
-                _raise_answer(True, self._node, self._position, response, f"CREATE {self._path}")
-            response.read()
+            with closing(self._connection.getresponse()) as response:
+                if response.status not in (200, 201):
+                    _raise_answer(True, self._node, self._position, response, f"CREATE {self._path}")
+                response.read()
         except (OSError, http.client.HTTPException) as error:
             raise self._failed(error) from error
 
@@ -213,7 +202,8 @@ class Writing:
             response = self._connection.getresponse()
         except (OSError, http.client.HTTPException):
             raise self._failed(error) from error
-        _raise_answer(True, self._node, self._position, response, f"CREATE {self._path}")
+        with closing(response):
+            _raise_answer(True, self._node, self._position, response, f"CREATE {self._path}")
 
     def _failed(self, error: Exception) -> NodeFailed:
         failure = OperationFailed(
@@ -224,6 +214,29 @@ class Writing:
             detail={"address": self._node},
         )
         return NodeFailed(True, self._node, False, self._position, failure)
+
+
+def _get(node: str, connection: http.client.HTTPConnection, target: str, path: str) -> http.client.HTTPResponse:
+    """Ask for a file; the answer is the beginning of its bytes."""
+    try:
+        connection.request("GET", target)
+        response = connection.getresponse()
+    except (OSError, http.client.HTTPException) as error:
+        raise _reading_failed(node, path, False, 0, error) from error
+    if response.status != 200:
+        with closing(response):
+            _raise_answer(False, node, 0, response, f"OPEN {path}")
+    return response
+
+
+def _reading_failed(node: str, path: str, answered: bool, position: int, error: Exception) -> NodeFailed:
+    failure = OperationFailed(
+        "HDFS_UNREACHABLE",
+        f"reading {path} from {node}: {type(error).__name__}: {error}",
+        transient=True,
+        detail={"address": node},
+    )
+    return NodeFailed(False, node, answered, position, failure)
 
 
 def _raise_answer(writing: bool, node: str, position: int, response: http.client.HTTPResponse, what: str) -> None:

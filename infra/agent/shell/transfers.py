@@ -1,7 +1,7 @@
 """Reading, writing, copying and hashing files of HDFS, surviving DataNodes that die and come back.
 
 A transfer that broke is done again from its start, with pauses, leaving out the node that failed while there are
-others. It is given up when ``unreachable_seconds`` pass without any progress, or, for a source that answers but breaks
+others. It is given up when ``transfer_seconds`` pass without any progress, or, for a source that answers but breaks
 at the same place ``SAME_PLACE_LIMIT`` times, as SOURCE_DAMAGED: that is what a block looks like of which no replica
 passes its checksum (the DataNode notices while it is sending and can only break off).
 
@@ -19,11 +19,10 @@ from typing import Any, BinaryIO, Callable, NamedTuple, TypeVar
 
 from infra.agent.core.operations import CopyRange, DigestFile, OperationFailed, ReadFile, WriteFile
 from infra.agent.shell.datanodes import DataNodes, NodeFailed, Reading
+from infra.agent.shell.webhdfs import Limits
 
 BUFFER_BYTES = 1 << 20
 SAME_PLACE_LIMIT = 3
-FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 8.0
 
 Result = TypeVar("Result")
 
@@ -38,10 +37,10 @@ class Excluded(NamedTuple):
 class Transfers:
     """Carries out the operations that move bytes."""
 
-    def __init__(self, nodes: DataNodes, cancelled: threading.Event, unreachable_seconds: float = 120.0) -> None:
+    def __init__(self, nodes: DataNodes, cancelled: threading.Event, limits: Limits) -> None:
         self._nodes = nodes
         self._cancelled = cancelled
-        self._unreachable_seconds = unreachable_seconds
+        self._limits = limits
 
     def read(self, operation: ReadFile) -> bytes:
         """Carry out ``ReadFile``."""
@@ -146,8 +145,8 @@ class Transfers:
         excluded = Excluded(set(), set())
         farthest = -1
         same_place = 0
-        pause_seconds = FIRST_PAUSE_SECONDS
-        give_up_at = time.monotonic() + self._unreachable_seconds
+        pause_seconds = self._limits.first_pause_seconds
+        give_up_at = time.monotonic() + self._limits.transfer_seconds
         while True:
             try:
                 return once(excluded)
@@ -155,8 +154,8 @@ class Transfers:
                 if failed.position > farthest:
                     farthest = failed.position
                     same_place = 0
-                    pause_seconds = FIRST_PAUSE_SECONDS
-                    give_up_at = time.monotonic() + self._unreachable_seconds
+                    pause_seconds = self._limits.first_pause_seconds
+                    give_up_at = time.monotonic() + self._limits.transfer_seconds
                 if failed.answered and not failed.writing:
                     same_place += 1
                     if same_place >= SAME_PLACE_LIMIT:
@@ -167,7 +166,7 @@ class Transfers:
                     (excluded.writing if failed.writing else excluded.reading).add(failed.node)
             if self._cancelled.wait(pause_seconds):
                 raise OperationFailed("ABORTED", "given up because the instruction ends")
-            pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+            pause_seconds = min(2 * pause_seconds, self._limits.longest_pause_seconds)
 
     def _pour(self, source: Reading, length: int, take: Callable[[memoryview], Any]) -> None:
         """Pass exactly ``length`` bytes on."""

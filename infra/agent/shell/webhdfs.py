@@ -22,19 +22,20 @@ from infra.agent.shell.connections import Address, Connections, address_of
 from infra.agent.shell.credentials import Credentials
 
 MAXIMUM_ANSWER_BYTES = 64 << 20
-FIRST_PAUSE_SECONDS = 0.2
-LONGEST_PAUSE_SECONDS = 5.0
 _NOT_ME = ("StandbyException", "RetriableException")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long to wait for what."""
+    """How long to wait for what: ``transfer_seconds`` is how long a transfer is tried again without any progress."""
 
     connect_seconds: float = 5.0
     namenode_seconds: float = 20.0
     data_seconds: float = 60.0
     retry_seconds: float = 75.0
+    transfer_seconds: float = 120.0
+    first_pause_seconds: float = 0.3
+    longest_pause_seconds: float = 8.0
 
 
 class _NothingHappened(Exception):
@@ -70,7 +71,7 @@ class WebHdfs:
         """
         is_read = call.method == "GET" if is_read is None else is_read
         give_up_at = time.monotonic() + self._limits.retry_seconds
-        pause_seconds = FIRST_PAUSE_SECONDS
+        pause_seconds = self._limits.first_pause_seconds
         while True:
             failures: list[OperationFailed] = []
             for index in self._order(call.site):
@@ -85,7 +86,7 @@ class WebHdfs:
                 raise _most_telling(failures)
             if self._cancelled.wait(pause_seconds):
                 raise OperationFailed("ABORTED", "given up because the instruction ends")
-            pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+            pause_seconds = min(2 * pause_seconds, self._limits.longest_pause_seconds)
 
     def open_to_active(self, site: str) -> tuple[int, http.client.HTTPConnection]:
         """Find the active NameNode and open a connection to it, for a request that shall leave at an instant."""
@@ -100,7 +101,8 @@ class WebHdfs:
     def call_once_on(self, call: HdfsCall, index: int, connection: http.client.HTTPConnection) -> dict[str, Any]:
         """Send one request on an open connection and never a second one."""
         try:
-            return self._exchange(call, address_of(self._namenodes(call.site)[index]), connection, is_read=False)
+            address = address_of(self._namenodes(call.site)[index])
+            return self._exchange(call, self._target(call), address, connection, is_read=False)
         except _NothingHappened as error:
             raise error.failure from error
 
@@ -117,17 +119,18 @@ class WebHdfs:
 
     def _ask(self, call: HdfsCall, index: int, is_read: bool) -> dict[str, Any]:
         address = address_of(self._namenodes(call.site)[index])
+        target = self._target(call)  # first: a connection that is taken must be given back
         try:
             connection = self._connections.take(address, self._limits.namenode_seconds)
         except OSError as error:
             raise _NothingHappened(_unreachable(address, error, unknown=False)) from error
-        return self._exchange(call, address, connection, is_read)
+        return self._exchange(call, target, address, connection, is_read)
 
     def _exchange(
-        self, call: HdfsCall, address: Address, connection: http.client.HTTPConnection, is_read: bool
+        self, call: HdfsCall, target: str, address: Address, connection: http.client.HTTPConnection, is_read: bool
     ) -> dict[str, Any]:
         try:
-            connection.request(call.method, self._target(call), headers={"Accept": "application/json"})
+            connection.request(call.method, target, headers={"Accept": "application/json"})
             response = connection.getresponse()
             body = response.read(MAXIMUM_ANSWER_BYTES + 1)
         except (OSError, http.client.HTTPException) as error:
@@ -152,10 +155,10 @@ class WebHdfs:
             raise
 
     def _target(self, call: HdfsCall) -> str:
-        return target(call, self._credentials.query(call.site, call.user))
+        return request_target(call, self._credentials.query(call.site, call.user))
 
 
-def target(call: HdfsCall, credential: Sequence[tuple[str, str]]) -> str:
+def request_target(call: HdfsCall, credential: Sequence[tuple[str, str]]) -> str:
     """The request target: path and query quoted so that ``#?%+;``, spaces and any letters arrive as they are."""
     query = urlencode([("op", call.op), *call.params, *credential], quote_via=quote)
     return f"/webhdfs/v1{quote(call.path, safe='/')}?{query}"
