@@ -130,8 +130,9 @@ class Machine:
             self._ready.append((_Task(child, group, group.started), None, None))
             group.started += 1
         if group.running == 0:
-            results = [group.results[i] for i in range(group.started)] if group.together.keep_results else None
-            self._ready.append((group.owner, None if group.failure else results, group.failure))
+            is_whole = group.failure is None and group.together.keep_results
+            results = [group.results[i] for i in range(group.started)] if is_whole else None
+            self._ready.append((group.owner, results, group.failure))
 
     def _finished(self, task: _Task, value: Any, failure: BaseException | None) -> None:
         group = task.parent
