@@ -1,0 +1,119 @@
+"""Clones of snapshots in a namespace of their own: to look into a recovery point, and to try whether it can be used.
+
+A clone costs no bytes: its files are links to those of the snapshot. It stands in the namespace ``understudy_scratch``,
+so it can never be taken for a table of the application, quotas and grants can be set for all of them, and the
+administration process can refuse to drop anything else. Its name holds its purpose and its snapshot.
+
+As long as a clone lives, its snapshot is not removed (``refuse_living_clones``): links and references of its regions
+lead to the snapshot's files until a major compaction. Closing drops the clone; what it had written itself goes with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from infra.agent.core import hbase_calls
+from infra.agent.core.hbase_manifest import parse_table
+from infra.agent.core.hbase_snapshot import name_of
+from infra.agent.core.hdfs import exception_of
+from infra.agent.core.machine import Procedure
+from infra.agent.core.operations import Now, OperationFailed
+from infra.agent.core.work import SECONDARY, Work
+
+TRIAL = "trial"
+TRIAL_SECONDS = 300.0
+TRIAL_ROWS = 1000
+OPEN_SECONDS = 1800.0
+_NEVER_FINISHED = ("TimeoutException",)
+
+
+def try_clone(work: Work, data_set: dict[str, Any]) -> Procedure:
+    """Clone the secondary's snapshot, read some rows of every region, drop the clone; returns what was seen."""
+    name = name_of(work, data_set)
+    table = hbase_calls.scratch_table(TRIAL, name)
+    started_ms = yield Now()
+    yield from hbase_calls.drop(SECONDARY, table)  # left by an agent that died
+    try:
+        yield from _clone(SECONDARY, name, table, TRIAL_SECONDS)
+        counted = yield from hbase_calls.ask(SECONDARY, "count", TRIAL_SECONDS, table=table, limit=TRIAL_ROWS)
+    except OperationFailed as failure:
+        if failure.code == "ABORTED":
+            raise
+        raise (yield from _trial_failed(failure, table)) from failure
+    yield from hbase_calls.drop(SECONDARY, table)
+    seconds = ((yield Now()) - started_ms) / 1000
+    return {"table": data_set["table"], "rows_seen": counted["rows"], "seconds": round(seconds, 3)}
+
+
+def _clone(site: str, snapshot: str, table: str, seconds: float) -> Procedure:
+    """A clone with an end: HBase itself would wait for ever where a file cannot be opened."""
+    try:
+        yield from hbase_calls.clone(site, snapshot, table, seconds)
+    except OperationFailed as failure:
+        if exception_of(failure) in _NEVER_FINISHED or failure.code == "HBASE_TIMEOUT":
+            raise OperationFailed(
+                "CLONE_HANGS",
+                f"the clone {table} is not ready after {seconds:.0f} s",
+                remedy=f"Look at the regions in transition of {table} on the master's page: a file that HBase cannot"
+                " open (its owner, a missing block) keeps a region from opening.",
+            ) from failure
+        raise
+
+
+def _trial_failed(failure: OperationFailed, table: str) -> Procedure:
+    """The failure of a trial, with what became of its clone."""
+    left = ""
+    try:
+        yield from hbase_calls.drop(SECONDARY, table)
+    except OperationFailed as second:
+        left = f"; it could not be dropped either ({second.message[:200]})"
+    return OperationFailed(
+        "TRIAL_CLONE_FAILED",
+        f"{table}: {failure.message}{left}",
+        remedy=failure.remedy,
+        detail={**failure.detail, "table": table, "cause": failure.code},
+    )
+
+
+def open_clone(work: Work, data_set: dict[str, Any]) -> Procedure:
+    """Clone a snapshot to its scratch name; one that is open already is taken."""
+    site = work.only_site()
+    name = name_of(work, data_set)
+    table = hbase_calls.scratch_table(work.payload["scratch"], name)
+    started_ms = yield Now()
+    if (yield from hbase_calls.find_snapshot(site, name)) is None:
+        raise OperationFailed("SNAPSHOT_MISSING", f"HBase does not list the snapshot {name}")
+    yield from _clone(site, name, table, OPEN_SECONDS)
+    return {"readable": table, "seconds": round(((yield Now()) - started_ms) / 1000, 3)}
+
+
+def close_clones(work: Work, data_set: dict[str, Any]) -> Procedure:
+    """Drop the clones of a table that were opened under the instruction's scratch name."""
+    site = work.only_site()
+    scratch = work.payload["scratch"]
+    hbase_calls.scratch_table(scratch, "any")  # refuses a name that cannot be one
+    wanted = parse_table(data_set["table"])
+    removed = []
+    for found in (yield from hbase_calls.find_tables(site, f"{hbase_calls.SCRATCH_NAMESPACE}:{scratch}.*")):
+        _, snapshot = hbase_calls.parse_scratch_table(found["table"])
+        head, _, name = snapshot.partition(".")
+        if (head.rpartition("-")[2], name) == wanted and (yield from hbase_calls.drop(site, found["table"])):
+            removed.append(found["table"])
+    return {"removed": removed}
+
+
+def refuse_living_clones(site: str, snapshot: str) -> Procedure:
+    """Raise while a clone of the snapshot is open; the trial's own clone is dropped."""
+    pattern = f"{hbase_calls.SCRATCH_NAMESPACE}:*.{snapshot}"
+    for found in (yield from hbase_calls.find_tables(site, pattern)):
+        purpose, cloned = hbase_calls.parse_scratch_table(found["table"])
+        if cloned != snapshot:
+            continue
+        if purpose != TRIAL:
+            raise OperationFailed(
+                "CLONE_LIVES",
+                f"{found['table']} is an open clone of {snapshot}",
+                remedy="Close the recovery point first.",
+                detail={"table": found["table"]},
+            )
+        yield from hbase_calls.drop(site, found["table"])

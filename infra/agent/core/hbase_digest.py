@@ -1,0 +1,157 @@
+"""Digest: compare the secondary's own snapshot of a table with the source manifest, on the secondary alone.
+
+*Content* is the store files: present, of the right length, and by the level their stored checksums or their bytes.
+*Metadata* is the snapshot's own two files, byte by byte: the table's schema and its regions. Every store file must
+belong to HBase's user, because HBase does not say so otherwise: it lets a clone hang.
+
+What each level proves is the same as for directories (``hdfs_digest``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from infra.agent.core import hdfs
+from infra.agent.core.hbase_clones import try_clone
+from infra.agent.core.hbase_entries import Entry, Manifest, digest, file_of, own_entries
+from infra.agent.core.hbase_files import Found, follow, locate
+from infra.agent.core.hbase_layout import snapshot_directory
+from infra.agent.core.hbase_send import fetch_manifest
+from infra.agent.core.hbase_snapshot import name_of, read_files, root_of
+from infra.agent.core.hdfs_details import BY_BYTES, checksum_by_bytes
+from infra.agent.core.hdfs_digest import AT_ONCE, DIFFERENCES_TOLD, PROVED, UNREADABLE
+from infra.agent.core.machine import Procedure, Together
+from infra.agent.core.meter import Meter
+from infra.agent.core.operations import DigestFile, OperationFailed
+from infra.agent.core.work import SECONDARY, Work, manifest_path
+
+
+def digest_table(work: Work, data_set: dict[str, Any]) -> Procedure:
+    """Carry out DigestSnapshots for one table; the result is described in docs/agent.md."""
+    if work.payload["level"] not in PROVED:
+        raise OperationFailed("MALFORMED", f"payload.level: there is no level {work.payload['level']!r}")
+    manifest = yield from _fetch(work, data_set)
+    digesting = _Digesting(work, data_set, manifest)
+    result = yield from digesting.run()
+    is_sound = result["content"]["verdict"] == result["metadata"]["verdict"] == "EQUAL"
+    if is_sound and work.payload["trial_clone"] == data_set["table"]:
+        result["trial_clone"] = yield from try_clone(work, data_set)
+    return result
+
+
+def _fetch(work: Work, data_set: dict[str, Any]) -> Procedure:
+    """The source manifest: from staging while the run lasts, afterwards from its recovery point."""
+    path = f"{work.staging(data_set)}/manifest"
+    recovery_point = data_set.get("recovery_point")
+    if recovery_point is not None and (yield from hdfs.status(SECONDARY, path)) is None:
+        path = manifest_path(recovery_point, data_set)
+    return (yield from fetch_manifest(work, data_set, path))
+
+
+class _Digesting:
+    def __init__(self, work: Work, data_set: dict[str, Any], manifest: Manifest) -> None:
+        self._work = work
+        self._manifest = manifest
+        self._level = work.payload["level"]
+        self._root = root_of(work, SECONDARY)
+        self._directory = snapshot_directory(self._root, name_of(work, data_set))
+        self._differences: list[str] = []
+        self._wrong_owners: list[str] = []
+        self._files_read = 0
+        self._bytes_read = 0
+        self._meter = Meter("digest", data_set["id"], manifest.bytes, len(manifest.files))
+
+    def run(self) -> Procedure:
+        """Look at everything and return the result."""
+        yield from self._meter.tell()
+        owner = (yield from hdfs.status(SECONDARY, self._root))["owner"]
+        contents = yield from read_files(SECONDARY, self._directory)
+        own = [] if contents is None else own_entries(contents)
+        if own != self._manifest.own:
+            self._differs(self._directory, "is missing" if contents is None else "has other bytes")
+        located = yield from locate(SECONDARY, self._root, [file_of(entry) for entry in self._manifest.files])
+        found = yield Together((self._look(entry, located, owner) for entry in self._manifest.files), AT_ONCE)
+        if self._wrong_owners:
+            raise _wrong_owner(self._wrong_owners, owner)
+        return {
+            "content": _verdict(self._manifest.files, [entry for entry in found if entry], PROVED[self._level]),
+            "metadata": _verdict(self._manifest.own, own, "the table's schema and regions"),
+            "differences": self._differences,
+            "files_read": self._files_read,
+            "bytes_read": self._bytes_read,
+        }
+
+    def _look(self, entry: Entry, located: dict[str, Found], owner: str) -> Procedure:
+        """What is found of one store file, as an entry; None when it is missing."""
+        at = located.get(entry["p"])
+        if at is None:
+            self._differs(entry["p"], "is missing")
+            return None
+        if at.status["owner"] != owner:
+            self._wrong_owners.append(at.path)
+        found: Entry = {"p": entry["p"], "t": "f", "l": at.length}
+        if at.length != entry["l"]:
+            self._differs(entry["p"], f"has {at.length} bytes instead of {entry['l']}")
+            return found
+        if "c" in entry:
+            found["c"] = yield from self._checksum(entry, at)
+            if found["c"] not in (entry["c"], UNREADABLE):
+                self._differs(entry["p"], "has other bytes")
+        yield from self._meter.add(at.length, 1)
+        return found
+
+    def _checksum(self, entry: Entry, at: Found) -> Procedure:
+        """The checksum as far as the level asks for it; otherwise the expected one, and ``proved`` says so."""
+        is_read = self._level == "bytes" or self._is_in_sample(entry["p"])
+        is_checked = is_read or self._level == "checksum" or (self._level == "changed" and entry.get("w"))
+        if not is_checked:
+            return entry["c"]
+        try:
+            return (yield from follow(SECONDARY, self._root, at, lambda path: self._digest(entry, path, is_read)))
+        except OperationFailed as failure:
+            if failure.transient or failure.unknown or failure.code == "ABORTED":
+                raise
+            self._differs(entry["p"], f"cannot be read: {failure.message[:200]}")
+            return UNREADABLE
+
+    def _digest(self, entry: Entry, path: str, is_read: bool) -> Procedure:
+        if entry["c"].startswith(BY_BYTES):
+            checksum = yield from checksum_by_bytes(SECONDARY, path, entry["l"])
+        else:
+            checksum = yield from hdfs.checksum(SECONDARY, path)
+            if is_read:
+                yield DigestFile(SECONDARY, path, entry["l"])  # fails where a block does not fit its checksums
+        if is_read or entry["c"].startswith(BY_BYTES):
+            self._files_read += 1
+            self._bytes_read += entry["l"]
+        return checksum
+
+    def _is_in_sample(self, path: str) -> bool:
+        sample = self._work.payload["sample"]
+        drawn = hashlib.sha256(f"{sample.get('seed', '')}/{path}".encode()).digest()
+        percent: int = sample.get("percent", 0)
+        return int.from_bytes(drawn[:4], "big") % 10_000 < percent * 100
+
+    def _differs(self, path: str, what: str) -> None:
+        if len(self._differences) < DIFFERENCES_TOLD:
+            self._differences.append(f"{path}: {what}")
+
+
+def _verdict(expected: list[Entry], found: list[Entry], proved: str) -> dict[str, Any]:
+    digests = digest(expected), digest(found)
+    return {
+        "verdict": "EQUAL" if digests[0] == digests[1] else "DIFFERENT",
+        "expected": digests[0],
+        "found": digests[1],
+        "proved": proved,
+    }
+
+
+def _wrong_owner(paths: list[str], owner: str) -> OperationFailed:
+    return OperationFailed(
+        "WRONG_OWNER",
+        f"{len(paths)} store files do not belong to {owner}, as {paths[0]}: a clone of this snapshot would hang",
+        remedy=f"As the superuser of the secondary: hdfs dfs -chown {owner} {' '.join(paths[:DIFFERENCES_TOLD])}",
+        detail={"paths": paths[:DIFFERENCES_TOLD]},
+    )
