@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Protocol
 
+from infra.agent.core.hbase_component import HBASE
 from infra.agent.core.hdfs_component import HDFS
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import OperationFailed
@@ -48,7 +49,7 @@ class Component(Protocol):
         """Undo ``open_copy``."""
 
 
-COMPONENTS: dict[str, Component] = {"hdfs": HDFS}
+COMPONENTS: dict[str, Component] = {"hbase": HBASE, "hdfs": HDFS}
 
 Step = Callable[[Component, Work, Dict[str, Any]], Procedure]
 
