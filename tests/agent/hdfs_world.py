@@ -9,6 +9,7 @@ from typing import Any
 from infra.agent.core.hdfs import FileChecksum
 from infra.agent.core.hdfs_component import HdfsComponent
 from infra.agent.core.machine import Procedure
+from infra.agent.core.operations import Operation
 from infra.agent.core.work import Work, manifest_path, read_journal
 from infra.agent.protocol import Instruction
 from tests.fakes.executor import FakeExecutor, Kill, run_procedure
@@ -44,6 +45,7 @@ class World:
         self.app = Application(self.primary)
         self.component = HdfsComponent(PIECE_BYTES)
         self.count = 0
+        self.performed: list[Operation] = []
         self.open_files: list[str] = []
         for hdfs in (self.primary, self.secondary):
             for name in ("", "/scratch", "/recovery-points", "/identity", f"/incoming/{EPOCH}"):
@@ -74,7 +76,11 @@ class World:
     def run(self, instruction: Instruction, kill: Kill | None = None) -> Any:
         """Carry an instruction out, from its journal if it has one."""
         executor = self.executor(instruction)
-        return run_procedure(self.procedure(instruction, executor.journal()), executor, kill)
+        try:
+            return run_procedure(self.procedure(instruction, executor.journal()), executor, kill)
+        finally:
+            self.performed = executor.performed
+            executor.appender.abandon()
 
     def procedure(self, instruction: Instruction, journal: bytes) -> Procedure:
         """The component's procedure for the data set of an instruction."""
@@ -141,17 +147,17 @@ def picture(hdfs: FakeHdfs, path: str) -> dict[str, Any]:
     """Everything that a copy must agree in, by path, but for the root's own attributes."""
     root = hdfs.find(path)
     assert root is not None
-    return {name: _facts(inode) for name, inode in walk(root) if name}
+    return {name: _facts(hdfs, inode) for name, inode in walk(root) if name}
 
 
-def _facts(inode: Inode) -> dict[str, Any]:
+def _facts(hdfs: FakeHdfs, inode: Inode) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "owner": (inode.owner, inode.group, inode.mode),
         "time": inode.content.modified_ms,
         "acl": sorted(inode.acl),
         "attributes": inode.attributes,
-        "policy": inode.policy,
+        "policy": hdfs.effective_policy(inode),
     }
     if not inode.is_directory:
-        facts.update(data=inode.data(), replication=inode.replication, block_size=inode.block_size)
+        facts.update(data=inode.data()[: inode.length], replication=inode.replication, block_size=inode.block_size)
     return facts

@@ -34,20 +34,21 @@ class Reading(Tree):
         }
         return {**status, "aclBit": True} if inode.acl else status
 
-    def _effective_policy(self, inode: Inode | None) -> int:
+    def effective_policy(self, inode: Inode | None) -> int:
+        """The storage policy of an inode or the nearest directory above that has one."""
         while inode is not None and not inode.policy:
             inode = inode.parent
         return inode.policy if inode is not None else 0
 
     def _getfilestatus(self, path: str, params: dict[str, str], user: str) -> dict[str, Any]:
         inode = self._existing(path)
-        return {"FileStatus": self._status(inode, "", self._effective_policy(inode.parent))}
+        return {"FileStatus": self._status(inode, "", self.effective_policy(inode.parent))}
 
     def _entries(self, path: str) -> list[dict[str, Any]]:
         inode = self._existing(path)
         if not inode.is_directory:
-            return [self._status(inode, "", self._effective_policy(inode.parent))]
-        policy = self._effective_policy(inode)
+            return [self._status(inode, "", self.effective_policy(inode.parent))]
+        policy = self.effective_policy(inode)
         return [self._status(child, name, policy) for name, child in children_in_order(inode)]
 
     def _liststatus(self, path: str, params: dict[str, str], user: str) -> dict[str, Any]:

@@ -14,11 +14,12 @@ from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import SpoolAppend, SpoolRead, SpoolTruncate
 
 PIECE_BYTES = 1 << 19
+_encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def encode(record: dict[str, Any]) -> bytes:
     """A record as one line; the order of its members is kept."""
-    return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    return _encoder(record).encode("utf-8")
 
 
 class LineWriter:
