@@ -88,8 +88,8 @@ class Commands(Protocol):
     async def check_cluster(self, caller: Caller, name: str) -> dict[str, Any]:
         """Look at a cluster through its gateway: facts and findings."""
 
-    def live(self, run_id: UUID) -> dict[str, Any]:
-        """What is known about a run at this instant and nowhere recorded."""
+    def live(self, identity: UUID, /) -> dict[str, Any]:
+        """What is known about a run, pair or recovery point at this instant and nowhere recorded."""
 
     async def run_page(self, run_id: UUID) -> dict[str, Any]:
         """Everything that a run's page shows."""

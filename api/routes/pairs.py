@@ -39,8 +39,10 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def watch_one(request: web.Request) -> web.StreamResponse:
-    """Stream the pair's changes until it is steady."""
-    return await watch(request, Watched("pair", request.match_info["name"], ended=lambda state: state == STEADY))
+    """Stream the pair's changes, and its live facts between, until it is steady."""
+    live = request.app[FACE].commands.live
+    watched = Watched("pair", request.match_info["name"], ended=lambda state: state == STEADY, live=live)
+    return await watch(request, watched)
 
 
 ROUTES = (

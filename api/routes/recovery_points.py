@@ -62,8 +62,9 @@ async def expire(request: web.Request) -> web.Response:
 
 
 async def watch_one(request: web.Request) -> web.StreamResponse:
-    """Stream its changes until nothing is under way."""
-    watched = Watched("recovery-point", request.match_info["id"], ended=lambda state: state not in BUSY)
+    """Stream its changes, and its live facts between, until nothing is under way."""
+    live = request.app[FACE].commands.live
+    watched = Watched("recovery-point", request.match_info["id"], ended=lambda state: state not in BUSY, live=live)
     return await watch(request, watched)
 
 

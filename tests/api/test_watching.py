@@ -85,9 +85,13 @@ async def test_pairs_and_recovery_points_are_watched_until_nothing_is_under_way(
     control_plane.put("pair", uuid4(), "sites", "STEADY", {})
     steady = await client.get("/v1/pairs/sites/watch")
     assert [message["event"] async for message in messages(steady)] == ["change", "end"]
+    control_plane.live_facts[point] = {"waiting_for": "the clones"}
     response = await client.get(f"/v1/recovery-points/{point}/watch")
     states = []
     async for message in messages(response):
+        if message["event"] == "live":
+            assert message["data"] == {"waiting_for": "the clones"}
+            continue
         states.append(message["data"]["state"])
         if states == ["OPENING"]:
             await control_plane.move("recovery-point", point, "OPEN")

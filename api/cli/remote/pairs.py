@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from api.cli.remote.following import follow
 from api.cli.remote.session import Session, command
-from api.cli.remote.text import details, printable, table
+from api.cli.remote.text import details, table
 from api.cli.remote.transport import path
+from api.cli.remote.waiting import wait_until_done
 
 
 @click.group()
@@ -28,11 +26,7 @@ def create(session: Session, name: str, primary: str, secondary: str, wait: bool
     """Join two clusters: each is given its identity by a marker in its HDFS."""
     answer = session.client.post(path("pairs"), {"name": name, "primary": primary, "secondary": secondary})
     if wait and answer["state"] == "FORMING":
-        click.echo("writing the identity markers …", err=True)
-        for event in follow(session.client, path("pairs", answer["id"], "watch"), at_most_seconds=wait_seconds):
-            if event.name == "change":
-                answer = event.data
-                tell_failures(answer)
+        answer = wait_until_done(session, "pairs", answer, wait_seconds)
     session.show(answer, details(answer))
 
 
@@ -52,11 +46,3 @@ def show(session: Session, name: str) -> None:
     """Show a pair: identities, epoch, what its services claim, what stands in the way."""
     answer = session.client.get(path("pairs", name))
     session.show(answer, details(answer))
-
-
-def tell_failures(item: dict[str, Any]) -> None:
-    """Tell what failed last while something is waited for; it is tried again by itself."""
-    for step, failure in (item["summary"].get("last_failure") or {}).items():
-        text = f"{step}: {failure.get('code')}: {failure.get('message')}"
-        remedy = f" Remedy: {failure['remedy']}" if failure.get("remedy") else ""
-        click.echo(f"{printable(text + remedy)} (tried again)", err=True)

@@ -13,6 +13,7 @@ from typing import Any
 from api.cli.remote.page import WAY, DataSetPart, RunPage
 from api.cli.remote.rates import RateMeter
 from api.cli.remote.text import count, duration, instant, printable, short, size
+from api.cli.remote.waiting import unreachable
 
 BAR = 24
 MOST_ROWS = 30
@@ -76,9 +77,7 @@ class RunProgress:
     @property
     def trouble(self) -> list[str]:
         """Clusters whose gateway does not answer, with the reason."""
-        gateways: Mapping[str, str] = self._live.get("gateways") or {}
-        silent = ("reachable", "not asked yet")
-        return [f"{printable(name)}: {printable(said)}" for name, said in gateways.items() if said not in silent]
+        return unreachable(self._live)
 
     def _make_rows(self) -> None:
         copies = self._live.get("copies") or {}
@@ -118,7 +117,7 @@ def frame(progress: RunProgress, now_ms: float, *, silent_seconds: float = 0.0) 
             lines.append(f"… and {len(progress.rows) - len(shown)} more")
     if progress.waiting_for:
         lines.append(f"waiting for {progress.waiting_for}")
-    lines += [f"not reachable: {trouble}" for trouble in progress.trouble]
+    lines += progress.trouble
     if silent_seconds >= SILENCE_SECONDS:
         lines.append(f"nothing new for {duration(round(silent_seconds))}")
     return lines

@@ -8,11 +8,10 @@ import click
 
 from api.cli.exit_codes import ExitCode
 from api.cli.remote.errors import CommandFailed
-from api.cli.remote.following import follow
-from api.cli.remote.pairs import tell_failures
 from api.cli.remote.session import Session, command
 from api.cli.remote.text import details, instant, milliseconds, printable, short, table
 from api.cli.remote.transport import path
+from api.cli.remote.waiting import wait_until_done
 
 HEADINGS = ("RECOVERY POINT", "SERVICE", "MOMENT", "STATE", "SKEW", "VERDICT", "VERIFIED", "ON", "DATA SETS")
 WAIT_SECONDS = 600
@@ -96,11 +95,7 @@ def close(session: Session, identity: str, yes: bool, wait: bool) -> None:
 def _finish(session: Session, answer: dict[str, Any], wanted: str, *, wait: bool) -> None:
     """Wait for the state that the command leads to, and tell it; raise ``CommandFailed`` for another end."""
     if wait:
-        watched = path("recovery-points", answer["id"], "watch")
-        for event in follow(session.client, watched, at_most_seconds=WAIT_SECONDS):
-            if event.name == "change":
-                answer = event.data
-                tell_failures(answer)
+        answer = wait_until_done(session, "recovery-points", answer, WAIT_SECONDS)
     session.show(answer, _text(answer))
     if wait and answer["state"] != wanted:
         failure = answer["summary"].get("failure") or {}

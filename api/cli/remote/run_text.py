@@ -19,6 +19,7 @@ from api.cli.remote.text import (
     size,
     table,
 )
+from api.cli.remote.waiting import unreachable
 
 MOST_LINES = 40
 BAR = 30
@@ -63,6 +64,7 @@ def _head(page: RunPage) -> str:
     waiting = page.live.get("waiting_for")
     if waiting:
         rows.append(("waiting for", waiting))
+    rows += [("", line) for line in unreachable(page.live)]
     return _section(f"Run {short(page.id)} of service {printable(page.service)}", pairs(rows))
 
 

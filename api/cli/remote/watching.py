@@ -150,7 +150,7 @@ class PlainLines:
         lines = [copy_line(row, width) for row in rows]
         if progress.waiting_for:
             lines.append(f"waiting for {progress.waiting_for}")
-        return lines + [f"not reachable: {trouble}" for trouble in progress.trouble]
+        return lines + progress.trouble
 
 
 class Picture:

@@ -231,6 +231,34 @@ def test_creating_a_pair_waits_until_it_is_steady(server: Serving, understudy: R
         return await original(position)
 
     server.control_plane.wait_for = wait_for  # type: ignore[method-assign]
+    server.control_plane.live_facts[identity] = {
+        "waiting_for": "the markers",
+        "gateways": {"north": "reachable", "south": "GATEWAY_REFUSED: connection refused"},
+    }
     result = understudy("pair", "create", "sites", "--primary", "north", "--secondary", "south")
     assert result.exit_code == 0, result.output
+    assert result.stderr.splitlines() == [
+        "waiting for the markers …",
+        "not reachable: south: GATEWAY_REFUSED: connection refused",
+    ]
     assert "state  STEADY" in result.stdout
+
+
+def test_waiting_for_a_pair_has_a_bound_that_names_what_is_tried_again(
+    server: Serving, understudy: Run, tmp_path: Path
+) -> None:
+    enter_everything(understudy, tmp_path)
+    identity = next(i for (kind, i) in server.control_plane.entries if kind == "pair")
+    failure = {"code": "NO_RIGHT", "message": "not permitted.", "remedy": "Grant it."}
+
+    async def fail(*arguments: Any) -> UUID:
+        server.control_plane.put("pair", identity, "sites", "FORMING", {"last_failure": {"marker-secondary": failure}})
+        return identity
+
+    server.control_plane.create_pair = fail  # type: ignore[method-assign]
+    result = understudy("pair", "create", "sites", "--primary", "north", "--secondary", "south", "--wait-seconds", "0")
+    assert result.exit_code == 3
+    assert result.stderr.splitlines()[0] == (
+        "marker-secondary is tried again: NO_RIGHT: not permitted. Remedy: Grant it."
+    )
+    assert "error STILL_WAITING" in result.stderr
