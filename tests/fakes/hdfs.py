@@ -3,7 +3,7 @@
 It passes the same contract suite as the real one (tests/contracts/hdfs_contract.py). ``call``, ``read``, ``write`` and
 ``checksum`` are what agents ask of it; an application's side is in ``hdfs_application``. Faults: ``safe_mode``,
 ``fail`` (the next matching call has no effect), ``lose_answer`` (it has its effect, and nobody hears of it), ``damage``
-(a block no longer fits its checksums), ``garble_writes`` (so many writes arrive with a wrong byte).
+(a block no longer fits its checksums), ``garble_copies`` (so many writes into staged files arrive with a wrong byte).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class FakeHdfs(Reading, Changing, Settings, Snapshots):
         self.capture_open_files = capture_open_files
         self.page_size = page_size
         self.safe_mode = False
-        self.garble_writes = 0
+        self.garble_copies = 0
         self.calls: list[tuple[str, str]] = []
         self._faults: list[tuple[Matches, OperationFailed, bool]] = []
 
@@ -44,6 +44,11 @@ class FakeHdfs(Reading, Changing, Settings, Snapshots):
         """Let the next such call have its effect and fail as unknown."""
         lost = OperationFailed("HDFS_UNREACHABLE", f"{op}: timed out", unknown=True, transient=True)
         self._faults.append((lambda o, p: o == op and path in p, lost, True))
+
+    @property
+    def faults_left(self) -> int:
+        """How many of the wanted faults have not happened yet."""
+        return len(self._faults)
 
     def call(self, method: str, op: str, path: str, params: dict[str, str], user: str = SUPERUSER) -> dict[str, Any]:
         """Answer one WebHDFS request."""
@@ -98,8 +103,8 @@ class FakeHdfs(Reading, Changing, Settings, Snapshots):
         there = (parent.children or {}).get(name)
         if there is not None and there.is_directory:
             raise refusal("FileAlreadyExistsException", f"{path} already exists as a directory")
-        if self.garble_writes and data:
-            self.garble_writes -= 1
+        if self.garble_copies and data and ("/new/" in path or "/pieces/" in path):
+            self.garble_copies -= 1
             data = bytes([data[0] ^ 1]) + data[1:]
         inode = self._add(parent, name, user, permission, is_directory=False)
         inode.blocks = cut(data, block_size)

@@ -190,7 +190,7 @@ class _Digesting:
             what for name, what in _METADATA.items() if (expected.get(name) or None) != (found.get(name) or None)
         ]
         if different:
-            self._differs(found["p"], f"has another {', '.join(different)}", content=False)
+            self._differs(found["p"], f"differs in {', '.join(different)}", content=False)
 
     def _differs(self, path: str, what: str, content: bool) -> None:
         if content:
