@@ -29,7 +29,7 @@ def ensure_jars(directory: Path, report: Callable[[str], None]) -> None:
     stamp = directory / "stamp"
     if stamp.exists() and stamp.read_text() == wanted:
         return
-    report("fetching the Java artifacts with Maven (about 260 MB, once)")
+    report("fetching the Java artifacts with Maven (about 190 MB, once)")
     pool = directory / "pool"
     shutil.rmtree(directory, ignore_errors=True)
     pool.mkdir(parents=True)
