@@ -5,11 +5,12 @@ from __future__ import annotations
 import fcntl
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from scripts.labkit.accounts import ensure_accounts
-from scripts.labkit.administrator import install_administrator_setup
+from scripts.labkit.administrator import install_administrator_setup, prepare_file_system
 from scripts.labkit.cluster import Cluster
 from scripts.labkit.commands import write_commands
 from scripts.labkit.configuration import ClusterOptions, write_configuration
@@ -83,6 +84,8 @@ class Lab:
             for cluster in self.clusters.values():
                 cluster.set_capture_open_files(capture_open_files)
         start_parts([(cluster, part) for part in PARTS for cluster in self.layout.clusters], report)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(prepare_file_system, self.layout.clusters))
 
     def _prepare(self, report: Report) -> None:
         """Write everything that the parts need before they start; doing it again changes nothing."""

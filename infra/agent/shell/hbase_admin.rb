@@ -6,8 +6,8 @@
 #
 # The first line says {"ready": true, "hbase": version, "script_sha256": …}. A request is {"id": n, "do": name, …}; its
 # reply is {"id": n, "ok": true, "result": {…}} or {"id": n, "ok": false, "exception": class, "message": text}. Every
-# request has a thread of its own and replies come in any order. The process ends when its input ends, so it never
-# outlives the agent. Nothing but replies is written to standard output. Times are milliseconds since the epoch on this
+# request has a thread of its own and replies come in any order. The process ends when its input ends (what is running
+# then has ten seconds), so it never outlives the agent. Nothing but replies is written to standard output. Times are milliseconds since the epoch on this
 # host's clock unless a name says otherwise; table names are "namespace:table", with or without "default:".
 #
 # Nothing is tried twice here beyond what HBase's client does by itself: whoever asks decides about that.
@@ -42,6 +42,7 @@ SCRATCH_PREFIX = 'understudy_scratch:'.freeze
 OWN_NAMESPACES = %w[understudy understudy_scratch].freeze
 DEFAULT_TIMEOUT_MS = 300_000
 WARM_UP_MS = 20_000
+LAST_REPLIES_SECONDS = 10
 # How often a running snapshot is asked for: its end is known to a twentieth of its length, or to this.
 SNAPSHOT_POLL_MS = 20
 
@@ -435,6 +436,8 @@ class Conversation
     while (line = reader.readLine)
       start(line)
     end
+    @pool.shutdown
+    @pool.awaitTermination(LAST_REPLIES_SECONDS, TimeUnit::SECONDS)
   end
 
   private

@@ -1,0 +1,230 @@
+# The rest of this script does the work; the settings are above. Run it as root on the cluster's gateway.
+#
+#   sh SCRIPT [--dry-run] [gateway] [hdfs]
+#
+# "gateway" prepares this host, "hdfs" the file system and HBase, which must be up; both are done when none is named.
+# Running it again changes nothing that is right already. With --dry-run it only tells what it would do.
+
+set -eu
+umask 022
+
+dry_run=no
+parts=
+for word in "$@"; do
+    case $word in
+        --dry-run) dry_run=yes ;;
+        gateway | hdfs) parts="$parts $word" ;;
+        *)
+            echo "usage: $0 [--dry-run] [gateway] [hdfs]" >&2
+            exit 2
+            ;;
+    esac
+done
+: "${parts:= gateway hdfs}"
+
+say() {
+    printf '%s\n' "$*"
+}
+
+fail() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# Do a command, or tell it.
+run() {
+    if [ $dry_run = yes ]; then
+        say "would run: $*"
+    else
+        say "run: $*"
+        "$@"
+    fi
+}
+
+# Write standard input to a file of root unless it says that already: put PATH MODE
+put() {
+    draft=$(mktemp)
+    cat >"$draft"
+    if [ -f "$1" ] && cmp -s "$draft" "$1" && [ "$(stat -c %a:%U "$1")" = "$2:root" ]; then
+        rm -f "$draft"
+    elif [ $dry_run = yes ]; then
+        say "would write: $1 (mode $2)"
+        rm -f "$draft"
+    else
+        say "write: $1 (mode $2)"
+        chown root:root "$draft"
+        chmod "$2" "$draft"
+        # By a rename, so that nobody ever reads half of it. A leading dot: sudo and cron leave such names alone.
+        mv "$draft" "$(dirname "$1")/.$(basename "$1").new"
+        mv "$(dirname "$1")/.$(basename "$1").new" "$1"
+    fi
+}
+
+# Make a directory of root: directory PATH
+directory() {
+    [ -d "$1" ] || run install -d -m 0755 -o root -g root "$1"
+}
+
+# The absolute path of a command: given, or found in this shell's PATH.
+locate() {
+    found=${2:-$(command -v "$1" || true)}
+    [ -n "$found" ] || fail "the command $1 is not in this shell's PATH; set it at the top of this script"
+    printf '%s' "$found"
+}
+
+gateway_user() {
+    if ! id "$user" >/dev/null 2>&1; then
+        # A password of "*" opens nothing, and does not lock the account, which an SSH server without PAM would refuse.
+        run useradd --create-home --shell /bin/bash --password '*' "$user"
+    fi
+    if [ -n "$authorized_key" ]; then
+        home=$(getent passwd "$user" | cut -d: -f6)
+        keys=${authorized_keys_file:-${home:-/home/$user}/.ssh/authorized_keys}
+        line="restrict $authorized_key"
+        if ! grep -qxF "$line" "$keys" 2>/dev/null; then
+            [ -d "$(dirname "$keys")" ] || run install -d -m 0700 -o "$user" -g "$user" "$(dirname "$keys")"
+            if [ $dry_run = yes ]; then
+                say "would append to $keys: $line"
+            else
+                say "append to $keys: $line"
+                printf '%s\n' "$line" >>"$keys"
+                chown "$user:" "$keys"
+                chmod 0600 "$keys"
+            fi
+        fi
+    fi
+    directory "$(dirname "$spool")"
+    if [ "$(stat -c %a:%U "$spool" 2>/dev/null)" != "700:$user" ]; then
+        group=$(id -gn "$user" 2>/dev/null || printf '%s' "$user")
+        run install -d -m 0700 -o "$user" -g "$group" "$spool"
+    fi
+}
+
+# One command as HBase's user, without arguments, in a directory that only root can change.
+hbase_administration() {
+    [ "$with_hbase" = yes ] || return 0
+    hbase=$(locate hbase "$hbase_command")
+    directory "$library"
+    hbase_admin_script | put "$library/hbase_admin.rb" 644
+    put "$library/hbase-admin" 755 <<END
+#!/bin/sh
+# Starts Understudy's HBase administration process.
+exec '$hbase' org.jruby.Main '$library/hbase_admin.rb'
+END
+    rules="$user ALL=($hbase_user) NOPASSWD: $library/hbase-admin \"\""
+    draft=$(mktemp)
+    printf '%s\n' "$rules" >"$draft"
+    visudo -cqf "$draft" || fail "these sudo rules are not valid: $rules"
+    rm -f "$draft"
+    printf '%s\n' "$rules" | put "$sudoers_file" 440
+}
+
+hooks() {
+    directory "$(dirname "$hooks_directory")"
+    directory "$hooks_directory"
+}
+
+# What goes on with unfinished instructions after a restart of this host.
+adoption() {
+    python=$(locate python3 "$python_command")
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 8))' || fail "$python is older than Python 3.8"
+    adopt="$python -I $spool/bin/understudy-agent.pyz adopt --spool $spool"
+    path="$(dirname "$(locate hdfs "$hdfs_command")"):/usr/local/bin:/usr/bin:/bin"
+    if [ -d /run/systemd/system ]; then
+        put "/etc/systemd/system/$service_name.service" 644 <<END
+[Unit]
+Description=Go on with unfinished instructions of Understudy
+After=network-online.target
+Wants=network-online.target
+ConditionPathExists=$spool/bin/understudy-agent.pyz
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+KillMode=process
+User=$user
+Environment=PATH=$path
+ExecStart=$adopt
+
+[Install]
+WantedBy=multi-user.target
+END
+        if ! systemctl is-enabled --quiet "$service_name.service" 2>/dev/null; then
+            run systemctl daemon-reload
+            run systemctl enable "$service_name.service"
+        fi
+    elif [ -d /etc/cron.d ]; then
+        put "/etc/cron.d/$service_name" 644 <<END
+# Goes on with unfinished instructions of Understudy after a restart.
+PATH=$path
+@reboot $user $adopt
+END
+    else
+        say "note: neither systemd nor cron is here; after a restart somebody has to run, as $user: $adopt"
+    fi
+}
+
+# Ask HDFS as its superuser; no answer means that nothing is there. Where Hadoop wants a ticket, that account must hold
+# one.
+ask_hdfs() {
+    runuser -u "$hdfs_user" -- "$hdfs" "$@" 2>/dev/null || true
+}
+
+hdfs_directories() {
+    hdfs=$(locate hdfs "$hdfs_command")
+    cd /
+    set -- /.understudy /.understudy/identity /.understudy/scratch /.understudy/incoming \
+        /.understudy/recovery-points /.understudy/clock
+    # Everything is asked for at once, because each call starts a JVM; what is not there is left out of the answer.
+    there=$(ask_hdfs dfs -stat '%u %a %n' "$@" "$hbase_root/data/understudy/canary")
+    if [ "$(printf '%s\n' "$there" | grep -c "^$hdfs_user 700 ")" != $# ]; then
+        run runuser -u "$hdfs_user" -- "$hdfs" dfs -D fs.permissions.umask-mode=077 -mkdir -p "$@"
+        case $there in *.understudy*)
+            run runuser -u "$hdfs_user" -- "$hdfs" dfs -chown "$hdfs_user" "$@"
+            run runuser -u "$hdfs_user" -- "$hdfs" dfs -chmod 700 "$@"
+            ;;
+        esac
+    fi
+    [ -n "$snapshottable" ] || return 0
+    allowed=$(ask_hdfs lsSnapshottableDir | awk '{ print $NF }')
+    printf '%s\n' "$snapshottable" | while IFS= read -r path; do
+        if ! printf '%s\n' "$allowed" | grep -qxF "$path"; then
+            run runuser -u "$hdfs_user" -- "$hdfs" dfsadmin -allowSnapshot "$path" </dev/null
+        fi
+    done
+}
+
+# A small table whose stamps tell the clock of HBase's servers.
+canary_table() {
+    [ "$with_hbase" = yes ] || return 0
+    case $there in *" canary"*) return 0 ;; esac
+    request='{"id": 1, "do": "create_canary", "table": "understudy:canary"}'
+    if [ $dry_run = yes ]; then
+        say "would ask HBase: $request"
+        return 0
+    fi
+    say "ask HBase: $request"
+    answer=$(printf '%s\n' "$request" | runuser -u "$hbase_user" -- "$library/hbase-admin" 2>/dev/null | tail -n 1)
+    case $answer in
+        *'"ok":true'*) ;;
+        *) fail "HBase did not make the canary table: $answer" ;;
+    esac
+}
+
+[ $dry_run = yes ] || [ "$(id -u)" = 0 ] || fail "run this as root (or with --dry-run as anybody)"
+case $parts in *gateway*)
+    gateway_user
+    hbase_administration
+    hooks
+    adoption
+    ;;
+esac
+case $parts in *hdfs*)
+    hdfs_directories
+    canary_table
+    ;;
+esac
+if [ -f /etc/ssh/ssh_host_ed25519_key.pub ]; then
+    say "host key for the configuration: $(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub)"
+fi
+say "done"
