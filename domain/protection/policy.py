@@ -45,7 +45,7 @@ class Settings:
     barrier: Barrier | None = None
     keep_last: int = 7
     mass_change_percent: int = 50
-    lead_seconds: int = 20
+    lead_seconds: int = 30
     warm_up_seconds: int = 15
     fire_tolerance_ms: int = 250
     workers: int = 16
