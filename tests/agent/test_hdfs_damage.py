@@ -48,6 +48,32 @@ def test_open_file_that_nobody_named(world: World) -> None:
     assert manifest_of(world, "r1")["log"]["f"] is True
 
 
+def test_file_closed_right_after_the_cut_is_fuzzy_though_nobody_named_it(world: World) -> None:
+    world.app.start(f"{HEAD}/log", b"1" * 1500)
+    world.cut("r1")
+    world.app.grow(f"{HEAD}/log", b"2" * 100)
+    world.app.close(f"{HEAD}/log")
+    sent = world.run(world.send_instruction("r1", None))
+    assert sent["fuzzy"] == 1
+
+
+def opened_again(world: World, path: str) -> bool:
+    inode = world.secondary.find(f"{HEAD}/{path}")
+    return inode is not None and inode.is_open
+
+
+def test_file_of_the_head_that_is_open_is_put_back(world: World) -> None:
+    populate(world)
+    world.backup("r1")
+    opened = world.secondary.find(f"{HEAD}/sub/c")
+    assert opened is not None
+    opened.is_open = True
+    result = world.backup("r2", "r1")
+    assert result["healed"] is True
+    assert not opened_again(world, "sub/c")
+    world.assert_equal("r2")
+
+
 def test_damaged_source(world: World) -> None:
     populate(world)
     world.primary.damage(f"{HEAD}/sub/c")

@@ -59,7 +59,8 @@ class Comparison:
 
     ``prefix`` begins the names of the work files. ``have`` is None on a first copy. ``manifest`` is the work file that
     holds the manifest of what one has, or None. ``modified`` holds the inode ids that the snapshot difference names.
-    ``for_manifest`` says that every wanted entry's details are needed, not only those of what changes.
+    ``open_files`` and ``open_in_have`` are paths relative to the roots. ``for_manifest`` says that the wanted tree is a
+    snapshot of the source and that every entry's details are needed, not only those of what changes.
     """
 
     prefix: str
@@ -69,6 +70,7 @@ class Comparison:
     for_manifest: bool
     manifest: str | None = None
     open_files: frozenset[str] = frozenset()
+    open_in_have: frozenset[str] = frozenset()
     modified: array[int] = field(default_factory=lambda: array("Q"))
 
     def file(self, name: str) -> str:
@@ -109,11 +111,11 @@ class EntryReader:
 
 def compare(comparison: Comparison) -> Procedure:
     """List both trees and match them; returns the numbers of entries (wanted, had)."""
-    listings = [
-        write_listing(comparison.want.site, comparison.want.root, comparison.file("want"), comparison.open_files)
-    ]
-    if comparison.have is not None:
-        listings.append(write_listing(comparison.have.site, comparison.have.root, comparison.file("have")))
+    want, have = comparison.want, comparison.have
+    is_cut = comparison.for_manifest
+    listings = [write_listing(want.site, want.root, comparison.file("want"), comparison.open_files, is_cut)]
+    if have is not None:
+        listings.append(write_listing(have.site, have.root, comparison.file("have"), comparison.open_in_have, False))
     counts = yield Together(listings, limit=2)
     matching = _Matching(comparison)
     yield from matching.run()
@@ -192,6 +194,7 @@ class _Matching:
             and same_contents_listed(have, want)
             and same_attributes_listed(have, want)
             and not have.get("F")
+            and not have.get("f")
             and not want.get("f")
             and (have.get("D", False) or not self._comparison.for_manifest)
             and not self._comparison.is_modified(want)

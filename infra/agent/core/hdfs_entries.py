@@ -125,6 +125,7 @@ class TreeDigest:
         self.files = 0
         self.directories = 0
         self.bytes = 0
+        self.fuzzy = 0
 
     def add(self, entry: Entry) -> None:
         """Take the next entry."""
@@ -134,6 +135,7 @@ class TreeDigest:
         if entry["t"] == FILE:
             self.files += 1
             self.bytes += entry["l"]
+            self.fuzzy += bool(entry.get("f"))
         else:
             self.directories += 1
 

@@ -5,7 +5,8 @@ extended attribute ``trusted.understudy.copy`` with the data set's id: so a head
 
 A head that is changed must equal its base. It is compared with its own frozen snapshot by inode id; differences are
 *healed*: planned, staged (what was deleted or damaged is copied out of the snapshot, within the secondary) and applied
-exactly as a run's own changes are. An open file shows as a difference, since opening one is recorded by the snapshot.
+exactly as a run's own changes are. So is a file of the head that somebody holds open; where the cluster's own command
+cannot list those, that is left out: nobody but a superuser could have opened one.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from infra.agent.core.hdfs_snapshots import snapshot_path
 from infra.agent.core.hdfs_stage import Staging, finish_directories, stage_files
 from infra.agent.core.machine import Procedure
 from infra.agent.core.meter import Meter
-from infra.agent.core.operations import Download, OperationFailed
+from infra.agent.core.operations import Download, OpenFiles, OperationFailed
 from infra.agent.core.staging import place, scratch
 from infra.agent.core.work import ROOT, SECONDARY, Work
 
@@ -146,11 +147,28 @@ def _plan_healing(data_set: dict[str, Any], prefix: str, frozen: Side) -> Proced
             remedy="Give up the base: move the directory away and start a full copy.",
         )
     modified = yield from modified_ids(SECONDARY, head, data_set["base"], "")
-    have = Side(SECONDARY, head)
-    comparison = Comparison(prefix, frozen, have, comparable=True, for_manifest=False, modified=modified)
+    comparison = Comparison(
+        prefix,
+        want=frozen,
+        have=Side(SECONDARY, head),
+        comparable=True,
+        for_manifest=False,
+        modified=modified,
+        open_in_have=(yield from _open_files(head)),
+    )
     yield from compare(comparison)
     yield from add_details(comparison)
     return asdict((yield from make_plan(comparison)))
+
+
+def _open_files(head: str) -> Procedure:
+    try:
+        paths = yield OpenFiles(SECONDARY, head)
+    except OperationFailed as failure:
+        if failure.code != "OPEN_FILES_UNKNOWN":
+            raise
+        paths = []
+    return frozenset(path[len(head) + 1 :] for path in paths if path.startswith(f"{head}/"))
 
 
 def _stage_healing(

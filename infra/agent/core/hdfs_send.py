@@ -106,6 +106,7 @@ def _totals(digest: TreeDigest) -> dict[str, Any]:
         "files": digest.files,
         "directories": digest.directories,
         "bytes": digest.bytes,
+        "fuzzy": digest.fuzzy,
         "content_digest": digest.content(),
         "metadata_digest": digest.metadata(),
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from infra.agent.core.hdfs import Page, list_page, status
-from infra.agent.core.hdfs_entries import DIRECTORY, Entry, below, entry_of, name_key
+from infra.agent.core.hdfs_entries import DIRECTORY, FILE, Entry, below, entry_of, name_key
 from infra.agent.core.lines import LineWriter, encode
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import OperationFailed
@@ -109,20 +109,25 @@ def _check_order(statuses: list[dict[str, Any]], after: str) -> None:
         previous = key
 
 
-def write_listing(site: str, root: str, name: str, open_files: frozenset[str] = frozenset()) -> Procedure:
+def write_listing(site: str, root: str, name: str, open_files: frozenset[str], is_cut: bool) -> Procedure:
     """Write the entries of a tree to a work file, numbered by ``n``; returns how many there are.
 
     Files among ``open_files`` (paths relative to the root) get ``f``; the length in the listing is the one that counts.
+    With ``is_cut`` (a snapshot on the cluster that is its source) the root's time is the cut, and a file that was
+    modified after it was open at the cut and has been closed since: it gets ``f`` too.
     """
     walk = Walk(site, root)
     writer = LineWriter(name)
     yield from writer.begin()
+    cut_ms = None
     while True:
         entry = yield from walk.next()
         if entry is None:
             break
+        if is_cut and cut_ms is None:
+            cut_ms = entry["m"]
         entry["n"] = writer.count
-        if entry["p"] in open_files and entry["t"] != DIRECTORY:
+        if entry["t"] == FILE and (entry["p"] in open_files or (cut_ms is not None and entry["m"] > cut_ms)):
             entry["f"] = True
         yield from writer.write(encode(entry))
     yield from writer.end()
