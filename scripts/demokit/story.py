@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -11,14 +12,19 @@ from rich.console import Console
 from scripts.demokit.device import DemoFailed, Device
 from scripts.demokit.proof import compare
 from scripts.demokit.telling import Teller
-from scripts.labkit.application.control import start_application, stop_application
+from scripts.labkit.application.control import progress_of, start_application, stop_application
 from scripts.labkit.application.settings import ApplicationSettings
 from scripts.labkit.comparison import comparison_table
 from scripts.labkit.description import describe_lab
 from scripts.labkit.lab import Lab
+from scripts.labkit.processes import poll
 from scripts.labkit.status import status_of
 
 LEAD = "+25s"
+FILLING = 20.0  # operations a second while the application fills its directory, and from then on
+STEADY = 0.5
+FILLED = 250
+WIDTH = 130
 LEFT_BEHIND = ("identity", "incoming", "recovery-points", "scratch")
 
 
@@ -35,6 +41,7 @@ class Story:
             name=name,
             directory=f"/data/{name}",
             tables=(f"orders_{self._mark}", f"customers_{self._mark}"),
+            files_per_second=FILLING,
         )
         self._lab_was_up = all(line.state == "running" for line in status_of(self._lab.layout))
         self._application_runs = False
@@ -80,8 +87,21 @@ class Story:
         )
         self._application_runs = True
         start_application(self._lab, settings)
+        self._fill()
         self._teller.note(f"its log: {settings.log_file(self._lab.cluster(settings.cluster).layout)}")
         self._set_up_as_administrator()
+
+    def _fill(self) -> None:
+        """Let it fill its directory, then change it slowly: most of what a service stores is not of today."""
+
+        def is_filled() -> bool:
+            return all(line.acknowledged >= FILLED for line in progress_of(self._lab, self._application))
+
+        if not poll(is_filled, within_seconds=120):
+            raise DemoFailed("the application did not get on")
+        stop_application(self._lab, self._application.name)
+        self._application = replace(self._application, files_per_second=STEADY)
+        start_application(self._lab, self._application)
 
     def _set_up_as_administrator(self) -> None:
         """What an administrator does once: allow snapshots; and forget control devices of earlier demonstrations."""
@@ -115,7 +135,7 @@ class Story:
         )
         tables = [word for table in settings.tables for word in ("--hbase", table)]
         self._device.show("service", "add", "shop", "--pair", self._pair, "--hdfs", settings.directory, *tables)
-        self._device.show("policy", "add", "nightly", "--service", "shop", "--max-skew-ms", "5000")
+        self._device.show("policy", "add", "nightly", "--service", "shop", "--mass-change-percent", "80")
 
     def _back_up_and_prove(self, direction: str, explanation: str) -> None:
         self._teller.section(
@@ -136,7 +156,7 @@ class Story:
         self._device.show("open", point)
         readable = self._device.ask("recovery-point", "show", point)["summary"]["readable"]
         comparisons = compare(self._lab, self._application, page, readable)
-        Console().print(comparison_table(comparisons))
+        Console(width=WIDTH).print(comparison_table(comparisons))
         for comparison in comparisons:
             comparison.require_equal()
         self._device.show("close", point, "--yes")

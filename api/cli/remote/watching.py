@@ -108,11 +108,12 @@ class JsonLines:
 
 
 class PlainLines:
-    """A line at each change of state, and each copy's now and then."""
+    """A line at each change of state; now and then those of the copies, and what is waited for, if they are new."""
 
     def __init__(self) -> None:
         self._state = ""
         self._told_at = 0.0
+        self._told: list[str] = []
 
     def __enter__(self) -> PlainLines:
         return self
@@ -136,8 +137,11 @@ class PlainLines:
             click.echo(f"{instant(int(now) * 1000)}  {page.state}")
         elif event.name == "live" and now - self._told_at >= PLAIN_SECONDS:
             self._told_at = now
-            for line in self._lines(progress):
-                click.echo(f"{instant(int(now) * 1000)}  {line}")
+            lines = self._lines(progress)
+            for line in lines:
+                if line not in self._told:
+                    click.echo(f"{instant(int(now) * 1000)}  {line}")
+            self._told = lines
 
     def lost(self, error: Unreachable) -> None:
         """Say so."""
