@@ -2,19 +2,23 @@
 
 HDFS: a snapshot is taken under the NameNode's lock, so it stands for one instant (EXACT), open files excepted. HBase:
 the regions flush one after another, so a snapshot stands for some instant between request and completion (BOUNDED). It
-is EXACT where nothing was written: no counter, region, server or sequence id of the table moved from a whole RPC
-time-out before the request (a put is counted before it is applied) until completion; or the table was disabled.
+is EXACT where nothing was written: no counter, store file, region, server or sequence id of the table moved from a
+whole RPC time-out before the request (a put is counted before it is applied) until completion; or the table was
+disabled. A snapshot that skips the flush leaves out what was not flushed yet, whatever the time: FUZZY.
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Mapping, Sequence
+
+from infra.agent.protocol import canonical
 
 EXACT = "EXACT"
 BOUNDED = "BOUNDED"
 FUZZY = "FUZZY"
-# Of a region's live metrics, those that must stand still when nothing is written.
-STILL = ("region", "server", "open_sequence_id", "write_requests", "live")
+# Of a region's live metrics, those that stand still when nothing is written.
+STILL = ("region", "start", "end", "server", "open_sequence_id", "live", "write_requests", "store_files")
 
 
 def of_directory(open_files: Sequence[str] | None) -> dict[str, str]:
@@ -22,28 +26,39 @@ def of_directory(open_files: Sequence[str] | None) -> dict[str, str]:
     if open_files is None:
         return {"grade": FUZZY, "reason": "files that were open at the cut could not be listed"}
     if open_files:
-        many = f"{len(open_files)} file{'s' if len(open_files) > 1 else ''}"
+        many = "1 file that was" if len(open_files) == 1 else f"{len(open_files)} files that were"
         return {"grade": EXACT, "reason": f"one instant of the NameNode, except {many} open at the cut (FUZZY)"}
     return {"grade": EXACT, "reason": "one instant of the NameNode; no file was open"}
 
 
+def still_digest(metrics: Mapping[str, Any]) -> str:
+    """A digest of everything in a table's live region metrics that moves when something is written."""
+    regions = [{name: region.get(name) for name in STILL} for region in metrics["regions"]]
+    return hashlib.sha256(canonical(sorted(regions, key=lambda region: str(region["region"])))).hexdigest()
+
+
 def of_table(
-    snapshot_type: str,
+    kind: str,
     before: Mapping[str, Any] | None,
     after: Mapping[str, Any] | None,
-    fired_at_ms: float,
-    rpc_timeout_ms: float,
+    asked_ms: float,
+    done_ms: float,
 ) -> dict[str, str]:
-    """The grade of a table's snapshot from live region metrics ({"regions", "asked_ms", "done_ms"}) around it."""
-    if snapshot_type == "DISABLED":
+    """The grade of a table's snapshot of ``kind`` that was taken between asked and done.
+
+    ``before`` and ``after`` are readings ``{"digest", "asked_ms", "done_ms"}``, ``before`` with ``rpc_timeout_ms``
+    (hbase.rpc.timeout) besides; all times are of one clock.
+    """
+    if kind == "SKIPFLUSH":
+        return {"grade": FUZZY, "reason": "the snapshot leaves out what was not flushed"}
+    if kind == "DISABLED":
         return {"grade": EXACT, "reason": "the table was disabled"}
-    bounded = {"grade": BOUNDED, "reason": "the regions were cut between request and completion"}
-    if before is None or after is None:
-        return bounded
-    if before["done_ms"] > fired_at_ms - rpc_timeout_ms or _still(before) != _still(after):
-        return bounded
-    return {"grade": EXACT, "reason": "no counter, region or server of the table moved around the cut"}
-
-
-def _still(metrics: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    return sorted(tuple(str(region.get(name)) for name in STILL) for region in metrics["regions"])
+    if before is None or before["done_ms"] > asked_ms - before["rpc_timeout_ms"]:
+        reason = "regions are cut one after another between request and completion, and nobody looked early enough"
+    elif after is None or after["asked_ms"] < done_ms:
+        reason = "nothing is known of the table after the snapshot"
+    elif before["digest"] != after["digest"]:
+        reason = "regions are cut one after another between request and completion, and the table was in use"
+    else:
+        return {"grade": EXACT, "reason": "no counter, store file, region or server of the table moved around the cut"}
+    return {"grade": BOUNDED, "reason": reason}

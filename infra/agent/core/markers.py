@@ -39,6 +39,24 @@ def check_marker(instruction: Instruction, site: str, identity: str) -> Procedur
     return marker
 
 
+def check_unchanged(site: str, marker: dict[str, Any]) -> Procedure:
+    """Raise MARKER_MISMATCH unless the marker is still the newest; cheap, because markers are written only once."""
+    newest = yield from newest_serial(site)
+    if newest != marker["serial"]:
+        raise OperationFailed(
+            "MARKER_MISMATCH",
+            f"marker {marker['serial']} of this cluster was followed by {newest}",
+            remedy="Look at 'understudy pair show': the cluster has changed its identity.",
+        )
+
+
+def newest_serial(site: str) -> Procedure:
+    """The highest serial of the markers, or None where there is none."""
+    entries = yield from hdfs.list_directory(site, IDENTITY)
+    names = (entry["pathSuffix"].partition(".") for entry in entries or ())
+    return max((int(serial) for serial, _, kind in names if kind == "json" and serial.isdigit()), default=None)
+
+
 def write_marker(instruction: Instruction, journal: bytes) -> Procedure:
     """Carry out WriteMarker; returns serial and marker as read back."""
     (site,) = instruction.payload["sites"]

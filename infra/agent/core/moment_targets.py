@@ -1,116 +1,195 @@
-"""One data set at the moment: is it ready, what fires its snapshot, and how is a snapshot recognised afterwards."""
+"""One data set at the moment: is it ready, what takes its snapshot, how is a snapshot recognised and removed.
+
+Each kind of component is one class with the same five procedures; another kind is one more class and one more line in
+``TARGETS``. A snapshot that is *found* carries the NameNode's own stamps, so what it stands for can be told without
+having seen the request: a directory's snapshot has the time of its cut; a table's lies in files that HBase writes
+before the first region is cut (``.snapshotinfo``) and after the last one (``data.manifest``).
+"""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple, Protocol
 
-from infra.agent.core import hdfs
+from infra.agent.core import hbase_calls, hdfs, hdfs_snapshots
+from infra.agent.core.hbase_layout import snapshot_directory
 from infra.agent.core.hdfs_snapshots import snapshot_path
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import HBaseCall, HdfsCall, Operation, OperationFailed
 from infra.agent.core.work import PRIMARY
 from infra.agent.protocol import hbase_snapshot_name
 
+HDFS = "hdfs"
+HBASE = "hbase"
+DIRECTORY_KIND = "DIRECTORY"
 SNAPSHOT_SECONDS = 300.0
-STAMP_RESOLUTION_MS = 1.0
+# The master stamps a snapshot when it begins with it, which may be a little after the request.
+MASTER_PATIENCE_MS = 1_000.0
 
 
-class Target(NamedTuple):
-    """``name`` is the directory or the table, ``snapshot`` the name that its snapshot gets.
+class Found(NamedTuple):
+    """A snapshot that is there. Times are on the NameNode's clock; None where nothing tells.
 
-    ``snapshot_path`` is where the snapshot stands in HDFS once it is complete: for a table its manifest, which is
-    written last.
+    ``stamp_ms`` is the server's own stamp of when it began and must be the moment's, within ``patience_ms`` more than
+    the tolerance. What the snapshot shows was true at some instant between ``from_ms`` and ``until_ms``.
     """
+
+    stamp_ms: float
+    patience_ms: float
+    from_ms: float | None
+    until_ms: float | None
+    kind: str
+
+
+class Target(Protocol):
+    """What is done for one data set. ``name`` is its directory or table, ``snapshot`` the name its snapshot gets."""
 
     id: str
     component: str
     name: str
     snapshot: str
-    snapshot_path: str
+
+    def check(self, may_be_disabled: bool) -> Procedure:
+        """Raise, with the code of what is wrong, unless the snapshot can be taken and is not there yet."""
+
+    def call(self) -> Operation:
+        """The one request that takes the snapshot."""
+
+    def find(self) -> Procedure:
+        """``Found``, or None when there is no (finished) snapshot."""
+
+    def remove(self) -> Procedure:
+        """Remove the snapshot; one that is not there is as good as removed."""
+
+    def is_worth_another_try(self, failure: dict[str, Any]) -> bool:
+        """Whether a request that failed for certain may succeed a little later."""
 
 
-def target_of(data_set: dict[str, Any], payload: dict[str, Any]) -> Target:
-    """The target of a data set in wire form; ``payload`` is that of TakeSnapshots."""
-    snapshot = payload["snapshot"]
-    if data_set["component"] == "hdfs":
-        path = data_set["path"]
-        return Target(data_set["id"], "hdfs", path, snapshot, snapshot_path(path, snapshot))
-    hbase = payload["sites"][PRIMARY].get("hbase")
-    if hbase is None:
-        raise OperationFailed("NO_HBASE", f"the cluster of table {data_set['table']} is configured without HBase")
-    name = hbase_snapshot_name(snapshot, data_set["table"])
-    manifest = f"{hbase['root']}/.hbase-snapshot/{name}/data.manifest"
-    return Target(data_set["id"], "hbase", data_set["table"], name, manifest)
+class DirectoryTarget:
+    """An HDFS directory."""
+
+    component = HDFS
+
+    def __init__(self, data_set: dict[str, Any], snapshot: str, site: dict[str, Any]) -> None:
+        self.id: str = data_set["id"]
+        self.name: str = data_set["path"]
+        self.snapshot = snapshot
+
+    def check(self, may_be_disabled: bool) -> Procedure:
+        """NO_SUCH_DIRECTORY, NOT_SNAPSHOTTABLE, SNAPSHOT_EXISTS."""
+        found = yield from hdfs.status(PRIMARY, self.name)
+        if found is None or found["type"] != "DIRECTORY":
+            raise _unfit(self, "NO_SUCH_DIRECTORY", f"{self.name} is no directory", "Correct the service.")
+        if (yield from hdfs.status(PRIMARY, f"{self.name}/.snapshot")) is None:
+            remedy = f"As the superuser: hdfs dfsadmin -allowSnapshot {self.name}"
+            raise _unfit(self, "NOT_SNAPSHOTTABLE", f"{self.name} does not allow snapshots", remedy)
+        if (yield from hdfs.status(PRIMARY, snapshot_path(self.name, self.snapshot))) is not None:
+            raise _exists(self)
+
+    def call(self) -> Operation:
+        """CREATESNAPSHOT."""
+        return HdfsCall(PRIMARY, "PUT", "CREATESNAPSHOT", self.name, (("snapshotname", self.snapshot),))
+
+    def find(self) -> Procedure:
+        """The snapshot directory's modification time is the cut."""
+        made = yield from hdfs.status(PRIMARY, snapshot_path(self.name, self.snapshot))
+        if made is None:
+            return None
+        cut_ms = float(made["modificationTime"])
+        return Found(cut_ms, 0.0, cut_ms, cut_ms + 1, DIRECTORY_KIND)
+
+    def remove(self) -> Procedure:
+        """DELETESNAPSHOT."""
+        yield from hdfs_snapshots.delete_snapshot(PRIMARY, self.name, self.snapshot)
+
+    def is_worth_another_try(self, failure: dict[str, Any]) -> bool:
+        """Never: the NameNode takes it at once or not at all, and later is another instant."""
+        return False
 
 
-def snapshot_call(target: Target) -> Operation:
-    """The one request that takes the snapshot."""
-    if target.component == "hdfs":
-        return HdfsCall(PRIMARY, "PUT", "CREATESNAPSHOT", target.name, (("snapshotname", target.snapshot),))
-    request = {
-        "do": "snapshot",
-        "table": target.name,
-        "name": target.snapshot,
-        "timeout_ms": int(SNAPSHOT_SECONDS * 1000),
-    }
-    return HBaseCall(PRIMARY, request, timeout_seconds=SNAPSHOT_SECONDS + 30)
+class TableTarget:
+    """An HBase table."""
 
+    component = HBASE
+    # Whatever is tried, these stay as they are. Splits, merges, moves and time-outs of regions have many names.
+    FINAL = frozenset(
+        [
+            "AccessDeniedException",
+            "KeyError",
+            "NamespaceNotFoundException",
+            "Refused",
+            "SnapshotExistsException",
+            "TableNotFoundException",
+        ]
+    )
 
-def check_target(target: Target) -> Procedure:
-    """Raise unless the snapshot can be taken and none of this name exists."""
-    if target.component == "hdfs":
-        yield from _check_directory(target)
-    else:
-        yield from _check_table(target)
-    if (yield from snapshot_is_there(target)):
-        message = f"{target.name} has a snapshot {target.snapshot} already"
-        raise _failure("SNAPSHOT_EXISTS", target, message, "Start a new run.")
+    def __init__(self, data_set: dict[str, Any], snapshot: str, site: dict[str, Any]) -> None:
+        self.id: str = data_set["id"]
+        self.name: str = data_set["table"]
+        self.snapshot = hbase_snapshot_name(snapshot, self.name)
+        hbase = site.get("hbase") or {}
+        self._root = str(hbase.get("root") or "/hbase")
 
+    def check(self, may_be_disabled: bool) -> Procedure:
+        """NO_SUCH_TABLE, TABLE_DISABLED, SNAPSHOT_EXISTS."""
+        found = yield from hbase_calls.find_tables(PRIMARY, self.name)
+        if not found:
+            raise _unfit(self, "NO_SUCH_TABLE", f"there is no table {self.name}", "Correct the service.")
+        if found[0]["state"] != hbase_calls.ENABLED and not may_be_disabled:
+            remedy = "Enable it, or take it out of the service."
+            raise _unfit(self, "TABLE_DISABLED", f"table {self.name} is {found[0]['state'].lower()}", remedy)
+        if (yield from hbase_calls.find_snapshot(PRIMARY, self.snapshot)) is not None:
+            raise _exists(self)
 
-def snapshot_is_there(target: Target) -> Procedure:
-    """Whether the snapshot exists, complete."""
-    return (yield from hdfs.status(PRIMARY, target.snapshot_path)) is not None
+    def call(self) -> Operation:
+        """A flush snapshot; of a disabled table its files are taken as they are."""
+        request = {
+            "do": "snapshot",
+            "table": self.name,
+            "name": self.snapshot,
+            "timeout_ms": int(SNAPSHOT_SECONDS * 1000),
+        }
+        return HBaseCall(PRIMARY, request, timeout_seconds=SNAPSHOT_SECONDS + hbase_calls.GRACE_SECONDS)
 
-
-def _check_directory(target: Target) -> Procedure:
-    found = yield from hdfs.status(PRIMARY, target.name)
-    if found is None or found["type"] != "DIRECTORY":
-        raise _failure("NO_SUCH_DIRECTORY", target, f"{target.name} is no directory", "Correct the service.")
-    if not found.get("snapshotEnabled"):
-        remedy = f"hdfs dfsadmin -allowSnapshot {target.name}"
-        raise _failure("NOT_SNAPSHOTTABLE", target, f"{target.name} does not allow snapshots", remedy)
-
-
-def _check_table(target: Target) -> Procedure:
-    found = yield HBaseCall(PRIMARY, {"do": "tables", "pattern": target.name})
-    if not found["tables"]:
-        raise _failure("NO_SUCH_TABLE", target, f"there is no table {target.name}", "Correct the service.")
-
-
-def recognise(target: Target, asked_ms: float, offset_ms: float, within_ms: float) -> Procedure:
-    """Find a snapshot whose answer was lost by the server's own stamp, which has to lie within ``within_ms`` of asking.
-
-    ``asked_ms`` is on the gateway's clock and ``offset_ms`` is server minus gateway. Returns asked, done, server's
-    stamp and type like a shot, or None when there is no such snapshot. A table's snapshot was complete when its
-    manifest was written.
-    """
-    written = yield from hdfs.status(PRIMARY, target.snapshot_path)
-    if written is None:
-        return None
-    finished_ms = stamp_ms = float(written["modificationTime"])
-    kind = "HDFS"
-    if target.component == "hbase":
-        listed = yield HBaseCall(PRIMARY, {"do": "list_snapshots", "pattern": target.snapshot})
-        facts = next((s for s in listed["snapshots"] if s["name"] == target.snapshot), None)
+    def find(self) -> Procedure:
+        """What the master lists, and the times of the snapshot's own files."""
+        facts = yield from hbase_calls.find_snapshot(PRIMARY, self.snapshot)
         if facts is None:
             return None
-        stamp_ms, kind = float(facts["creation_ms"]), facts["type"]
-    asked_server_ms = asked_ms + offset_ms
-    if not asked_server_ms - STAMP_RESOLUTION_MS <= stamp_ms <= asked_server_ms + within_ms + STAMP_RESOLUTION_MS:
-        return None
-    done_ms = finished_ms + STAMP_RESOLUTION_MS - offset_ms
-    return {"asked_ms": asked_ms, "done_ms": done_ms, "server_ms": stamp_ms, "type": kind}
+        directory = snapshot_directory(self._root, self.snapshot)
+        begun = yield from hdfs.status(PRIMARY, f"{directory}/.snapshotinfo", "hbase")
+        ended = yield from hdfs.status(PRIMARY, f"{directory}/data.manifest", "hbase")
+        return Found(
+            float(facts["creation_ms"]),
+            MASTER_PATIENCE_MS,
+            None if begun is None else float(begun["modificationTime"]),
+            None if ended is None else float(ended["modificationTime"]) + 1,
+            str(facts["type"]),
+        )
+
+    def remove(self) -> Procedure:
+        """Delete the snapshot by its name."""
+        yield from hbase_calls.delete_snapshot(PRIMARY, self.snapshot)
+
+    def is_worth_another_try(self, failure: dict[str, Any]) -> bool:
+        """A region that is split, merged or moved fails a snapshot, and soon does not any more."""
+        return failure["code"] != "NO_HBASE" and failure.get("detail", {}).get("exception") not in self.FINAL
 
 
-def _failure(code: str, target: Target, message: str, remedy: str) -> OperationFailed:
+TARGETS: dict[str, Callable[[dict[str, Any], str, dict[str, Any]], Target]] = {
+    HDFS: DirectoryTarget,
+    HBASE: TableTarget,
+}
+
+
+def target_of(data_set: dict[str, Any], snapshot: str, site: dict[str, Any]) -> Target:
+    """The target of a data set in wire form, on a site as the payload describes it."""
+    return TARGETS[data_set["component"]](data_set, snapshot, site)
+
+
+def _exists(target: Target) -> OperationFailed:
+    message = f"{target.name} has a snapshot {target.snapshot} that this agent did not take"
+    return _unfit(target, "SNAPSHOT_EXISTS", message, "Look who made it, remove it, and start a new run.")
+
+
+def _unfit(target: Target, code: str, message: str, remedy: str) -> OperationFailed:
     return OperationFailed(code, message, remedy=remedy, detail={"data_set": target.id})

@@ -1,247 +1,282 @@
 """TakeSnapshots: all data sets of a run, at one moment of the NameNode's clock, or not at all.
 
-The order: accepted and checked (milestone ``armed``) → wait → warm-up: connections, HBase process, clocks, tables
-flushed → the clock once more → journal "firing" → fire everything at once → what was open → clocks again.
+The order: accepted and checked (milestone ``armed``) → wait → a reading of the tables, early enough to prove that
+nothing is being written → warm-up: marker, data sets, what is open → barrier, flush → marker and clock once more →
+journal "firing" → fire everything at once → release the barrier → settle → clocks, tables and open files again.
 
 Invariant: a snapshot of this name stands for this moment or does not exist. After a restart the journal tells what was
-begun: before "firing" the agent goes on as if nothing had been; after it, nothing is ever fired again. Snapshots that
-are all there are recognised by the servers' own stamps; otherwise those that exist are removed and the run has missed
-its moment.
+begun: until "firing", and after it as long as the moment has not come, the agent goes on as if nothing had been; once
+the moment has passed, nothing is ever fired again. Snapshots that are all there are recognised by the servers' own
+stamps; otherwise those that exist are removed and the run has missed its moment.
+
+The gateway's clock is never trusted for longer than a wait: after each one it is measured against the NameNode's.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from infra.agent.core import barrier, clocks, evidence, hdfs
-from infra.agent.core.hdfs_snapshots import delete_snapshot, snapshot_path
+from infra.agent.core import clocks, hbase_calls, markers
+from infra.agent.core.barrier import Barrier
+from infra.agent.core.clocks import drift_ms
+from infra.agent.core.evidence import still_digest
 from infra.agent.core.machine import Procedure, Together
-from infra.agent.core.markers import check_marker
-from infra.agent.core.moment_targets import Target, check_target, recognise, snapshot_call, snapshot_is_there, target_of
-from infra.agent.core.operations import (
-    Fire,
-    HBaseCall,
-    Milestone,
-    Now,
-    OpenFiles,
-    OperationFailed,
-    Progress,
-    SleepUntil,
-    SpoolAppend,
-)
-from infra.agent.core.work import PRIMARY
-from infra.agent.protocol import Instruction, canonical
+from infra.agent.core.moment_result import After, result_of
+from infra.agent.core.moment_settling import PROBE_PATIENCE_MS, Moment, Taken, recognise, settle
+from infra.agent.core.moment_targets import HBASE, HDFS, Target, target_of
+from infra.agent.core.open_files import Listing, list_open
+from infra.agent.core.operations import Fire, HBaseCall, Milestone, Now, OperationFailed, Progress, SleepUntil
+from infra.agent.core.work import PRIMARY, read_journal
+from infra.agent.protocol import Instruction
 
-AT_ONCE = 16
-FLUSH_BEFORE_MS = 3_000.0
-SNAPSHOT_TRIES = 3
+AT_ONCE = 32
+QUIET_MARGIN_MS = 5_000.0  # for the reading itself to be over in time
+FLUSH_BEFORE_MS = 5_000.0
+AIM_BEFORE_MS = 2_000.0  # marker, clock and journal take a tenth of it
+LISTING_NEEDS_MS = 8_000.0  # a listing of open files is over by the moment, or it would disturb it
+EARLY_MS = 200.0  # a wait may end this much early without being waited for again
+FLUSH_SECONDS = 60.0
+GENERAL = ""  # the journal's records that are about no single data set
 
 
 def take_snapshots(instruction: Instruction, journal: bytes) -> Procedure:
     """Carry out TakeSnapshots; see docs/agent.md for the result."""
-    payload = instruction.payload
-    targets = [target_of(value, payload) for value in payload["data_sets"]]
-    records = [json.loads(line) for line in journal[: journal.rfind(b"\n") + 1].splitlines()]
-    if any("barrier" in record for record in records):
-        yield from barrier.release(instruction)
-    fired: dict[str, Any] = next((r for r in records if "fired" in r), {})
-    firing: dict[str, Any] = next((r for r in records if "firing" in r), {})
-    if not fired:
-        if firing and (yield from _may_have_fired(targets, firing)):
-            fired = yield from _recognise(instruction, targets, firing)
-        else:
-            fired = yield from _fire(instruction, targets)
-    return (yield from _conclude(instruction, targets, fired))
-
-
-def _fire(instruction: Instruction, targets: list[Target]) -> Procedure:
-    """From acceptance to the fired snapshots; returns the journal's record "fired"."""
-    payload = instruction.payload
-    has_tables = any(t.component == "hbase" for t in targets)
-    yield from check_marker(instruction, PRIMARY, "PRIMARY")
-    yield Together((check_target(target) for target in targets), AT_ONCE, keep_results=False)
-    measured = yield from clocks.measure(PRIMARY, instruction.id, with_hbase=False)
-    yield Milestone("armed", {"clocks": measured})
-    moment_ms = float(payload["moment_ms"])
-    offset_ms = measured["namenode"]["offset_ms"]
-    yield SleepUntil(moment_ms - offset_ms - payload["warm_up_ms"])
-    yield Progress({"step": "warm-up"})
-    yield from check_marker(instruction, PRIMARY, "PRIMARY")
-    before = yield from clocks.measure(PRIMARY, instruction.id, with_hbase=has_tables)
-    metrics = yield from _metrics(targets)
-    yield SleepUntil(moment_ms - before["namenode"]["offset_ms"] - FLUSH_BEFORE_MS)
-    yield Together((_flush(t) for t in targets if t.component == "hbase"), AT_ONCE, keep_results=False)
-    yield from barrier.hold(instruction)
-    just_before = yield from clocks.namenode_offset(PRIMARY, instruction.id)
-    at_ms = moment_ms - just_before["offset_ms"]
-    record = {
-        "firing": {"at_ms": at_ms},
-        "clocks": {"namenode": just_before, "hbase": before["hbase"]},
-        "metrics": metrics,
-    }
-    yield SpoolAppend("journal", canonical(record) + b"\n")
-    yield Progress({"step": "firing"})
+    run = _Run(instruction, journal)
+    yield from run.barrier.release()
     try:
-        shots = yield Fire(at_ms, float(payload["fire_tolerance_ms"]), tuple(snapshot_call(t) for t in targets))
+        return (yield from run.carry_out())
     except OperationFailed:
-        yield from barrier.release(instruction)
-        yield from _remove(targets)
+        yield from run.barrier.release()
         raise
-    yield from barrier.release(instruction)
-    results = yield Together((_settle(t, shot, just_before["offset_ms"]) for t, shot in zip(targets, shots)), AT_ONCE)
-    failed = next((r["failure"] for r in results if "failure" in r), None)
-    if failed is not None:
-        yield from _remove(targets)
-        raise OperationFailed(
-            failed["code"], failed["message"], remedy=failed.get("remedy", ""), detail=failed["detail"]
+
+
+class _Run:
+    """One run's snapshots. ``at_ms`` is the moment on the gateway's clock, as far as it is known by now."""
+
+    def __init__(self, instruction: Instruction, journal: bytes) -> None:
+        self.instruction = instruction
+        payload = instruction.payload
+        site = payload["sites"][PRIMARY]
+        self.targets = [target_of(data_set, payload["snapshot"], site) for data_set in payload["data_sets"]]
+        self.directories = [t.name for t in self.targets if t.component == HDFS]
+        self.tables = [t for t in self.targets if t.component == HBASE]
+        self.tolerance_ms = float(payload["fire_tolerance_ms"])
+        self.journal = read_journal(journal, GENERAL)
+        self.known = {target.id: read_journal(journal, target.id) for target in self.targets}
+        self.barrier = Barrier(payload["barrier"], instruction.run, self.journal)
+        self.clocks: dict[str, Any] = {}
+        self.at_ms = 0.0
+        self.marker: dict[str, Any] = {}
+        self.opened: Listing | None = None
+        self.rpc_timeout_ms = 0.0
+
+    def carry_out(self) -> Procedure:
+        """From wherever an earlier agent has come to the result."""
+        taken = {target.id: self.known[target.id].newest("taken") for target in self.targets}
+        if self.targets and None not in taken.values():
+            return (yield from self._conclude({key: Taken(*value) for key, value in taken.items()}, self._moment()))
+        if (yield from self._may_have_fired()):
+            return (yield from self._recognise_all())
+        yield from self._accept()
+        yield from self._read_quiet_tables()
+        yield from self._approach(float(self.instruction.payload["warm_up_ms"]))
+        yield from self._warm_up()
+        _, shots = yield Together([self._make_ready(), self._aim_and_fire()], limit=2)
+        return (yield from self._settle_all(shots))
+
+    def _may_have_fired(self) -> Procedure:
+        """Whether an earlier agent was about to fire and the moment has come since, by the NameNode's clock."""
+        if self.journal.newest("firing") is None:
+            return False
+        yield from self._measure()
+        return (yield Now()) >= self.at_ms
+
+    # Before the moment
+
+    def _accept(self) -> Procedure:
+        """Check everything that can be checked now, and say that the moment is waited for."""
+        yield from self._measure()
+        if (yield Now()) > self.at_ms + self.tolerance_ms:
+            raise _missed("the instruction came, or its agent was started again, after the moment")
+        self.marker = yield from markers.check_marker(self.instruction, PRIMARY, "PRIMARY")
+        yield from self._check_targets()
+        if self.tables:
+            status = yield from hbase_calls.ask(PRIMARY, "status")
+            self.rpc_timeout_ms = float(status["settings"]["rpc_timeout_ms"])
+        yield Milestone("armed", {"clocks": self.clocks})
+        yield Progress({"step": "waiting for the moment"})
+
+    def _check_targets(self) -> Procedure:
+        checks = (target.check(may_be_disabled=self.barrier.wanted) for target in self.targets)
+        yield Together(checks, AT_ONCE, keep_results=False)
+
+    def _measure(self) -> Procedure:
+        """Measure the clocks, and with that where on this gateway's clock the moment is."""
+        self.clocks = yield from clocks.measure(PRIMARY, self.instruction.id, with_hbase=bool(self.tables))
+        self.at_ms = float(self.instruction.payload["moment_ms"]) - self.clocks["namenode"]["offset_ms"]
+
+    def _approach(self, before_ms: float) -> Procedure:
+        """Wait until ``before_ms`` before the moment, by the NameNode's clock.
+
+        A long wait is measured anew at its end, because the clocks may have drifted or been set, and then goes on.
+        """
+        while (yield Now()) < self.at_ms - before_ms - EARLY_MS:
+            yield SleepUntil(self.at_ms - before_ms)
+            yield from self._measure()
+
+    def _read_quiet_tables(self) -> Procedure:
+        """Read the tables' counters early enough to prove later that nothing was written; skipped when it is late."""
+        before_ms = self.rpc_timeout_ms + QUIET_MARGIN_MS
+        if not self.tables or (yield Now()) > self.at_ms - before_ms:
+            return
+        yield from self._approach(before_ms)
+        yield from self._flush_tables()
+        for table in self.tables:
+            reading = yield from read_metrics(table)
+            if reading is not None:
+                yield from self.known[table.id].write({"quiet": {**reading, "rpc_timeout_ms": self.rpc_timeout_ms}})
+
+    def _warm_up(self) -> Procedure:
+        """Look once more, while there is time: at the marker, at the data sets, at what is open."""
+        yield Progress({"step": "warm-up"})
+        self.marker = yield from markers.check_marker(self.instruction, PRIMARY, "PRIMARY")
+        yield from self._check_targets()
+
+    def _make_ready(self) -> Procedure:
+        """What must not delay the firing, whatever it takes: list what is open, so that less is unknown afterwards."""
+        if (yield Now()) < self.at_ms - LISTING_NEEDS_MS:
+            self.opened = yield from list_open(self.directories)
+
+    # The moment
+
+    def _aim_and_fire(self) -> Procedure:
+        """Hold the writers, flush, look at marker and clock a last time, and fire; returns the shots."""
+        if self.barrier.wanted:
+            hold_before_ms = min(self.barrier.hold_max_ms, float(self.instruction.payload["warm_up_ms"])) / 2
+            yield from self._approach(hold_before_ms + FLUSH_BEFORE_MS)
+            yield from self.barrier.hold()
+        yield from self._approach(FLUSH_BEFORE_MS)
+        _, shots = yield Together([self._flush_tables(), self._fire()], limit=2)
+        return shots
+
+    def _flush_tables(self) -> Procedure:
+        """Make the flush of the cut short; a table that cannot be flushed now is cut all the same."""
+        yield Together((_flush(table) for table in self.tables), AT_ONCE, keep_results=False)
+
+    def _fire(self) -> Procedure:
+        yield from self._approach(AIM_BEFORE_MS)
+        yield from markers.check_unchanged(PRIMARY, self.marker)
+        yield from self._measure()
+        yield from self.journal.write({"firing": {"at_ms": self.at_ms, "clocks": self.clocks}})
+        yield Progress({"step": "firing"})
+        try:
+            shots = yield Fire(self.at_ms, self.tolerance_ms, tuple(target.call() for target in self.targets))
+        except OperationFailed as failure:
+            yield from self.barrier.release()
+            if failure.unknown:
+                yield from self._remove_all()
+            raise
+        yield from self.barrier.release()
+        return shots
+
+    def _moment(self) -> Moment:
+        """The moment as it was aimed at, from the journal."""
+        firing = self.journal.newest("firing")
+        namenode, hbase = firing["clocks"]["namenode"], firing["clocks"]["hbase"] or firing["clocks"]["namenode"]
+        return Moment(
+            at_ms=firing["at_ms"],
+            tolerance_ms=self.tolerance_ms,
+            offset_ms=namenode["offset_ms"],
+            uncertainty_ms=max(namenode["uncertainty_ms"], hbase["uncertainty_ms"]),
+            hbase_offset_ms=hbase["offset_ms"],
         )
-    fired = {"fired": {t.id: r for t, r in zip(targets, results)}, **record}
-    yield SpoolAppend("journal", canonical(fired) + b"\n")
-    return fired
+
+    # After the moment
+
+    def _settle_all(self, shots: list[dict[str, Any]]) -> Procedure:
+        """Have every snapshot, or remove all of them and fail with the first reason."""
+        moment = self._moment()
+        yield Progress({"step": "settling"})
+        try:
+            settled = yield Together((settle(t, shot, moment) for t, shot in zip(self.targets, shots)), AT_ONCE)
+        except OperationFailed:
+            yield from self._remove_all()
+            raise
+        taken: dict[str, Taken] = {target.id: one for target, one in zip(self.targets, settled)}
+        for target in self.targets:
+            yield from self.known[target.id].write({"taken": list(taken[target.id])})
+        return (yield from self._conclude(taken, moment))
+
+    def _recognise_all(self) -> Procedure:
+        """After a restart past the moment: take what is there by the servers' stamps, all of it or nothing."""
+        moment = self._moment()
+        give_up_at_ms = moment.at_ms + PROBE_PATIENCE_MS
+        try:
+            found = yield Together((recognise(t, moment, 1, give_up_at_ms) for t in self.targets), AT_ONCE)
+            missing = [target for target, taken in zip(self.targets, found) if taken is None]
+            if missing:
+                raise _missed(
+                    f"the agent was ended while it fired, and {missing[0].name} has no snapshot of that moment",
+                    data_set=missing[0].id,
+                )
+        except OperationFailed:
+            yield from self._remove_all()
+            raise
+        taken = {target.id: one for target, one in zip(self.targets, found)}
+        return (yield from self._conclude(taken, moment))
+
+    def _conclude(self, taken: dict[str, Taken], moment: Moment) -> Procedure:
+        """Measure what is still to be measured, and put the evidence together."""
+        opened, readings, _ = yield Together(
+            [list_open(self.directories), self._read_tables(), self._measure()], limit=3
+        )
+        before, after = self.journal.newest("firing")["clocks"], self.clocks
+        if all(one.by_stamps for one in taken.values()):
+            before = after  # no time of this gateway's clock is used
+        elif drift_ms(before["namenode"], after["namenode"]) > self.tolerance_ms:
+            yield from self._remove_all()
+            raise _missed("the gateway's clock was set while it waited, so nobody can say when it fired")
+        seen = After(
+            opened_before=self.opened,
+            opened_after=opened,
+            quiet={table.id: self.known[table.id].newest("quiet") for table in self.tables},
+            readings=readings,
+        )
+        data_sets = {}
+        for target in self.targets:
+            data_sets[target.id] = yield from result_of(target, taken[target.id], moment, seen)
+        return {"data_sets": data_sets, "clocks": {"before": before, "after": after}, "barrier": self.barrier.told()}
+
+    def _read_tables(self) -> Procedure:
+        readings = yield Together((read_metrics(table) for table in self.tables), AT_ONCE)
+        return {table.id: reading for table, reading in zip(self.tables, readings)}
+
+    def _remove_all(self) -> Procedure:
+        """Remove every snapshot of this name, so that none of another instant can be taken for the moment's."""
+        for target in self.targets:
+            yield from target.remove()
 
 
-def _settle(target: Target, shot: dict[str, Any], offset_ms: float) -> Procedure:
-    """Turn one shot into asked and done; a table's snapshot that failed is tried again, with that try's stamps."""
-    attempts = 1
-    while "failure" in shot and target.component == "hbase" and attempts < SNAPSHOT_TRIES:
-        attempts += 1
-        yield HBaseCall(PRIMARY, {"do": "delete_snapshot", "name": target.snapshot})
-        asked = yield Now()
-        (shot,) = yield Fire(asked, clocks.NEVER_LATE_MS, (snapshot_call(target),))
-    if "failure" in shot:
-        found = None
-        if shot["failure"].get("unknown"):
-            found = yield from recognise(target, shot["asked_ms"], offset_ms, shot["done_ms"] - shot["asked_ms"])
-        if found is None:
-            failure = shot["failure"]
-            return {
-                "failure": {
-                    "code": "SNAPSHOT_FAILED",
-                    "message": f"{target.name}: {failure['message']}",
-                    "detail": {**failure.get("detail", {}), "data_set": target.id},
-                }
-            }
-        return {**found, "attempts": attempts}
-    value = shot["value"]
-    asked_ms, done_ms = shot["asked_ms"], shot["done_ms"]
-    server_ms = float(value["creation_ms"]) if "creation_ms" in value else None
-    kind = value.get("type", "FLUSH")
-    return {"asked_ms": asked_ms, "done_ms": done_ms, "server_ms": server_ms, "type": kind, "attempts": attempts}
-
-
-def _may_have_fired(targets: list[Target], firing: dict[str, Any]) -> Procedure:
-    """Whether an earlier agent can have fired: the instant has come, or some snapshot is there already."""
-    now = yield Now()
-    if now >= float(firing["firing"]["at_ms"]):
-        return True
-    there = yield Together((snapshot_is_there(target) for target in targets), AT_ONCE)
-    return any(there)
-
-
-def _recognise(instruction: Instruction, targets: list[Target], firing: dict[str, Any]) -> Procedure:
-    """After a restart in the middle of firing: take what is there by the servers' stamps, all of it or nothing."""
-    at_ms = float(firing["firing"]["at_ms"])
-    tolerance_ms = float(instruction.payload["fire_tolerance_ms"])
-    yield SleepUntil(at_ms + tolerance_ms)
-    offset_ms = firing["clocks"]["namenode"]["offset_ms"]
-    results = {}
-    for target in targets:
-        found = yield from recognise(target, at_ms, offset_ms, tolerance_ms)
-        if found is None:
-            yield from _remove(targets)
-            raise OperationFailed(
-                "MOMENT_MISSED",
-                f"the agent was ended while it fired, and {target.name} has no snapshot of that moment",
-                detail={"data_set": target.id},
-            )
-        results[target.id] = {**found, "attempts": 1}
-    return {**firing, "fired": results}
-
-
-def _conclude(instruction: Instruction, targets: list[Target], fired: dict[str, Any]) -> Procedure:
-    """Measure what is still to be measured after the cut, and put the evidence together."""
-    has_tables = any(t.component == "hbase" for t in targets)
-    after = yield from clocks.measure(PRIMARY, instruction.id, with_hbase=has_tables)
-    metrics = yield from _metrics(targets)
-    offset_ms = fired["clocks"]["namenode"]["offset_ms"]
-    rpc_timeout_ms = yield from _rpc_timeout(has_tables)
-    data_sets = {}
-    for target in targets:
-        shot = fired["fired"][target.id]
-        opened: list[str] | None = []
-        server_ms = shot["server_ms"]
-        if target.component == "hdfs":
-            opened = yield from _open_files(target)
-            made = yield from hdfs.status(PRIMARY, snapshot_path(target.name, target.snapshot))
-            if made is None:
-                message = f"{target.name}: the snapshot {target.snapshot} is gone"
-                raise OperationFailed("SNAPSHOT_FAILED", message, detail={"data_set": target.id})
-            server_ms = float(made["modificationTime"])
-            grade = evidence.of_directory(opened)
-        else:
-            known = fired.get("metrics", {}).get(target.id)
-            grade = evidence.of_table(
-                shot["type"], known, metrics.get(target.id), float(fired["firing"]["at_ms"]), rpc_timeout_ms
-            )
-        data_sets[target.id] = {
-            "snapshot": target.snapshot,
-            "asked_ms": float(shot["asked_ms"]),
-            "done_ms": float(shot["done_ms"]),
-            "server_ms": server_ms,
-            "asked_cluster_ms": float(shot["asked_ms"]) + offset_ms,
-            "done_cluster_ms": float(shot["done_ms"]) + offset_ms,
-            "open_files": opened or [],
-            "evidence": grade,
-            "attempts": shot["attempts"],
-        }
-    return {"data_sets": data_sets, "clocks": {"before": fired["clocks"], "after": after}}
-
-
-def _open_files(target: Target) -> Procedure:
-    """Paths relative to the data set; None when the NameNode would not tell.
-
-    A file that was closed between the cut and this listing has a modification time after the cut: the copy sees that.
-    """
+def read_metrics(table: Target) -> Procedure:
+    """A reading of a table's live region metrics; None where it cannot be had (then nothing is claimed by it)."""
     try:
-        found = yield OpenFiles(PRIMARY, target.name)
+        metrics = yield HBaseCall(PRIMARY, {"do": "region_metrics", "table": table.name}, timeout_seconds=60.0)
     except OperationFailed:
         return None
-    prefix = f"{target.name}/"
-    return sorted(path[len(prefix) :] for path in found if path.startswith(prefix))
+    return {"digest": still_digest(metrics), "asked_ms": metrics["asked_ms"], "done_ms": metrics["done_ms"]}
 
 
-def _metrics(targets: list[Target]) -> Procedure:
-    """Live region metrics by data set id; a table whose metrics cannot be had is left out, and so is BOUNDED."""
-    results: dict[str, Any] = {}
-    for target in targets:
-        if target.component == "hbase":
-            try:
-                results[target.id] = yield HBaseCall(PRIMARY, {"do": "region_metrics", "table": target.name})
-            except OperationFailed:
-                continue
-    return results
-
-
-def _rpc_timeout(has_tables: bool) -> Procedure:
-    if not has_tables:
-        return 0.0
-    status = yield HBaseCall(PRIMARY, {"do": "status"})
-    return float(status["settings"]["rpc_timeout_ms"])
-
-
-def _flush(target: Target) -> Procedure:
-    """Make the flush of the cut short; a table that cannot be flushed now is cut all the same."""
+def _flush(table: Target) -> Procedure:
     try:
-        yield HBaseCall(PRIMARY, {"do": "flush", "table": target.name}, timeout_seconds=30)
+        yield HBaseCall(PRIMARY, {"do": "flush", "table": table.name}, timeout_seconds=FLUSH_SECONDS)
     except OperationFailed as failure:
-        yield Progress({"step": "flush", "data_set": target.id, "note": failure.message[:200]})
+        yield Progress({"step": "flush", "data_set": table.id, "note": failure.message[:200]})
 
 
-def _remove(targets: list[Target]) -> Procedure:
-    """Remove every snapshot of this name, so that none of another instant can be taken for the moment's."""
-    for target in targets:
-        if target.component == "hdfs":
-            yield from delete_snapshot(PRIMARY, target.name, target.snapshot)
-        else:
-            yield HBaseCall(PRIMARY, {"do": "delete_snapshot", "name": target.snapshot})
+def _missed(message: str, data_set: str | None = None) -> OperationFailed:
+    return OperationFailed(
+        "MOMENT_MISSED",
+        message,
+        remedy="Nothing was kept of this moment; choose another one.",
+        detail={} if data_set is None else {"data_set": data_set},
+    )

@@ -1,0 +1,67 @@
+"""What TakeSnapshots says about one data set: times on both clocks, open files, grade and reason."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, NamedTuple
+
+from infra.agent.core import evidence
+from infra.agent.core.machine import Procedure
+from infra.agent.core.moment_settling import Moment, Taken
+from infra.agent.core.moment_targets import HDFS, Target
+from infra.agent.core.open_files import Listing, open_at_cut
+from infra.agent.core.operations import OperationFailed
+
+BY_STAMPS = "the request's answer was lost, the times are the servers' own stamps"
+
+
+class After(NamedTuple):
+    """What is known once all snapshots are there; listings and readings that could not be had are None."""
+
+    opened_before: Listing | None
+    opened_after: Listing | None
+    quiet: Mapping[str, Any]
+    readings: Mapping[str, Any]
+
+
+def result_of(target: Target, taken: Taken, moment: Moment, after: After) -> Procedure:
+    """One entry of the result's ``data_sets``; SNAPSHOT_FAILED when a directory's snapshot is gone again."""
+    opened: list[str] | None = []
+    server_ms = taken.server_ms
+    asked_ms, done_ms = taken.asked_cluster_ms - moment.offset_ms, taken.done_cluster_ms - moment.offset_ms
+    if target.component == HDFS:
+        server_ms = yield from _cut_ms(target)
+        opened = None
+        if after.opened_after is not None:
+            opened = yield from open_at_cut(
+                target.name, target.snapshot, server_ms, after.opened_before, after.opened_after, moment.offset_ms
+            )
+        grade = evidence.of_directory(opened)
+    else:
+        grade = evidence.of_table(
+            taken.kind,
+            after.quiet.get(target.id),
+            after.readings.get(target.id),
+            asked_ms,
+            done_ms,
+        )
+    if taken.by_stamps:
+        grade = {**grade, "reason": f"{grade['reason']}; {BY_STAMPS}"}
+    return {
+        "snapshot": target.snapshot,
+        "asked_ms": asked_ms,
+        "done_ms": done_ms,
+        "server_ms": server_ms,
+        "asked_cluster_ms": taken.asked_cluster_ms,
+        "done_cluster_ms": taken.done_cluster_ms,
+        "open_files": opened or [],
+        "evidence": grade,
+        "attempts": taken.attempts,
+    }
+
+
+def _cut_ms(target: Target) -> Procedure:
+    found = yield from target.find()
+    if found is None:
+        message = f"{target.name}: the snapshot {target.snapshot} was taken and is gone again"
+        raise OperationFailed("SNAPSHOT_FAILED", message, detail={"data_set": target.id})
+    return found.stamp_ms

@@ -1,0 +1,82 @@
+"""Which files were open at the cut: named, because a snapshot does not freeze them.
+
+With capture of open files off (Hadoop's default) such a file goes on growing inside the snapshot. Two listings are
+taken, one while warming up and one right after the cut (docs/decisions/0004):
+
+- what is open in the second one is FUZZY, unless the snapshot does not have it (it was created after the cut);
+- what is open in the first one alone was closed in between. Its modification time inside the snapshot is the close, by
+  the NameNode's own clock: it is whole if that lies between the first listing and the cut, and FUZZY otherwise.
+
+A file that was opened and closed between both listings around the cut is in neither. Its modification time inside the
+snapshot lies after the cut, so the one who copies the snapshot sees it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Sequence
+
+from infra.agent.core import hdfs
+from infra.agent.core.hdfs_snapshots import snapshot_path
+from infra.agent.core.machine import Procedure, Together
+from infra.agent.core.operations import Now, OpenFiles, OperationFailed
+from infra.agent.core.work import PRIMARY
+
+AT_ONCE = 16
+
+
+class Listing(NamedTuple):
+    """Absolute paths that were open at some instant after ``asked_ms`` (gateway's clock)."""
+
+    asked_ms: float
+    paths: frozenset[str]
+
+
+def list_open(directories: Sequence[str]) -> Procedure:
+    """A ``Listing`` of what is open below the directories, in one request; None where it cannot be told."""
+    if not directories:
+        return Listing(0.0, frozenset())
+    asked_ms = yield Now()
+    try:
+        found = yield OpenFiles(PRIMARY, common_directory(directories))
+    except OperationFailed:
+        return None
+    below = tuple(f"{directory}/" for directory in directories)
+    return Listing(asked_ms, frozenset(path for path in found if path.startswith(below)))
+
+
+def common_directory(directories: Sequence[str]) -> str:
+    """The deepest directory that all the directories lie in; the directory itself when there is one."""
+    split = [directory.split("/") for directory in directories]
+    common = []
+    for names in zip(*split):
+        if len(set(names)) > 1:
+            break
+        common.append(names[0])
+    return "/".join(common) or "/"
+
+
+def open_at_cut(
+    directory: str, snapshot: str, cut_ms: float, before: Listing | None, after: Listing, offset_ms: float
+) -> Procedure:
+    """The paths, relative to the directory, of the files that were open at the cut; sorted.
+
+    ``cut_ms`` is the snapshot's own time on the NameNode's clock, which is ``offset_ms`` ahead of the gateway's.
+    """
+    prefix = f"{directory}/"
+    since_ms = None if before is None else before.asked_ms + offset_ms
+    listed = after.paths | (before.paths if before is not None else frozenset())
+    names = sorted(path[len(prefix) :] for path in listed if path.startswith(prefix))
+    root = snapshot_path(directory, snapshot)
+    found = yield Together((hdfs.status(PRIMARY, f"{root}/{name}") for name in names), AT_ONCE)
+    return [
+        name
+        for name, status in zip(names, found)
+        if status is not None
+        and status["type"] == "FILE"
+        and (f"{prefix}{name}" in after.paths or not _was_closed(status["modificationTime"], since_ms, cut_ms))
+    ]
+
+
+def _was_closed(modified_ms: float, since_ms: float | None, cut_ms: float) -> bool:
+    """Whether a file that was open at ``since_ms`` was closed before the cut."""
+    return since_ms is not None and since_ms <= modified_ms < cut_ms
