@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 Misbehave = Callable[["Handler"], bool]
 
@@ -93,7 +93,9 @@ class Handler(BaseHTTPRequestHandler):
             getattr(self, f"_dn_{query['op'].lower()}")()
         elif query.get("noredirect") == "true":
             rest = "&".join(item for item in parts.query.split("&") if not item.startswith("noredirect"))
-            self.answer(200, {"Location": f"{self.peer.url}{parts.path}?{rest}&namenoderpcaddress=nn:8020"})
+            # As the NameNode does it: quoted, all but letters beyond ASCII and some signs.
+            path = "".join(quote(c, safe="/+;&=") if c.isascii() else c for c in self.file_path)
+            self.answer(200, {"Location": f"{self.peer.url}/webhdfs/v1{path}?{rest}&namenoderpcaddress=nn:8020"})
         else:
             self.answer(200, {"path": self.file_path, "op": query["op"], "user": query.get("user.name")})
 

@@ -32,16 +32,19 @@ CREDENTIALS = {
 class Client:
     """The shell's clients on two sites with some NameNodes each."""
 
-    def __init__(self, directory: Path, primary: list[str], secondary: list[str] | None = None) -> None:
+    def __init__(
+        self, directory: Path, primary: list[str], secondary: list[str] | None = None, patient: bool = False
+    ) -> None:
+        limits = Limits() if patient else LIMITS
         path = directory / "credentials.json"
         path.write_text(json.dumps(CREDENTIALS))
         self.credentials = path
         sites: dict[str, Any] = {"primary": {"namenodes": primary}, "secondary": {"namenodes": secondary or primary}}
         self.cancelled = threading.Event()
-        self.connections = Connections(LIMITS.connect_seconds)
-        self.webhdfs = WebHdfs(sites, Credentials(str(path)), self.connections, LIMITS, self.cancelled)
-        nodes = DataNodes(sites, self.webhdfs, self.connections, LIMITS)
-        self.transfers = Transfers(nodes, self.cancelled, LIMITS)
+        self.connections = Connections(limits.connect_seconds)
+        self.webhdfs = WebHdfs(sites, Credentials(str(path)), self.connections, limits, self.cancelled)
+        nodes = DataNodes(sites, self.webhdfs, self.connections, limits)
+        self.transfers = Transfers(nodes, self.cancelled, limits)
 
     def get(self, path: str = "/x", user: str = "hdfs") -> dict[str, Any]:
         return self.webhdfs.call(HdfsCall("primary", "GET", "GETFILESTATUS", path, user=user))

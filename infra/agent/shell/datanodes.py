@@ -1,7 +1,7 @@
 """Transfers between this gateway and DataNodes: each starts at the NameNode, which names the DataNode to talk to.
 
-The NameNode's answer (``noredirect=true``) is a URL that is used exactly as it is: it is quoted already, and following
-it as a redirect would quote it again. A DataNode closes its connection after each transfer.
+The NameNode's answer (``noredirect=true``) is a URL that is used as it is: it is quoted already, all but letters beyond
+ASCII, and following it as a redirect would quote it again. A DataNode closes its connection after each transfer.
 
 Every failure of a DataNode is a ``NodeFailed``, which says which node, whether it had begun to answer, and how far the
 transfer had come; ``transfers`` decides by that whether to try again. What can never succeed is ``OperationFailed``.
@@ -10,13 +10,16 @@ transfer had come; ``transfers`` decides by that whether to try again. What can 
 from __future__ import annotations
 
 import http.client
+import re
 from contextlib import closing, contextmanager
 from typing import Any, Iterator, Mapping, Sequence
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from infra.agent.core.operations import HdfsCall, OperationFailed
 from infra.agent.shell.connections import Address, Connections, address_of
 from infra.agent.shell.webhdfs import Limits, WebHdfs, parse_answer
+
+_NOT_ASCII = re.compile(r"[^\x21-\x7e]+")
 
 # What a DataNode or NameNode says of these will not change by asking again.
 FINAL_EXCEPTIONS = frozenset(
@@ -119,7 +122,8 @@ class DataNodes:
         address = address_of(url)
         known_as: dict[str, str] = self._sites[site].get("datanode_hosts") or {}
         parts = urlsplit(url)
-        return address._replace(host=known_as.get(address.host, address.host)), f"{parts.path}?{parts.query}"
+        target = _NOT_ASCII.sub(lambda letters: quote(letters[0]), f"{parts.path}?{parts.query}")
+        return address._replace(host=known_as.get(address.host, address.host)), target
 
     def _connect(self, address: Address, writing: bool) -> http.client.HTTPConnection:
         try:
