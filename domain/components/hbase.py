@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from domain.components.glob import can_meet
 from domain.errors import InvalidInput
@@ -23,6 +25,14 @@ def validate(table: str) -> None:
 def qualified(table: str) -> str:
     """The name with its namespace."""
     return table if ":" in table else f"default:{table}"
+
+
+def mass_change(staged: Mapping[str, Any], bytes_in_base: int) -> tuple[int, int, str]:
+    """How much of the base would be lost: how many, of how many, of what.
+
+    A compaction replaces every file of a table without changing a row, so files say nothing: bytes that are gone do.
+    """
+    return max(bytes_in_base - int(staged.get("bytes") or 0), 0), bytes_in_base, "bytes"
 
 
 def overlaps(first: str, second: str) -> bool:

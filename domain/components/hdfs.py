@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from domain.components.glob import can_meet
 from domain.errors import InvalidInput
 
@@ -23,6 +26,12 @@ def validate(path: str) -> None:
         )
     if ".snapshot" in parts or any(path == r or path.startswith(r + "/") for r in RESERVED):
         raise InvalidInput("path", f"{path!r} is reserved.", remedy="Protect a directory that holds data of its own.")
+
+
+def mass_change(staged: Mapping[str, Any], bytes_in_base: int) -> tuple[int, int, str]:
+    """How much of the base would be deleted or replaced: how many, of how many, of what. Every path counts as one."""
+    changed = int(staged.get("deleted") or 0) + int(staged.get("replaced") or 0)
+    return changed, int(staged.get("entries_in_base") or 0), "entries"
 
 
 def overlaps(first: str, second: str) -> bool:

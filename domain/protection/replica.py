@@ -22,13 +22,16 @@ DIRTY = "DIRTY"
 
 @dataclass(frozen=True)
 class Kept:
-    """A recovery point as the replica knows it: whose policy made it, its snapshot's name, moment and data sets."""
+    """A recovery point as the replica knows it: whose policy made it, its snapshot's name, moment and data sets.
+
+    ``data_sets`` maps the id of each to the bytes that it has there.
+    """
 
     recovery_point: UUID
     policy: UUID
     snapshot: str
     moment_ms: int
-    data_sets: tuple[str, ...]
+    data_sets: dict[str, int]
 
 
 class Replica(Stateful):

@@ -29,7 +29,9 @@ FACTS: dict[str, dict[str, Any]] = {
         "snapshots": {}, "clocks": {}, "consistency": Consistency("CONSISTENT", 0.0, 0.0, 0.0, 0.0, 0.0, ()),
     },
     "StagingStarted": {"base": None},
-    "MassChangeFound": {"data_set": "d", "changed": 2, "entries": 2, "percent": 100, "limit_percent": 50},
+    "MassChangeFound": {
+        "data_set": "d", "changed": 2, "entries": 2, "unit": "entries", "percent": 100, "limit_percent": 50,
+    },
     "Applied": {"result": {}},
     "Frozen": {"result": {}},
     "Verified": {"result": {}, "anchor": {}},

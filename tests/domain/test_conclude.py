@@ -160,6 +160,23 @@ def test_a_mass_change_is_asked_about_unless_there_was_nothing_before(voyage: Vo
     assert other.replica.state == replica_states.CLEAN, "the head is not taken while a person is asked"
 
 
+def test_a_table_is_judged_by_its_bytes_because_compactions_replace_every_file(voyage: Voyage) -> None:
+    voyage.to(states.STAGING)
+    voyage.copy(bytes=1_000)
+    voyage.to(states.COMPLETED)
+    for left, expected in ((500, states.APPLYING), (499, states.HELD)):
+        other = voyage.next().to(states.STAGING)
+        for data_set in other.run.data_sets:
+            deleted = 10 if data_set.component == "hbase" else 0
+            answer = {"bytes": left, "deleted": deleted, "entries_in_base": 10}
+            other.answer(f"copy-{data_set.id}", succeeded(answer))
+        assert other.run.state == expected
+        if expected == states.APPLYING:
+            other.replica.release(other.contexts(), None)
+    assert other.run.mass_change is not None
+    assert (other.run.mass_change["unit"], other.run.mass_change["percent"]) == ("bytes", 50)
+
+
 def test_a_run_waits_for_its_turn_and_one_that_is_superseded_is_dropped(voyage: Voyage) -> None:
     first, second = voyage.to(states.STAGING), voyage.next().to(states.STAGING)
     first.copy()

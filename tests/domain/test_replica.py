@@ -16,7 +16,7 @@ from tests.domain.builders import SPACE, Contexts
 
 
 def point(number: int) -> Kept:
-    return Kept(uuid5(SPACE, f"point-{number}"), SPACE, f"us-{number}", number * 1000, ("a", "b"))
+    return Kept(uuid5(SPACE, f"point-{number}"), SPACE, f"us-{number}", number * 1000, {"a": 1, "b": 2})
 
 
 def owner(number: int) -> UUID:

@@ -167,10 +167,8 @@ class Voyage:
             (states.SEALING, self.seal),
         )
         for at, step in steps:
-            if self.run.state == state:
-                break
-            assert self.run.state == at
-            step()
+            if self.run.state == at != state:
+                step()
         assert self.run.state == state, f"{self.run.state} is not {state}"
         return self
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain import preflight
+from domain.components.registry import component
 from domain.errors import Conflict
 from domain.instruction import Wanted
 from domain.protection.backup_run import states
@@ -148,17 +149,18 @@ def _copied(context: Context, run: BackupRun, around: Around, wanted: Wanted, re
         return
     limit = run.plan.settings.mass_change_percent
     for data_set in run.data_sets:
-        totals = run.staged[data_set.id]
-        entries = totals.get("entries_in_base", 0)
-        changed = totals.get("deleted", 0) + totals.get("replaced", 0)
-        if entries and changed * 100 > entries * limit:
+        base = run.base_of(data_set)
+        bytes_in_base = base.data_sets[data_set.id] if base else 0
+        changed, whole, unit = component(data_set.component).mass_change(run.staged[data_set.id], bytes_in_base)
+        if whole and changed * 100 > whole * limit:
             run.fire(
                 "brake",
                 context,
                 data_set=str(data_set),
                 changed=changed,
-                entries=entries,
-                percent=changed * 100 // entries,
+                entries=whole,
+                unit=unit,
+                percent=changed * 100 // whole,
                 limit_percent=limit,
             )
             return
@@ -214,7 +216,7 @@ def _complete(context: Context, run: BackupRun, around: Around, result: dict[str
         policy=run.plan.policy,
         snapshot=run.snapshot,
         moment_ms=run.plan.moment_ms,
-        data_sets=tuple(data_set.id for data_set in run.data_sets),
+        data_sets={data_set.id: int(run.staged[data_set.id].get("bytes") or 0) for data_set in run.data_sets},
     )
     around.replica.release(context, kept)
     around.replica.lift(context, f"run {run.id}")

@@ -132,11 +132,12 @@ class RunEvents(Instructing):
             aggregate.stalled[self.key] = self.instruction
 
     class MassChangeFound(Stateful.Moved):
-        """More would be deleted or replaced than the policy allows without asking."""
+        """More would be deleted or replaced than the policy allows: ``changed`` of ``entries``, counted in ``unit``."""
 
         data_set: str
         changed: int
         entries: int
+        unit: str
         percent: int
         limit_percent: int
 
@@ -146,6 +147,7 @@ class RunEvents(Instructing):
                 "data_set": self.data_set,
                 "changed": self.changed,
                 "entries": self.entries,
+                "unit": self.unit,
                 "percent": self.percent,
                 "limit_percent": self.limit_percent,
             }
