@@ -29,6 +29,8 @@ from domain.errors import Conflict, Unavailable
 from domain.values.endpoints import Endpoints
 from infra.agent.archive import build
 from infra.clock import SystemClock
+from infra.clusters.setup_script import GatewaySetup as GatewaySetup
+from infra.clusters.setup_script import setup_script as administrators_script
 from infra.clusters.ssh_gateway import SshGateway
 from infra.control_plane.control_plane import ControlPlane
 from infra.settings import Listen, Settings, load_settings
@@ -43,6 +45,8 @@ from infra.workers.supervisor import Supervisor
 
 SHUTDOWN_SECONDS = 5.0
 SOCKET_MODE = 0o660
+
+__all__ = ["GatewaySetup", "administrators_script", "control_device", "run", "ssh_gateways"]
 
 log = logging.getLogger("understudy")
 

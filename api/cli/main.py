@@ -1,4 +1,4 @@
-"""The program ``understudy``: the control device (``serve``, ``init``) and the commands that use its API.
+"""The program ``understudy``: the control device (``serve``, ``init``), an administrator's script, and the API's user.
 
 Commands are imported when they are used: scripts call this program often, and most of it is not needed each time.
 """
@@ -21,6 +21,7 @@ COMMANDS = {
     "init": "serve:init",
     "token": "serve:token",
     "serve": "serve:serve",
+    "setup-script": "setup_script:setup_script",
     "cluster": "remote.clusters:cluster",
     "pair": "remote.pairs:pair",
     "service": "remote.services:service",

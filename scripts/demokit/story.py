@@ -111,10 +111,12 @@ class Story:
             raise DemoFailed(f"snapshots of {directory} could not be allowed: {done.stderr.strip()}")
         for name in ("a", "b"):
             client = self._lab.cluster(name).webhdfs("hdfs")
-            for part in LEFT_BEHIND:
-                if client.status(f"/.understudy/{part}", strict=False) is not None:
-                    client.delete(f"/.understudy/{part}", recursive=True)
-                    self._teller.note(f"removed from cluster {name}, left by an earlier one: /.understudy/{part}")
+            for directory in (f"/.understudy/{part}" for part in LEFT_BEHIND):
+                if client.status(directory, strict=False) is None:
+                    continue
+                for child in client.list(directory):
+                    client.delete(f"{directory}/{child}", recursive=True)
+                    self._teller.note(f"removed from cluster {name}, left by an earlier one: {directory}/{child}")
 
     def _control_device(self) -> None:
         self._teller.section("The control device, with a fresh store", "It decides and remembers; no data pass it.")

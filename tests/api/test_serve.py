@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 from api.access import token_hash
 from api.cli.main import main
+from infra.clusters.setup_script import GatewaySetup, setup_script
 from infra.settings import load_settings
 
 PROGRAM = [sys.executable, "-c", "from api.cli.main import main; main()"]
@@ -154,3 +155,14 @@ def test_a_port_that_is_taken_and_settings_that_are_wrong_are_told(tmp_path: Pat
     assert wrong.exit_code == 1
     assert "error SETTINGS_INVALID" in wrong.stderr
     assert "pol_seconds" in wrong.stderr
+
+
+def test_the_administrators_script_is_printed_with_the_settings_given() -> None:
+    arguments = ["setup-script", "north", "--user", "backup", "--snapshottable", "/data/a b", "--without-hbase"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert result.output == setup_script(
+        GatewaySetup("north", user="backup", snapshottable=("/data/a b",), with_hbase=False)
+    )
+    wrong = CliRunner().invoke(main, ["setup-script", "north", "--user", "a b"])
+    assert (wrong.exit_code, "error BAD_SETTING" in wrong.stderr) == (2, True)

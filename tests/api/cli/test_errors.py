@@ -176,7 +176,7 @@ def test_json_of_a_list_is_the_api_s_answer(understudy_tcp: Run) -> None:
 def test_commands_of_the_api_load_nothing_of_infra() -> None:
     script = (
         "import sys, click; from api.cli.main import COMMANDS, main;"
-        "[main.get_command(click.Context(main), name) for name in COMMANDS];"
+        "[main.get_command(click.Context(main), name) for name in COMMANDS if name != 'setup-script'];"
         "bad = [m for m in sys.modules if m.split('.')[0] == 'infra' or m in ('aiohttp', 'asyncssh')];"
         "sys.exit(str(bad) if bad else 0)"
     )
