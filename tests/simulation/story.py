@@ -1,4 +1,4 @@
-"""The story that simulations tell: a pair, a service, a policy, two backups, one opened and closed, one expired.
+"""The story that simulations tell: a pair, a service, a policy, two backups, both opened and closed, one expired.
 
 Each step is a command with an id of its own and a wait for what comes of it, so a step that a crash interrupted is
 simply taken again. A story goes on where it was when a new control device starts.
@@ -6,7 +6,8 @@ simply taken again. A story goes on where it was when a new control device start
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 from uuid import UUID
 
 from domain.protection.backup_run.run import BackupRun
@@ -29,17 +30,22 @@ def point_id(word: str) -> UUID:
 
 
 class Story:
-    """What people do, one step after the other; ``between`` is called once, before the second backup."""
+    """What people do, one step after the other; ``between`` is called once, before the second backup.
+
+    ``opened`` is told under which names a recovery point can be read, as long as it can.
+    """
 
     def __init__(
         self,
         settings: Settings | None = None,
         data_sets: tuple[DataSet, ...] = DATA_SETS,
         between: Callable[[], None] = lambda: None,
+        opened: Callable[[str, Mapping[str, Any]], None] = lambda word, readable: None,
     ) -> None:
         self.settings = settings or Settings(keep_last=1)
         self.data_sets = data_sets
         self.between = between
+        self.opened = opened
         self.has_changed = False
         self.done = 0
         self.steps: list[Callable[[Life], Awaitable[None]]] = [
@@ -51,6 +57,8 @@ class Story:
             self.close_first,
             self.second_backup,
             self.first_expires,
+            self.open_second,
+            self.close_second,
         ]
 
     def tell(self, world: World, crash_after: Callable[[int], int | None] = lambda position: None) -> None:
@@ -103,13 +111,28 @@ class Story:
 
     async def open_first(self, life: Life) -> None:
         """The first recovery point is made readable."""
-        await life.control_plane.open_recovery_point(life.caller("open"), point_id("first"))
-        await life.until("recovery-point", point_id("first"), ["OPEN"])
+        await self._open(life, "first")
 
     async def close_first(self, life: Life) -> None:
         """And put away again."""
-        await life.control_plane.close_recovery_point(life.caller("close"), point_id("first"))
-        await life.until("recovery-point", point_id("first"), ["AVAILABLE"])
+        await self._close(life, "first")
+
+    async def open_second(self, life: Life) -> None:
+        """So is the second."""
+        await self._open(life, "second")
+
+    async def close_second(self, life: Life) -> None:
+        """Nothing of it stays either."""
+        await self._close(life, "second")
+
+    async def _open(self, life: Life, word: str) -> None:
+        await life.control_plane.open_recovery_point(life.caller(f"open {word}"), point_id(word))
+        await life.until("recovery-point", point_id(word), ["OPEN"])
+        self.opened(word, (await life.queries.get("RecoveryPoint", point_id(word))).summary["readable"])
+
+    async def _close(self, life: Life, word: str) -> None:
+        await life.control_plane.close_recovery_point(life.caller(f"close {word}"), point_id(word))
+        await life.until("recovery-point", point_id(word), ["AVAILABLE"])
 
     async def first_expires(self, life: Life) -> None:
         """The policy keeps one."""
