@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from scripts.labkit.application.control import progress_of, start_application, s
 from scripts.labkit.application.settings import ApplicationSettings
 from scripts.labkit.comparison import comparison_table
 from scripts.labkit.description import describe_lab
+from scripts.labkit.errors import LabError
 from scripts.labkit.lab import Lab
 from scripts.labkit.processes import poll
 from scripts.labkit.status import status_of
@@ -63,11 +65,17 @@ class Story:
             print(f"scripts/lab app stop --name {self._application.name}; scripts/lab down")
             print(f"kill $(cat {self._device.directory / 'events.db.lock'})   # the control device")
             return
-        self._device.stop()
-        if self._application_runs:
-            stop_application(self._lab, self._application.name)
-        if not self._lab_was_up:
-            self._lab.down(self._teller.note)
+        steps: list[tuple[bool, Callable[[], None]]] = [
+            (True, self._device.stop),
+            (self._application_runs, lambda: stop_application(self._lab, self._application.name)),
+            (not self._lab_was_up, lambda: self._lab.down(self._teller.note)),
+        ]
+        for is_needed, step in steps:
+            try:
+                if is_needed:
+                    step()
+            except LabError as error:
+                self._teller.problem(f"demo: {error}")
 
     def _clusters(self) -> None:
         self._teller.section(
