@@ -20,7 +20,7 @@ from tests.domain.voyage import Voyage
 
 OWNING = (states.APPLYING, states.FREEZING, states.VERIFYING, states.SEALING)
 WAITING = (states.PLANNED, states.HELD)
-CODES = st.sampled_from(["HDFS", "NO_RIGHT", "SOURCE_DAMAGED", "OLD_EPOCH", "TOO_LATE", "HEAD_CHANGED"])
+CODES = st.sampled_from(["HDFS"] * 8 + ["NO_RIGHT", "SOURCE_DAMAGED", "OLD_EPOCH", "TOO_LATE", "HEAD_CHANGED"])
 NUMBERS = st.integers(0, 100)
 
 
@@ -50,19 +50,20 @@ class Runs(RuleBasedStateMachine):
         elif voyage.run.is_ready_to_apply:
             conclude.begin_applying(voyage.contexts(), voyage.run, voyage.around)
 
-    @rule(which=NUMBERS, wish=NUMBERS, deleted=st.sampled_from([0, 0, 0, 9]))
-    def succeed(self, which: int, wish: int, deleted: int) -> None:
-        """One of the wanted instructions succeeds."""
+    @rule(which=NUMBERS, wish=NUMBERS, deleted=st.sampled_from([0] * 9 + [9]), times=st.sampled_from([1, 2, 5, 12]))
+    def succeed(self, which: int, wish: int, deleted: int, times: int) -> None:
+        """A few of the wanted instructions succeed, one after the other; the last one with news, perhaps."""
         voyage = self._run(which)
-        wanted = self._wish(voyage, wish)
-        if wanted is None:
-            return
-        voyage.run.instruct(voyage.contexts(), wanted, "digest", 1, 1)
-        point = conclude.conclude(
-            voyage.contexts(), voyage.run, voyage.around, wanted.id, self._answer(voyage, wanted, deleted)
-        )
-        if point is not None:
-            self.points[point.id] = point
+        for left in range(times, 0, -1):
+            self.go_on_alone(which)
+            wanted = self._wish(voyage, wish)
+            if wanted is None:
+                return
+            voyage.run.instruct(voyage.contexts(), wanted, "digest", 1, 1)
+            answer = self._answer(voyage, wanted, deleted if left == 1 else 0)
+            point = conclude.conclude(voyage.contexts(), voyage.run, voyage.around, wanted.id, answer)
+            if point is not None:
+                self.points[point.id] = point
 
     @rule(which=NUMBERS, wish=NUMBERS, code=CODES, untouched=st.booleans())
     def fail(self, which: int, wish: int, code: str, untouched: bool) -> None:
@@ -84,7 +85,7 @@ class Runs(RuleBasedStateMachine):
                 conclude.conclude(voyage.contexts(), voyage.run, voyage.around, wanted.id, succeeded())
                 assert voyage.run.version == version
 
-    @rule(which=NUMBERS, what=st.sampled_from(["cancel", "confirm", "give up"]))
+    @rule(which=NUMBERS, what=st.sampled_from(["confirm"] * 8 + ["cancel", "give up"]))
     def somebody_decides(self, which: int, what: str) -> None:
         """A person, or a deadline; a refusal changes nothing."""
         voyage = self._run(which)
