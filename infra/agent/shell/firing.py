@@ -8,7 +8,6 @@ answer; nothing is repeated, because a repetition would be another instant.
 
 from __future__ import annotations
 
-import http.client
 import threading
 import time
 from typing import Any, Callable
@@ -43,20 +42,28 @@ class Firing:
     def fire(self, operation: Fire) -> list[dict[str, Any]]:
         """Wait for the instant and start all calls; see ``Fire`` for the result and MOMENT_MISSED."""
         self._wait_until(operation.at_ms - PREPARE_BEFORE_MS)
-        shots = [_Shot(self._prepare(call), self._now_ms) for call in operation.calls]
-        self._wait_until(operation.at_ms)
-        late_ms = self._now_ms() - operation.at_ms
-        if late_ms > operation.tolerance_ms:
+        shots: list[_Shot] = []
+        try:
+            for call in operation.calls:
+                shots.append(self._prepare(call))
+            self._wait_until(operation.at_ms)
+            self._check_not_late(operation)
+        except BaseException:
             for shot in shots:
                 shot.call_off()
+            raise
+        for shot in shots:
+            shot.release()
+        return [shot.result() for shot in shots]
+
+    def _check_not_late(self, operation: Fire) -> None:
+        late_ms = self._now_ms() - operation.at_ms
+        if late_ms > operation.tolerance_ms:
             raise OperationFailed(
                 "MOMENT_MISSED",
                 f"the clock is {late_ms:.0f} ms past the moment, {operation.tolerance_ms:.0f} ms are allowed",
                 detail={"late_ms": late_ms},
             )
-        for shot in shots:
-            shot.release()
-        return [shot.result() for shot in shots]
 
     def _wait_until(self, at_ms: float) -> None:
         while True:
@@ -68,30 +75,28 @@ class Firing:
         while self._now_ms() < at_ms:
             pass
 
-    def _prepare(self, call: Operation) -> Callable[[], Any]:
+    def _prepare(self, call: Operation) -> _Shot:
         """Do everything of a call but sending it."""
         if isinstance(call, HBaseCall):
             process, request, timeout_seconds = self._hbase(call.site), call.request, call.timeout_seconds
             process.warm_up()
-            return lambda: process.call(request, timeout_seconds)
+            return _Shot(lambda: process.call(request, timeout_seconds), _nothing, self._now_ms)
         assert isinstance(call, HdfsCall), call
         hdfs_call = call
         try:
             index, connection = self._webhdfs.open_to_active(hdfs_call.site)
         except OperationFailed as failure:
             failed = failure  # the name of an except clause ends with it
-            return lambda: _raise(failed)
-        return lambda: self._send(hdfs_call, index, connection)
-
-    def _send(self, call: HdfsCall, index: int, connection: http.client.HTTPConnection) -> dict[str, Any]:
-        return self._webhdfs.call_once_on(call, index, connection)
+            return _Shot(lambda: _raise(failed), _nothing, self._now_ms)
+        return _Shot(lambda: self._webhdfs.call_once_on(hdfs_call, index, connection), connection.close, self._now_ms)
 
 
 class _Shot:
-    """One call on a thread of its own that waits to be let go."""
+    """One call on a thread of its own that waits to be let go; ``undo`` lets go of what was prepared for it."""
 
-    def __init__(self, send: Callable[[], Any], now_ms: Callable[[], float]) -> None:
+    def __init__(self, send: Callable[[], Any], undo: Callable[[], None], now_ms: Callable[[], float]) -> None:
         self._send = send
+        self._undo = undo
         self._now_ms = now_ms
         self._go = threading.Event()
         self._called_off = False
@@ -105,6 +110,8 @@ class _Shot:
     def call_off(self) -> None:
         self._called_off = True
         self._go.set()
+        self._thread.join()
+        self._undo()
 
     def result(self) -> dict[str, Any]:
         self._thread.join()
@@ -132,6 +139,10 @@ class _Shot:
         except Exception as error:  # noqa: BLE001 - the other shots' results must not be lost with this one's fault
             outcome = ("failure", {"code": "INTERNAL", "message": repr(error), "unknown": True, "detail": {}})
         self._result = {"asked_ms": asked_ms, "done_ms": self._now_ms(), outcome[0]: outcome[1]}
+
+
+def _nothing() -> None:
+    """There is nothing to undo."""
 
 
 def _raise(failure: OperationFailed) -> None:

@@ -32,38 +32,24 @@ class _Pending:
 
 
 class HBaseProcess:
-    """One such process at a time, started again at the next request when it has died."""
+    """One such process at a time, started again at the next request when it has ended."""
 
     def __init__(self, command: Sequence[str], log: Log) -> None:
         self._command = list(command)
         self._log = log
-        self._start_lock = threading.Lock()
-        self._write_lock = threading.Lock()  # not _lock: whoever reads replies must never wait for a full pipe
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._pending: dict[int, _Pending] = {}
-        self._number = 0
+        self._current: _Process | None = None
 
     def call(self, request: dict[str, Any], timeout_seconds: float) -> dict[str, Any]:
         """Send a request and wait for its reply; see ``HBaseCall`` for the failures."""
-        process = self._started()
-        pending = _Pending()
-        with self._lock:
-            self._number += 1
-            number = self._number
-            self._pending[number] = pending
-        try:
-            self._send(process, {**request, "id": number})
-            if not pending.answered.wait(timeout_seconds):
-                raise OperationFailed(
-                    "HBASE_TIMEOUT",
-                    f"no reply to {request.get('do')!r} within {timeout_seconds:.0f} s",
-                    unknown=True,
-                    transient=True,
-                )
-        finally:
-            with self._lock:
-                self._pending.pop(number, None)
+        pending = self._started().send(request)
+        if not pending.answered.wait(timeout_seconds):
+            raise OperationFailed(
+                "HBASE_TIMEOUT",
+                f"no reply to {request.get('do')!r} within {timeout_seconds:.0f} s",
+                unknown=True,
+                transient=True,
+            )
         return _result(pending.reply, request)
 
     def warm_up(self) -> None:
@@ -72,75 +58,111 @@ class HBaseProcess:
 
     def close(self) -> None:
         """End it by ending its input."""
-        process = self._process
-        if process is None:
-            return
-        assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has ended already, which is what is wanted
-            process.stdin.close()
-        try:
-            process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._log.write(f"the HBase process {process.pid} has not ended although its input has")
+        with self._lock:
+            if self._current is not None:
+                self._current.close()
+                self._current = None
 
-    def _started(self) -> subprocess.Popen[bytes]:
-        with self._start_lock:
-            if self._process is not None and self._process.poll() is None:
-                return self._process
-            self._process = self._start()
-            return self._process
+    def _started(self) -> _Process:
+        with self._lock:
+            if self._current is None or self._current.has_ended:
+                if self._current is not None:
+                    self._current.close()
+                self._current = _Process(self._command, self._log)
+            return self._current
 
-    def _start(self) -> subprocess.Popen[bytes]:
+
+class _Process:
+    """One run of the command; what is asked after its end has begun is answered at once: it died."""
+
+    def __init__(self, command: Sequence[str], log: Log) -> None:
+        self.has_ended = False
+        self._log = log
+        self._lock = threading.Lock()
+        self._write_lock = threading.Lock()  # not _lock: whoever reads replies must never wait for a full pipe
+        self._pending: dict[int, _Pending] = {}
+        self._number = 0
         try:
-            process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/"
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/"
             )
         except OSError as error:
-            raise _cannot_start(self._command, str(error)) from error
-        assert process.stdout is not None
-        assert process.stderr is not None
+            raise _cannot_start(command, str(error)) from error
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._input = self._process.stdin
         ready = _Pending()
-        threading.Thread(target=self._read_errors, args=(process.stderr,), daemon=True).start()
-        threading.Thread(target=self._read_replies, args=(process.stdout, ready), daemon=True).start()
+        self._threads = [
+            threading.Thread(target=self._read_errors, args=(self._process.stderr,), daemon=True),
+            threading.Thread(target=self._read_replies, args=(self._process.stdout, ready), daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
         if not ready.answered.wait(START_SECONDS) or ready.reply is None:
-            if process.stdin is not None:
-                process.stdin.close()
-            raise _cannot_start(self._command, "it did not become ready")
-        self._log.write(f"HBase process {process.pid} is ready: {ready.reply}")
-        return process
+            self.close()
+            raise _cannot_start(command, "it did not become ready")
+        self._log.write(f"HBase process {self._process.pid} is ready: {ready.reply}")
 
-    def _send(self, process: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
-        assert process.stdin is not None
+    def send(self, request: dict[str, Any]) -> _Pending:
+        """Send a request; its reply will be in what is returned."""
+        pending = _Pending()
+        with self._lock:
+            self._number += 1
+            number = self._number
+            if self.has_ended:
+                pending.answered.set()
+                return pending
+            self._pending[number] = pending
         try:
             with self._write_lock:
-                process.stdin.write(canonical(message) + b"\n")
-                process.stdin.flush()
+                self._input.write(canonical({**request, "id": number}) + b"\n")
+                self._input.flush()
         except (OSError, ValueError) as error:
-            raise _died(message) from error
+            raise _died(request) from error
+        return pending
+
+    def close(self) -> None:
+        """End its input, and wait a while for its end."""
+        with contextlib.suppress(BrokenPipeError):  # it has ended already, which is what is wanted
+            self._input.close()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._log.write(f"the HBase process {self._process.pid} has not ended although its input has")
+            return
+        for thread in self._threads:
+            thread.join(END_SECONDS)
 
     def _read_replies(self, stream: IO[bytes], ready: _Pending) -> None:
-        for line in stream:
-            reply = _decode(line)
-            if reply is None:
-                self._log.write(f"hbase wrote: {line.decode('utf-8', 'replace').rstrip()}")
-            elif reply.get("ready") is True:
-                ready.reply = reply
-                ready.answered.set()
-            else:
-                with self._lock:
-                    pending = self._pending.get(reply.get("id", -1))
-                if pending is not None:
-                    pending.reply = reply
-                    pending.answered.set()
-        ready.answered.set()
+        with stream:
+            for line in stream:
+                reply = _decode(line)
+                if reply is None:
+                    self._log.write(f"hbase wrote: {line.decode('utf-8', 'replace').rstrip()}")
+                elif reply.get("ready") is True:
+                    ready.reply = reply
+                    ready.answered.set()
+                else:
+                    self._deliver(reply)
         with self._lock:
-            abandoned = list(self._pending.values())
+            self.has_ended = True
+            abandoned = [ready, *self._pending.values()]
+            self._pending.clear()
         for pending in abandoned:
             pending.answered.set()
 
+    def _deliver(self, reply: dict[str, Any]) -> None:
+        with self._lock:
+            pending = self._pending.pop(reply.get("id", -1), None)
+        if pending is not None:
+            pending.reply = reply
+            pending.answered.set()
+
     def _read_errors(self, stream: IO[bytes]) -> None:
-        for line in stream:
-            self._log.write(f"hbase: {line.decode('utf-8', 'replace').rstrip()}")
+        with stream:
+            for line in stream:
+                self._log.write(f"hbase: {line.decode('utf-8', 'replace').rstrip()}")
 
 
 def _decode(line: bytes) -> dict[str, Any] | None:

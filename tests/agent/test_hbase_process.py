@@ -1,0 +1,121 @@
+"""The HBase administration process: replies out of order, death, silence, noise, and its end with the agent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from infra.agent.core.operations import OperationFailed
+from infra.agent.shell.hbase_process import HBaseProcess
+from infra.agent.shell.reports import Log
+
+PEER = """
+import json, os, sys, threading, time
+print("some Java library says hello", flush=True)
+print("a warning", file=sys.stderr, flush=True)
+print(json.dumps({"ready": True, "hbase": "2.6.4", "pid": os.getpid()}), flush=True)
+lock = threading.Lock()
+def answer(request):
+    if request["do"] == "die":
+        os._exit(1)
+    if request["do"] == "fail":
+        reply = {"id": request["id"], "ok": False, "exception": "TableNotFoundException", "message": "no such table"}
+    else:
+        time.sleep(request.get("seconds", 0))
+        reply = {"id": request["id"], "ok": True, "result": {"echo": request["do"], "pid": os.getpid()}}
+    with lock:
+        print(json.dumps(reply), flush=True)
+for line in sys.stdin:
+    threading.Thread(target=answer, args=(json.loads(line),), daemon=True).start()
+open(sys.argv[1], "w").write("ended")
+"""
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[HBaseProcess]:
+    script = tmp_path / "peer.py"
+    script.write_text(PEER)
+    started = HBaseProcess([sys.executable, str(script), str(tmp_path / "ended")], Log(str(tmp_path / "log")))
+    yield started
+    started.close()
+
+
+def failure_of(process: HBaseProcess, do: str, timeout_seconds: float = 20.0) -> OperationFailed:
+    with pytest.raises(OperationFailed) as caught:
+        process.call({"do": do, "seconds": 5}, timeout_seconds)
+    return caught.value
+
+
+def test_requests_are_answered_at_the_same_time_each_to_its_own(process: HBaseProcess) -> None:
+    process.warm_up()
+    with ThreadPoolExecutor(10) as pool:
+        began = time.monotonic()
+        calls = [
+            pool.submit(process.call, {"do": f"snapshot {number}", "seconds": 1.0 - number / 10}, 20.0)
+            for number in range(10)
+        ]
+        assert [call.result()["echo"] for call in calls] == [f"snapshot {number}" for number in range(10)]
+        assert time.monotonic() - began < 5
+
+
+def test_a_remote_exception_is_told_with_its_class(process: HBaseProcess) -> None:
+    failed = failure_of(process, "fail")
+    assert failed.code == "HBASE"
+    assert failed.detail["exception"] == "TableNotFoundException"
+    assert not failed.unknown
+
+
+def test_after_its_death_the_outcome_is_unknown_and_the_next_call_starts_another(process: HBaseProcess) -> None:
+    first = process.call({"do": "status"}, 20.0)["pid"]
+    failed = failure_of(process, "die")
+    assert failed.code == "HBASE_ADMIN_DIED"
+    assert failed.unknown
+    assert process.call({"do": "status"}, 20.0)["pid"] != first
+
+
+def test_a_reply_that_does_not_come_in_time_is_unknown(process: HBaseProcess) -> None:
+    process.warm_up()
+    failed = failure_of(process, "slow", timeout_seconds=0.2)
+    assert failed.code == "HBASE_TIMEOUT"
+    assert failed.unknown
+    assert process.call({"do": "status"}, 20.0)["echo"] == "status"
+
+
+def test_what_it_prints_besides_goes_to_the_log_and_it_ends_with_its_input(
+    process: HBaseProcess, tmp_path: Path
+) -> None:
+    process.call({"do": "status"}, 20.0)
+    process.close()
+    assert (tmp_path / "ended").read_text() == "ended"
+    log = (tmp_path / "log").read_text()
+    assert "some Java library says hello" in log
+    assert "hbase: a warning" in log
+
+
+@pytest.mark.parametrize("command", [["/nowhere/hbase-admin"], [sys.executable, "-c", "print('no')"]])
+def test_a_command_that_cannot_be_started_says_what_to_do(tmp_path: Path, command: list[str]) -> None:
+    failed = failure_of(HBaseProcess(command, Log(str(tmp_path / "log"))), "status")
+    assert failed.code == "HBASE_ADMIN_UNAVAILABLE"
+    assert "set-up" in failed.remedy
+    assert not failed.unknown
+
+
+def test_it_ends_when_the_agent_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "peer.py").write_text(PEER)
+    child = os.fork()
+    if child == 0:
+        command = [sys.executable, str(tmp_path / "peer.py"), str(tmp_path / "ended")]
+        HBaseProcess(command, Log(str(tmp_path / "log"))).call({"do": "status"}, 20.0)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    give_up_at = time.monotonic() + 20
+    while not (tmp_path / "ended").exists():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.02)

@@ -1,0 +1,80 @@
+"""The agent imports the standard library and itself; its core touches nothing of the world."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+AGENT = ROOT / "infra" / "agent"
+CORE_MAY_IMPORT = {
+    "__future__",
+    "array",
+    "bisect",
+    "collections",
+    "dataclasses",
+    "enum",
+    "fnmatch",
+    "functools",
+    "hashlib",
+    "heapq",
+    "infra",
+    "itertools",
+    "json",
+    "math",
+    "re",
+    "struct",
+    "typing",
+    "urllib.parse",
+    "zlib",
+}
+
+
+def imports(directory: Path) -> Iterator[tuple[str, str]]:
+    """Every import below a directory: where, and what; those within functions too."""
+    for path in sorted(directory.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            where = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Import):
+                yield from ((where, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, where
+                yield where, node.module or ""
+
+
+def test_the_agent_imports_the_standard_library_and_itself() -> None:
+    wrong = [
+        f"{where} imports {name}"
+        for where, name in imports(AGENT)
+        if name.split(".")[0] not in sys.stdlib_module_names and not f"{name}.".startswith("infra.agent.")
+    ]
+    assert wrong == []
+
+
+def test_the_core_touches_nothing_of_the_world() -> None:
+    wrong = [
+        f"{where} imports {name}"
+        for where, name in imports(AGENT / "core")
+        if name not in CORE_MAY_IMPORT
+        and not name.startswith("infra.agent.core")
+        and name not in ("infra.agent", "infra.agent.protocol")
+        and name.split(".")[0] not in CORE_MAY_IMPORT - {"infra", "urllib.parse"}
+    ]
+    assert wrong == []
+
+
+def test_neither_the_core_nor_the_protocol_knows_the_shell() -> None:
+    both = [*imports(AGENT / "core"), *((w, n) for w, n in imports(AGENT) if w.startswith("infra/agent/protocol.py"))]
+    assert [f"{where} imports {name}" for where, name in both if "shell" in name] == []
+
+
+def test_the_core_opens_prints_and_reads_nothing() -> None:
+    calls = []
+    for path in sorted((AGENT / "core").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+            if name in ("open", "print", "input", "exec", "eval", "__import__"):
+                calls.append(f"{path.relative_to(ROOT)}: {name}")
+    assert calls == []
