@@ -12,22 +12,24 @@ import shutil
 import socket
 import subprocess
 import sys
-from typing import Any, Iterable
+from typing import Any, Iterable, Sequence
 
 from infra.agent.shell.disk import read_file
+from infra.agent.shell.hbase_process import DEFAULT_COMMAND
 from infra.agent.shell.hooks import Hooks
 from infra.agent.shell.locks import boot_id
 from infra.agent.shell.spool import Spool
 from infra.agent.version import agent_version
 
-HBASE_ADMIN_SCRIPT = "/usr/local/lib/understudy/hbase_admin.rb"
+HBASE_ADMIN_SCRIPT = "hbase_admin.rb"
 CRON_DIRECTORIES = ("/etc/cron.d",)
 UNITS = "/etc/systemd/system/multi-user.target.wants"
 
 
-def facts(spool: Spool, hooks: Hooks) -> dict[str, Any]:
-    """The result of the operation ``GatewayFacts``."""
-    script = read_file(HBASE_ADMIN_SCRIPT) if os.access(HBASE_ADMIN_SCRIPT, os.R_OK) else None
+def facts(spool: Spool, hooks: Hooks, hbase_admin_command: Sequence[str] = DEFAULT_COMMAND) -> dict[str, Any]:
+    """The result of the operation ``GatewayFacts``; the HBase script is the one beside the command that starts it."""
+    path = os.path.join(os.path.dirname(hbase_admin_command[-1]), HBASE_ADMIN_SCRIPT)
+    script = read_file(path) if os.access(path, os.R_OK) else None
     disk = os.statvfs(spool.root)
     return {
         "python": platform.python_version(),
