@@ -89,7 +89,7 @@ def mass_change_text(page: RunPage) -> str:
     change = page.mass_change
     return (
         f"On the secondary, {printable(change.get('data_set'))} would lose or have replaced"
-        f" {count(change.get('changed'))} of its {count(change.get('entries'))} entries"
+        f" {count(change.get('changed'))} of its {count(change.get('entries'))} {change.get('unit')}"
         f" ({change.get('percent')} %; the policy allows {change.get('limit_percent')} % without asking)."
     )
 

@@ -140,6 +140,7 @@ def held() -> dict[str, Any]:
             "data_set": "hdfs:/data/orders",
             "changed": 900,
             "entries": 1200,
+            "unit": "entries",
             "percent": 75,
             "limit_percent": 50,
         },
