@@ -12,6 +12,7 @@ import sys
 import traceback
 from typing import Sequence
 
+from infra.agent.core.operations import StartWatchdog
 from infra.agent.shell.commands import Commands, ending_quietly, standard_streams
 from infra.agent.shell.detaching import own_command
 from infra.agent.shell.spool import Spool
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str], command: Sequence[str]) -> int:
         with ending_quietly():
             if parsed.command == "run":
                 commands.run(parsed.id, parsed.report_to)
+            elif parsed.command == "watchdog":
+                commands.watchdog(parsed.id, StartWatchdog(parsed.hook, parsed.argument, parsed.after))
             elif parsed.command == "version":
                 sys.stdout.write(agent_version() + "\n")
             else:
@@ -51,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--spool", required=True)
     run.add_argument("--report-to", type=int, default=None, help=argparse.SUPPRESS)
     run.add_argument("id")
+    watchdog = commands.add_parser("watchdog")
+    watchdog.add_argument("--spool", required=True)
+    watchdog.add_argument("--hook", required=True)
+    watchdog.add_argument("--argument", required=True)
+    watchdog.add_argument("--after", type=int, required=True, metavar="SECONDS")
+    watchdog.add_argument("id")
     commands.add_parser("clock")
     commands.add_parser("version")
     return parser

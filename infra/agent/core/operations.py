@@ -190,7 +190,10 @@ class Now(Operation):
 
 @dataclass(frozen=True)
 class SleepUntil(Operation):
-    """Wait, in short steps so that a clock that steps is noticed. Result: the gateway's time afterwards."""
+    """Wait until the gateway's clock shows a time, or as long as that was away when the clock is set back meanwhile.
+
+    Result: the gateway's time afterwards, which may then be earlier.
+    """
 
     at_ms: float
 
@@ -246,7 +249,8 @@ class GatewayFacts(Operation):
 class StartWatchdog(Operation):
     """Start a detached process that runs a hook after ``after_seconds``, whatever becomes of the agent. Result: None.
 
-    It is never called off: the hooks that it runs undo something, and undoing twice changes nothing.
+    It ends without running the hook when the journal's newest ``barrier`` record is "released" by then, and runs it
+    earlier when the instruction has ended without that. Failure code "WATCHDOG_FAILED": it does not watch.
     """
 
     name: str

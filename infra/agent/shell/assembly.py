@@ -36,6 +36,7 @@ from infra.agent.shell.checksums import Checksums
 from infra.agent.shell.connections import Connections
 from infra.agent.shell.credentials import Credentials
 from infra.agent.shell.datanodes import DataNodes
+from infra.agent.shell.detaching import own_command
 from infra.agent.shell.disk import Appender
 from infra.agent.shell.ending import Ending
 from infra.agent.shell.executor import Executor, Perform
@@ -47,6 +48,7 @@ from infra.agent.shell.open_files import OpenFileListing
 from infra.agent.shell.reports import Log, MilestoneFile, ProgressFile
 from infra.agent.shell.spool import Entry, Spool
 from infra.agent.shell.transfers import Transfers
+from infra.agent.shell.watchdog import WatchdogStarter
 from infra.agent.shell.webhdfs import Limits, WebHdfs
 from infra.agent.shell.work_files import WorkFiles
 
@@ -126,7 +128,7 @@ def make_executor(
         HBaseCall: lambda operation: processes.of(operation.site).call(operation.request, operation.timeout_seconds),
         Fire: firing.fire,
         RunHook: hooks.run,
-        StartWatchdog: hooks.start_watchdog,
+        StartWatchdog: WatchdogStarter(own_command(), spool.root, entry).start,
         OpenFiles: OpenFileListing(credentials, cancelled).list,
         GatewayFacts: lambda operation: facts(spool, hooks),
         EndInstruction: lambda operation: ending.end(operation.id),

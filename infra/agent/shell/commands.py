@@ -7,6 +7,7 @@ import os
 import sys
 from typing import Any, BinaryIO, Sequence
 
+from infra.agent.core.operations import StartWatchdog
 from infra.agent.protocol import MAXIMUM_BYTES, WireError, canonical
 from infra.agent.shell.admission import admit
 from infra.agent.shell.assembly import make_executor
@@ -17,6 +18,7 @@ from infra.agent.shell.hooks import Hooks
 from infra.agent.shell.looking import REQUEST_MAXIMUM_BYTES, forget, look
 from infra.agent.shell.runner import run
 from infra.agent.shell.spool import Entry, Spool, SpoolUnusable, is_identifier
+from infra.agent.shell.watchdog import READY, watch
 
 
 class Commands:
@@ -102,6 +104,16 @@ class Commands:
 
         if run(self._spool, entry, system_clock_ms, make, locked) and report_to is None:
             self._answer(entry.outcome() or {})
+
+    def watchdog(self, instruction_id: str, operation: StartWatchdog) -> None:
+        """Leave a process behind that watches over a barrier; what is worth telling goes to standard error."""
+        if os.fork() != 0:
+            self._sink.write(READY)
+            self._sink.flush()
+            return
+        os.setsid()
+        os.dup2(os.open(os.devnull, os.O_RDWR), 1)  # whoever started it waits for the end of its output
+        watch(self._spool.entry(instruction_id), Hooks(), operation, lambda line: print(line, file=sys.stderr))
 
     def _start(self, entry: Entry) -> bool:
         return start_detached(self._spool, entry, self._command)

@@ -7,11 +7,11 @@ any more: transfers and waits are cut short, a single request is awaited within 
 
 from __future__ import annotations
 
-import heapq
 import queue
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 from infra.agent.core.machine import Outcome
 from infra.agent.core.operations import Fire, HBaseCall, Now, Operation, OperationFailed, RunHook, SleepUntil
@@ -22,6 +22,17 @@ CALL_THREADS = 16
 TIMER_STEP_SECONDS = 0.25
 
 Perform = Callable[[Any], Any]
+
+
+class _Timer(NamedTuple):
+    """A wait: until the clock shows ``at_ms``, or as long as that was away, should the clock be set back meanwhile."""
+
+    at_ms: float
+    due_seconds: float
+    number: int
+
+    def left_seconds(self, now_ms: float, now_seconds: float) -> float:
+        return min((self.at_ms - now_ms) / 1000, self.due_seconds - now_seconds)
 
 
 class Executor:
@@ -42,7 +53,7 @@ class Executor:
         self._log = log
         self._close = close
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
-        self._timers: list[tuple[float, int]] = []
+        self._timers: list[_Timer] = []
         self._workers = ThreadPoolExecutor(workers, "worker")
         self._callers = ThreadPoolExecutor(CALL_THREADS, "caller")
 
@@ -51,7 +62,8 @@ class Executor:
         if isinstance(operation, Now):
             self._outcomes.put(Outcome(number, self._now_ms()))
         elif isinstance(operation, SleepUntil):
-            heapq.heappush(self._timers, (operation.at_ms, number))
+            left_seconds = max(0.0, operation.at_ms - self._now_ms()) / 1000
+            self._timers.append(_Timer(operation.at_ms, time.monotonic() + left_seconds, number))
         elif isinstance(operation, (HBaseCall, RunHook, Fire)):
             self._callers.submit(self._perform, number, operation)
         else:
@@ -59,9 +71,9 @@ class Executor:
 
     def wait(self, timeout_seconds: float) -> Sequence[Outcome]:
         """The outcomes that have come; none when the time is over before any."""
-        timeout_seconds = min(timeout_seconds, TIMER_STEP_SECONDS)
-        if self._timers:
-            timeout_seconds = min(timeout_seconds, max(0.0, (self._timers[0][0] - self._now_ms()) / 1000))
+        now_ms, now_seconds = self._now_ms(), time.monotonic()
+        left = [timer.left_seconds(now_ms, now_seconds) for timer in self._timers]
+        timeout_seconds = max(0.0, min([timeout_seconds, TIMER_STEP_SECONDS, *left]))
         outcomes: list[Outcome] = []
         try:
             outcomes.append(self._outcomes.get(timeout=timeout_seconds))
@@ -69,9 +81,10 @@ class Executor:
                 outcomes.append(self._outcomes.get_nowait())
         except queue.Empty:
             pass
-        now_ms = self._now_ms()
-        while self._timers and self._timers[0][0] <= now_ms:
-            outcomes.append(Outcome(heapq.heappop(self._timers)[1], now_ms))
+        now_ms, now_seconds = self._now_ms(), time.monotonic()
+        due = [timer for timer in self._timers if timer.left_seconds(now_ms, now_seconds) <= 0]
+        self._timers = [timer for timer in self._timers if timer not in due]
+        outcomes.extend(Outcome(timer.number, now_ms) for timer in sorted(due))
         return outcomes
 
     def stop(self) -> None:

@@ -13,7 +13,7 @@ import stat
 import subprocess
 from typing import Any
 
-from infra.agent.core.operations import OperationFailed, RunHook, StartWatchdog
+from infra.agent.core.operations import OperationFailed, RunHook
 
 HOOKS_DIRECTORY = "/etc/understudy/hooks.d"
 OUTPUT_LIMIT_BYTES = 4096
@@ -67,30 +67,6 @@ class Hooks:
                 detail={"exit": process.returncode, "output": text},
             )
         return {"exit": 0, "output": text}
-
-    def start_watchdog(self, operation: StartWatchdog) -> None:
-        """Carry out ``StartWatchdog``: a shell of its own session that sleeps and then becomes the hook."""
-        reason = self._why_not(operation.name)
-        if reason is not None:
-            raise OperationFailed("NO_SUCH_HOOK", f"{operation.name!r}: {reason}")
-        program = os.path.join(self._directory, operation.name)
-        subprocess.Popen(
-            [
-                "/bin/sh",
-                "-c",
-                'sleep "$1"; exec "$2" "$3"',
-                "sh",
-                str(operation.after_seconds),
-                program,
-                operation.argument,
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            env={"PATH": "/usr/local/bin:/usr/bin:/bin"},
-            start_new_session=True,
-        )
 
     def _why_not(self, name: str) -> str | None:
         """Why a name cannot be run, or None."""
