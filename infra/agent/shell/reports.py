@@ -38,11 +38,10 @@ class ProgressFile:
         with self._lock:
             key = (facts.get("data_set"), facts.get("step"))
             now = self._seconds()
-            # The last word of a step is never dropped: nothing would come after it.
-            is_complete = facts.get("bytes") == facts.get("bytes_total") and facts.get("files") == facts.get(
-                "files_total"
-            )
-            if not is_complete and now - self._last.get(key, -PROGRESS_INTERVAL_SECONDS) < PROGRESS_INTERVAL_SECONDS:
+            if (
+                not _is_last_word(facts)
+                and now - self._last.get(key, -PROGRESS_INTERVAL_SECONDS) < PROGRESS_INTERVAL_SECONDS
+            ):
                 return
             self._last[key] = now
             line = canonical({**facts, "at_ms": int(self._now_ms())}) + b"\n"
@@ -57,14 +56,34 @@ class ProgressFile:
                 os.close(descriptor)
 
 
+def _is_last_word(facts: dict[str, Any]) -> bool:
+    """The last word of a step is never dropped: nothing would come after it."""
+    totals = [name for name in ("bytes", "files") if f"{name}_total" in facts]
+    return bool(totals) and all(facts.get(name) == facts[f"{name}_total"] for name in totals)
+
+
 def read_progress(entry: Entry, after: int) -> tuple[dict[str, Any] | None, int]:
-    """The newest facts told after the byte ``after`` (or None), and the offset to ask from the next time."""
-    data = read_file(entry.path("progress.ndjson")) or b""
+    """The newest facts told after the byte ``after`` (or None), and the offset to ask from the next time.
+
+    Only what came after is read. A file that was begun anew meanwhile is shorter, or ``after`` is in the middle of one
+    of its lines: then all of it is read.
+    """
+    try:
+        with open(entry.path("progress.ndjson"), "rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            start = max(after - 1, 0) if after <= size else 0
+            stream.seek(start)
+            data = stream.read()
+            if start > 0 and not data.startswith(b"\n"):
+                start = 0
+                stream.seek(0)
+                data = stream.read()
+    except FileNotFoundError:
+        return None, 0
     end = data.rfind(b"\n") + 1
-    if after == end:
-        return None, end
     lines = data[:end].splitlines()
-    return (json.loads(lines[-1]) if lines else None), end
+    newest = lines[-1] if lines else b""
+    return (json.loads(newest) if newest else None), start + end
 
 
 class MilestoneFile:

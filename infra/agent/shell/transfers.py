@@ -22,6 +22,7 @@ from infra.agent.shell.datanodes import DataNodes, NodeFailed, Reading
 from infra.agent.shell.webhdfs import Limits
 
 BUFFER_BYTES = 1 << 20
+MAXIMUM_READ_BYTES = 64 << 20
 SAME_PLACE_LIMIT = 3
 
 Result = TypeVar("Result")
@@ -47,7 +48,15 @@ class Transfers:
 
         def once(excluded: Excluded) -> bytes:
             content = io.BytesIO()
-            self.pour_file(operation.site, operation.path, operation.offset, operation.length, content.write, excluded)
+            with self._nodes.reading(
+                operation.site, operation.path, operation.offset, operation.length, excluded.reading
+            ) as source:
+                length = _announced(source, operation.path)
+                if length > MAXIMUM_READ_BYTES:
+                    raise OperationFailed(
+                        "TOO_LARGE", f"{operation.path}: {length} bytes are too many to be read at once"
+                    )
+                self._pour(source, length, content.write)
             return content.getvalue()
 
         return b"" if operation.length == 0 else self.persist(once)
@@ -112,22 +121,12 @@ class Transfers:
         self.persist(once)
         return {"bytes": length, "seconds": time.monotonic() - started}
 
-    def pour_file(
-        self,
-        site: str,
-        path: str,
-        offset: int,
-        length: int | None,
-        take: Callable[[memoryview], Any],
-        excluded: Excluded,
-    ) -> int:
-        """Read a file once from its DataNode into ``take``; returns the number of bytes."""
-        with self._nodes.reading(site, path, offset, length, excluded.reading) as source:
-            announced = source.announced_bytes
-            if announced is None:
-                raise OperationFailed("HDFS", f"{path}: the DataNode does not tell how much it sends")
-            self._pour(source, announced, take)
-            return announced
+    def read_stream(self, site: str, path: str, take: Callable[[memoryview], Any], excluded: Excluded) -> int:
+        """Read a whole file once into ``take``; returns the number of bytes."""
+        with self._nodes.reading(site, path, 0, None, excluded.reading) as source:
+            length = _announced(source, path)
+            self._pour(source, length, take)
+            return length
 
     def write_stream(self, site: str, path: str, length: int, stream: BinaryIO, excluded: Excluded) -> None:
         """Write ``length`` bytes of a local file to a new file once."""
@@ -180,6 +179,12 @@ class Transfers:
             left -= count
             if self._cancelled.is_set():
                 raise OperationFailed("ABORTED", "given up because the instruction ends")
+
+
+def _announced(source: Reading, path: str) -> int:
+    if source.announced_bytes is None:
+        raise OperationFailed("HDFS", f"{path}: the DataNode does not tell how much it sends")
+    return source.announced_bytes
 
 
 def _check_announced(source: Reading, expected_bytes: int, path: str) -> None:

@@ -107,7 +107,7 @@ class WorkFiles:
                     digest.update(data)
                     stream.write(data)
 
-                length = transfers.pour_file(operation.site, operation.path, 0, None, take, excluded)
+                length = transfers.read_stream(operation.site, operation.path, take, excluded)
                 stream.flush()
                 self._disk.flush(stream.fileno(), path)
             return {"bytes": length, "sha256": digest.hexdigest()}
