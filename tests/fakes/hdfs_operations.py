@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.fakes.hdfs_acl import apply_specification, group_mode
-from tests.fakes.hdfs_namespace import Inode, children_in_order, difference, freeze, sort_key, walk
+from tests.fakes.hdfs_namespace import SNAPSHOT, Inode, children_in_order, difference, freeze, sort_key, walk
 from tests.fakes.hdfs_tree import Tree, refusal
 
 POLICIES = {2: "COLD", 5: "WARM", 7: "HOT", 12: "ALL_SSD"}
@@ -45,6 +45,9 @@ class Reading(Tree):
         return {"FileStatus": self._status(inode, "", self.effective_policy(inode.parent))}
 
     def _entries(self, path: str) -> list[dict[str, Any]]:
+        above = self.find(path.removesuffix(f"/{SNAPSHOT}"))
+        if path.endswith(f"/{SNAPSHOT}") and above is not None and above.snapshots is None:
+            raise refusal("SnapshotException", f"Directory is not a snapshottable directory: {path}")
         inode = self._existing(path)
         if not inode.is_directory:
             return [self._status(inode, "", self.effective_policy(inode.parent))]

@@ -28,6 +28,10 @@ IDENTITY = f"{ROOT}/identity"
 _NO_NODE = ("Failed to find datanode", "Fail to get block", "Fail to get the checksum", "Could not obtain block")
 
 
+# What listing ``.snapshot`` of a directory without snapshots gives, instead of "not found".
+_NOT_SNAPSHOTTABLE = "is not a snapshottable directory"
+
+
 @dataclass(frozen=True)
 class FileChecksum(Operation):
     """Ask a DataNode for the stored checksum of a whole file. Result: text, "algorithm:hex"."""
@@ -110,7 +114,7 @@ def list_directory(site: str, path: str, user: str = "hdfs") -> Procedure:
             page = yield from list_page(site, path, page.entries[-1]["pathSuffix"], user)
             entries.extend(page.entries)
     except OperationFailed as failure:
-        if exception_of(failure) == "FileNotFoundException":
+        if exception_of(failure) == "FileNotFoundException" or _NOT_SNAPSHOTTABLE in failure.message:
             return None
         raise
     return entries

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import http.client
 from typing import Any, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from infra.agent.core.hdfs import FileChecksum
 from infra.agent.core.operations import HdfsCall, OperationFailed
@@ -16,6 +16,11 @@ from infra.agent.shell.connections import Connections, address_of
 from infra.agent.shell.webhdfs import Limits, WebHdfs, parse_answer
 
 NODES_TRIED = 4
+
+
+def only_ascii(target: str) -> str:
+    """Quote what a NameNode leaves unquoted in its answer: letters beyond ASCII. The rest is quoted already."""
+    return "".join(letter if letter.isascii() else quote(letter) for letter in target)
 
 
 class Checksums:
@@ -66,7 +71,7 @@ class Checksums:
         parts = urlsplit(url)
         connection = self._connections.open(address, self._limits.data_seconds)
         try:
-            connection.request("GET", f"{parts.path}?{parts.query}")
+            connection.request("GET", only_ascii(f"{parts.path}?{parts.query}"))
             response = connection.getresponse()
             return parse_answer(response.status, response.read(1 << 20), f"checksum of {operation.path}")
         except http.client.HTTPException as error:

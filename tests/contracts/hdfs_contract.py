@@ -1,0 +1,365 @@
+"""What agents rely on in an HDFS: the same suite for the simulated one and for the real one behind the real executor.
+
+A test class gives the fixture ``peer``. Everything is asked through the agents' own procedures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, Protocol
+
+import pytest
+
+from infra.agent.core import hdfs
+from infra.agent.core.hdfs_compare import modified_ids
+from infra.agent.core.hdfs_entries import name_key
+from infra.agent.core.hdfs_snapshots import (
+    allow_snapshots,
+    create_snapshot,
+    delete_snapshot,
+    snapshot_path,
+)
+from infra.agent.core.hdfs_walk import Walk
+from infra.agent.core.machine import Procedure, Together
+from infra.agent.core.operations import (
+    CopyRange,
+    DigestFile,
+    HdfsCall,
+    Operation,
+    OperationFailed,
+    ReadFile,
+    WriteFile,
+)
+
+SITE = "primary"
+BLOCK = 1024
+NAMES = ["a", "a-b", "A", "é", "日本", "z", "_", " ", "#", "?", "%41", "+", ";x", "'\"", "back\\slash", "0", "ü", "💾"]
+
+
+class Writer(Protocol):
+    """An application that writes files."""
+
+    def put(self, path: str, data: bytes, *, block_size: int = BLOCK) -> None: ...
+    def append(self, path: str, data: bytes) -> None: ...
+    def truncate(self, path: str, length: int) -> None: ...
+    def start(self, path: str, data: bytes) -> None: ...
+    def grow(self, path: str, data: bytes) -> None: ...
+    def close(self, path: str) -> None: ...
+
+
+class Peer(Protocol):
+    """An HDFS under test: ``directory`` is there, empty, and this test's alone."""
+
+    directory: str
+    app: Writer
+    captures_open_files: bool
+
+    def run(self, procedure: Procedure) -> Any: ...
+
+
+def once(operation: Operation) -> Generator[Operation, Any, Any]:
+    """An operation as a procedure."""
+    return (yield operation)
+
+
+def listed(root: str) -> Procedure:
+    """The entries of a tree by their paths."""
+    walk = Walk(SITE, root)
+    entries = {}
+    while (entry := (yield from walk.next())) is not None:
+        entries[entry["p"]] = entry
+    return entries
+
+
+class HdfsContract:
+    """The suite."""
+
+    def refused(self, peer: Peer, procedure: Procedure) -> OperationFailed:
+        with pytest.raises(OperationFailed) as failed:
+            peer.run(procedure)
+        return failed.value
+
+    def snapshot(self, peer: Peer, name: str) -> dict[str, Any]:
+        peer.run(allow_snapshots(SITE, peer.directory))
+        found: dict[str, Any] = peer.run(create_snapshot(SITE, peer.directory, name))
+        return found
+
+    def rename(self, peer: Peer, source: str, target: str) -> Procedure:
+        params = (("destination", f"{peer.directory}/{target}"), ("renameoptions", "NONE"))
+        return once(HdfsCall(SITE, "PUT", "RENAME", f"{peer.directory}/{source}", params))
+
+    def test_walk_in_signed_order_with_hostile_names(self, peer: Peer) -> None:
+        for name in NAMES:
+            peer.run(hdfs.make_directory(SITE, f"{peer.directory}/{name}", "750"))
+        peer.app.put(f"{peer.directory}/é/ü #?.txt", b"x" * 10)
+        entries = peer.run(listed(peer.directory))
+        assert [path for path in entries if path and "/" not in path] == sorted(NAMES, key=name_key)
+        assert list(entries)[list(entries).index("é") + 1] == "é/ü #?.txt"
+        entry = entries["é/ü #?.txt"]
+        assert (entry["t"], entry["l"], entry["b"]) == ("f", 10, BLOCK)
+        assert entry["u"] == entries["é"]["i"]
+        assert entries["a"]["x"] == "750"
+        assert peer.run(once(ReadFile(SITE, f"{peer.directory}/é/ü #?.txt"))) == b"x" * 10
+
+    def test_status_of_what_is_not_there(self, peer: Peer) -> None:
+        peer.app.put(f"{peer.directory}/f", b"x")
+        assert peer.run(hdfs.status(SITE, f"{peer.directory}/none")) is None
+        assert peer.run(hdfs.status(SITE, f"{peer.directory}/f/below")) is None
+        assert peer.run(hdfs.status(SITE, f"{peer.directory}/.snapshot/none")) is None
+        assert peer.run(hdfs.list_directory(SITE, f"{peer.directory}/none")) is None
+        assert peer.run(hdfs.list_directory(SITE, f"{peer.directory}/.snapshot")) is None
+        assert peer.run(hdfs.list_directory(SITE, peer.directory)) != []
+
+    def test_make_directory_leaves_one_that_is_there(self, peer: Peer) -> None:
+        peer.run(hdfs.make_directory(SITE, f"{peer.directory}/d", "1777"))
+        peer.run(hdfs.make_directory(SITE, f"{peer.directory}/d", "700"))
+        assert peer.run(hdfs.status(SITE, f"{peer.directory}/d"))["permission"] == "1777"
+
+    def test_rename_never_replaces_nor_moves_into(self, peer: Peer) -> None:
+        for name in ("a", "b", "b/sub"):
+            peer.run(hdfs.make_directory(SITE, f"{peer.directory}/{name}", "755"))
+        exception = hdfs.exception_of
+        assert exception(self.refused(peer, self.rename(peer, "a", "b"))) == "FileAlreadyExistsException"
+        assert exception(self.refused(peer, self.rename(peer, "none", "b"))) == "FileNotFoundException"
+        assert exception(self.refused(peer, self.rename(peer, "none", "c"))) == "FileNotFoundException"
+        assert exception(self.refused(peer, self.rename(peer, "a", "none/a"))) == "FileNotFoundException"
+        assert exception(self.refused(peer, self.rename(peer, "b", "b/sub/b"))) == "IOException"
+        peer.run(self.rename(peer, "a", "b/sub/a"))
+        assert list(peer.run(listed(peer.directory))) == ["", "b", "b/sub", "b/sub/a"]
+
+    def test_ids_survive_renames_and_are_not_used_again(self, peer: Peer) -> None:
+        peer.app.put(f"{peer.directory}/f", b"x")
+        before = peer.run(hdfs.status(SITE, f"{peer.directory}/f"))["fileId"]
+        peer.run(self.rename(peer, "f", "g"))
+        assert peer.run(hdfs.status(SITE, f"{peer.directory}/g"))["fileId"] == before
+        peer.app.put(f"{peer.directory}/g", b"x")
+        assert peer.run(hdfs.status(SITE, f"{peer.directory}/g"))["fileId"] != before
+
+    def test_delete_tells_what_was_there(self, peer: Peer) -> None:
+        peer.app.put(f"{peer.directory}/d/f", b"x")
+        assert peer.run(hdfs.delete(SITE, f"{peer.directory}/d")) is True
+        assert peer.run(hdfs.delete(SITE, f"{peer.directory}/d")) is False
+
+    def test_snapshot_is_frozen_and_made_once(self, peer: Peer) -> None:
+        peer.app.put(f"{peer.directory}/f", b"one")
+        first = self.snapshot(peer, "s")
+        root = peer.run(hdfs.status(SITE, peer.directory))
+        assert (first["fileId"], first["modificationTime"]) == (root["fileId"], root["modificationTime"])
+        peer.app.append(f"{peer.directory}/f", b"two")
+        peer.run(hdfs.delete(SITE, f"{peer.directory}/f"))
+        assert self.snapshot(peer, "s") == first
+        assert peer.run(once(ReadFile(SITE, f"{peer.directory}/.snapshot/s/f"))) == b"one"
+        assert peer.run(listed(snapshot_path(peer.directory, "s")))["f"]["l"] == 3
+        assert [e["pathSuffix"] for e in peer.run(hdfs.list_directory(SITE, f"{peer.directory}/.snapshot"))] == ["s"]
+
+    def test_snapshot_is_removed_once(self, peer: Peer) -> None:
+        assert peer.run(delete_snapshot(SITE, peer.directory, "s")) is False
+        self.snapshot(peer, "s")
+        assert peer.run(delete_snapshot(SITE, peer.directory, "s")) is True
+        assert peer.run(delete_snapshot(SITE, peer.directory, "s")) is False
+        assert peer.run(delete_snapshot(SITE, f"{peer.directory}/none", "s")) is False
+
+    def test_snapshottable_directories_do_not_nest(self, peer: Peer) -> None:
+        peer.run(hdfs.make_directory(SITE, f"{peer.directory}/d", "755"))
+        peer.run(allow_snapshots(SITE, peer.directory))
+        peer.run(allow_snapshots(SITE, peer.directory))
+        assert self.refused(peer, allow_snapshots(SITE, f"{peer.directory}/d")).code == "NESTED_SNAPSHOTTABLE"
+
+    def test_directory_with_snapshots_stays_where_it_is(self, peer: Peer) -> None:
+        self.snapshot(peer, "s")
+        params = (("destination", f"{peer.directory}-moved"), ("renameoptions", "NONE"))
+        move = HdfsCall(SITE, "PUT", "RENAME", peer.directory, params)
+        assert hdfs.exception_of(self.refused(peer, once(move))) == "SnapshotException"
+        assert hdfs.exception_of(self.refused(peer, hdfs.delete(SITE, peer.directory))) == "SnapshotException"
+
+    def test_what_the_difference_knows(self, peer: Peer) -> None:
+        top = peer.directory
+        for name in ("touched", "rewritten", "appended", "moded", "attributed", "listed", "same", "moved"):
+            peer.app.put(f"{top}/{name}", b"1" * 1000)
+        peer.app.put(f"{top}/d/inner", b"x")
+        self.snapshot(peer, "s1")
+        before = {path: entry["i"] for path, entry in peer.run(listed(top)).items()}
+        peer.run(hdfs.set_modification_time(SITE, f"{top}/touched", 5_000))
+        peer.app.truncate(f"{top}/rewritten", 500)
+        peer.app.append(f"{top}/rewritten", b"2" * 500)
+        peer.app.append(f"{top}/appended", b"2")
+        peer.run(hdfs.set_permission(SITE, f"{top}/moded", "600"))
+        peer.run(hdfs.set_extended_attribute(SITE, f"{top}/attributed", "user.k", "0x00"))
+        peer.run(hdfs.set_acl(SITE, f"{top}/listed", "user::rw-,user:bob:r--,group::r--,mask::r--,other::r--"))
+        peer.run(self.rename(peer, "moved", "d/moved"))
+        self.snapshot(peer, "s2")
+        modified = set(peer.run(modified_ids(SITE, top, "s1", "s2")))
+        named = {path for path, identity in before.items() if identity in modified}
+        assert named == {"", "d", "appended", "moded", "attributed", "listed"}
+        assert set(peer.run(modified_ids(SITE, top, "s1", ""))) == modified
+        assert list(peer.run(modified_ids(SITE, top, "s2", ""))) == []
+        frozen = peer.run(listed(snapshot_path(top, "s1")))
+        after = peer.run(listed(snapshot_path(top, "s2")))
+        for name in ("touched", "rewritten"):
+            assert (frozen[name]["i"], frozen[name]["l"]) == (after[name]["i"], after[name]["l"])
+            assert frozen[name]["m"] != after[name]["m"]
+
+    def test_difference_of_many_pages(self, peer: Peer) -> None:
+        count = 1003
+        self.snapshot(peer, "s1")
+        for number in range(4):
+            peer.run(hdfs.make_directory(SITE, f"{peer.directory}/{number}/x", "755"))
+        peer.run(_many(f"{peer.directory}/0/x", count))
+        self.snapshot(peer, "s2")
+        peer.run(_chmod_many(f"{peer.directory}/0/x", count))
+        self.snapshot(peer, "s3")
+        assert len(peer.run(modified_ids(SITE, peer.directory, "s2", "s3"))) == count
+        assert len(peer.run(listed(snapshot_path(peer.directory, "s3")))) == 1 + 8 + count
+
+    def test_open_file_and_the_snapshot(self, peer: Peer) -> None:
+        path = f"{peer.directory}/open"
+        written = 20 * BLOCK + 100
+        peer.app.start(path, b"1" * written)
+        self.snapshot(peer, "s1")
+        frozen = snapshot_path(peer.directory, "s1")
+        known = peer.run(listed(frozen))["open"]["l"]
+        # Whole blocks, as far as the writer's client has sent what it holds back.
+        assert 0 < known < written
+        assert known % BLOCK == 0
+        assert "under construction" in self.refused(peer, hdfs.checksum(SITE, path)).message
+        assert peer.run(once(DigestFile(SITE, f"{frozen}/open", known)))["bytes"] == known
+        peer.app.grow(path, b"2" * BLOCK)
+        peer.app.close(path)
+        cut = peer.run(hdfs.status(SITE, frozen))["modificationTime"]
+        self.snapshot(peer, "s2")
+        found = peer.run(listed(frozen))["open"]
+        modified = list(peer.run(modified_ids(SITE, peer.directory, "s1", "s2")))
+        if peer.captures_open_files:
+            assert found["l"] == known
+            assert found["i"] in modified
+        else:
+            assert found["l"] == written + BLOCK
+            assert found["m"] > cut
+            assert modified == []
+
+    def test_acl_round_trip(self, peer: Peer) -> None:
+        path = f"{peer.directory}/d"
+        peer.run(hdfs.make_directory(SITE, path, "750"))
+        assert "A" not in peer.run(listed(peer.directory))["d"]
+        access = "user::rwx,user:bob:rw-,group::r-x,mask::rwx,other::--x"
+        default = "default:user::rwx,default:user:eve:r--,default:group::---,default:mask::r--,default:other::---"
+        for specification in (f"{access},{default}", access, f"user::rwx,group::r-x,other::---,{default}"):
+            peer.run(hdfs.set_acl(SITE, path, specification))
+            entry = peer.run(listed(peer.directory))["d"]
+            found = peer.run(hdfs.acl_entries(SITE, path))
+            assert entry["A"] is True
+            peer.run(hdfs.remove_acl(SITE, path))
+            peer.run(hdfs.set_acl(SITE, path, hdfs.full_acl(found, entry["x"])))
+            again = peer.run(listed(peer.directory))["d"]
+            assert (again["x"], peer.run(hdfs.acl_entries(SITE, path))) == (entry["x"], found)
+
+    def test_remove_acl_brings_the_groups_own_rights_back(self, peer: Peer) -> None:
+        peer.app.put(f"{peer.directory}/f", b"x")
+        peer.run(hdfs.set_acl(SITE, f"{peer.directory}/f", "user::rw-,user:bob:rwx,group::r--,mask::rwx,other::---"))
+        assert peer.run(hdfs.status(SITE, f"{peer.directory}/f"))["permission"] == "670"
+        peer.run(hdfs.remove_acl(SITE, f"{peer.directory}/f"))
+        assert peer.run(hdfs.status(SITE, f"{peer.directory}/f"))["permission"] == "640"
+
+    def test_default_acl_is_inherited(self, peer: Peer) -> None:
+        path = f"{peer.directory}/d"
+        peer.run(hdfs.make_directory(SITE, path, "755"))
+        default = "default:user::rwx,default:user:bob:rw-,default:group::r-x,default:mask::rwx,default:other::r-x"
+        peer.run(hdfs.set_acl(SITE, path, f"user::rwx,group::r-x,other::r-x,{default}"))
+        peer.run(once(WriteFile(SITE, f"{path}/f", b"x", "640")))
+        assert peer.run(hdfs.status(SITE, f"{path}/f"))["permission"] == "640"
+        assert peer.run(hdfs.acl_entries(SITE, f"{path}/f")) == ["group::r-x", "user:bob:rw-"]
+
+    def test_extended_attributes(self, peer: Peer) -> None:
+        path = f"{peer.directory}/f"
+        peer.app.put(path, b"x")
+        assert peer.run(hdfs.extended_attributes(SITE, path)) == {}
+        peer.run(hdfs.set_extended_attribute(SITE, path, "user.k", "0x616200ff"))
+        peer.run(hdfs.set_extended_attribute(SITE, path, "user.k", "0x6162"))
+        peer.run(hdfs.set_extended_attribute(SITE, path, "user.none", "0x"))
+        peer.run(hdfs.set_extended_attribute(SITE, path, "trusted.t", "0x01"))
+        assert peer.run(hdfs.extended_attributes(SITE, path)) == {"user.k": "0x6162", "user.none": "0x"}
+        assert peer.run(hdfs.extended_attributes(SITE, path, "trusted.")) == {"trusted.t": "0x01"}
+        peer.run(hdfs.remove_extended_attribute(SITE, path, "user.k"))
+        peer.run(hdfs.remove_extended_attribute(SITE, path, "user.k"))
+        assert peer.run(hdfs.extended_attributes(SITE, path)) == {"user.none": "0x"}
+
+    def test_stored_checksums(self, peer: Peer) -> None:
+        top = peer.directory
+        data = bytes(range(256)) * 12
+        peer.app.put(f"{top}/one", data)
+        peer.app.put(f"{top}/two", data)
+        peer.app.put(f"{top}/blocks", data, block_size=2 * BLOCK)
+        peer.app.put(f"{top}/other", data[:-1] + b"x")
+        peer.app.put(f"{top}/joined", data[: 2 * BLOCK])
+        peer.app.put(f"{top}/tail", data[2 * BLOCK :])
+        peer.app.put(f"{top}/odd", data[:700])
+        peer.app.put(f"{top}/rest", data[700:])
+        peer.run(hdfs.concatenate(SITE, f"{top}/joined", [f"{top}/tail"], len(data)))
+        peer.run(hdfs.concatenate(SITE, f"{top}/odd", [f"{top}/rest"], len(data)))
+        names = ("one", "two", "blocks", "other", "joined", "odd")
+        sums = {name: peer.run(hdfs.checksum(SITE, f"{top}/{name}")) for name in names}
+        assert sums["one"] == sums["two"] == sums["joined"]
+        assert sums["one"] not in (sums["blocks"], sums["other"], sums["odd"])
+        assert peer.run(once(ReadFile(SITE, f"{top}/odd"))) == data
+        assert peer.run(hdfs.status(SITE, f"{top}/tail")) is None
+        self.snapshot(peer, "s")
+        peer.app.append(f"{top}/one", b"more")
+        assert peer.run(hdfs.checksum(SITE, f"{top}/.snapshot/s/one")) == sums["two"]
+        assert peer.run(hdfs.checksum(SITE, f"{top}/one")) != sums["two"]
+
+    def test_times(self, peer: Peer) -> None:
+        top = peer.directory
+        peer.app.put(f"{top}/d/f", b"x")
+        peer.run(hdfs.set_modification_time(SITE, f"{top}/d", 1_000_000))
+        peer.run(hdfs.set_modification_time(SITE, f"{top}/d/f", 2_000_000))
+        peer.run(hdfs.set_owner(SITE, f"{top}/d/f", "alice", "staff"))
+        peer.run(hdfs.set_permission(SITE, f"{top}/d/f", "600"))
+        peer.run(hdfs.set_extended_attribute(SITE, f"{top}/d/f", "user.k", "0x00"))
+        peer.run(hdfs.set_replication(SITE, f"{top}/d/f", 2))
+        entries = peer.run(listed(top))
+        assert (entries["d"]["m"], entries["d/f"]["m"]) == (1_000_000, 2_000_000)
+        assert (entries["d/f"]["o"], entries["d/f"]["g"], entries["d/f"]["r"]) == ("alice", "staff", 2)
+        peer.run(self.rename(peer, "d/f", "d/g"))
+        entries = peer.run(listed(top))
+        assert entries["d"]["m"] != 1_000_000
+        assert entries["d/g"]["m"] == 2_000_000
+
+    def test_storage_policy_of_its_own(self, peer: Peer) -> None:
+        top = peer.directory
+        names = peer.run(hdfs.storage_policies(SITE))
+        cold = next(number for number, name in names.items() if name == "COLD")
+        peer.run(hdfs.make_directory(SITE, f"{top}/d/below", "755"))
+        peer.run(hdfs.set_storage_policy(SITE, f"{top}/d", "COLD"))
+        entries = peer.run(listed(top))
+        assert entries["d"]["s"] == cold
+        assert "s" not in entries["d/below"]
+        peer.run(hdfs.unset_storage_policy(SITE, f"{top}/d"))
+        assert "s" not in peer.run(listed(top))["d"]
+
+    def test_files_are_created_only_where_the_directory_is(self, peer: Peer) -> None:
+        top = peer.directory
+        peer.app.put(f"{top}/f", b"x" * 3000)
+        write = WriteFile(SITE, f"{top}/none/f", b"x")
+        assert hdfs.exception_of(self.refused(peer, once(write))) == "FileNotFoundException"
+        copy = CopyRange(SITE, f"{top}/f", 1000, 1500, SITE, f"{top}/none/f", BLOCK, 1, "640")
+        assert hdfs.exception_of(self.refused(peer, once(copy))) == "FileNotFoundException"
+        copy = CopyRange(SITE, f"{top}/f", 1000, 1500, SITE, f"{top}/g", BLOCK, 1, "640")
+        assert peer.run(once(copy))["bytes"] == 1500
+        found = peer.run(hdfs.status(SITE, f"{top}/g"))
+        assert (found["length"], found["blockSize"], found["permission"]) == (1500, BLOCK, "640")
+        assert peer.run(hdfs.list_directory(SITE, f"{top}/none")) is None
+
+    def test_quotas(self, peer: Peer) -> None:
+        assert peer.run(hdfs.quotas(SITE, peer.directory)) == [-1, -1]
+
+
+def _many(directory: str, count: int) -> Procedure:
+    yield Together(
+        (hdfs.make_directory(SITE, f"{directory}/{number}", "755") for number in range(count)), 16, keep_results=False
+    )
+
+
+def _chmod_many(directory: str, count: int) -> Procedure:
+    yield Together(
+        (hdfs.set_permission(SITE, f"{directory}/{number}", "700") for number in range(count)), 16, keep_results=False
+    )
