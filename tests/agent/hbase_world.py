@@ -12,7 +12,7 @@ from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import Operation
 from infra.agent.core.work import Work, manifest_path, read_journal
 from infra.agent.protocol import Instruction, hbase_snapshot_name
-from tests.fakes.executor import AgentKilled, FakeExecutor, Kill, run_procedure
+from tests.fakes.executor import FakeExecutor, Kill, run_procedure
 from tests.fakes.hbase import FakeHBase
 from tests.fakes.hdfs import FakeHdfs
 from tests.fakes.virtual_time import VirtualClock
@@ -48,7 +48,6 @@ class World:
         self.component = HBaseComponent(PIECE_BYTES)
         self.count = 0
         self.performed: list[Operation] = []
-        self.changes: list[Callable[[], object]] = []
         for hdfs in self.hdfs.values():
             for name in ("", "/scratch", "/recovery-points", "/identity", f"/incoming/{EPOCH}"):
                 hdfs.call("PUT", "MKDIRS", f"/.understudy{name}", {"permission": "700"})
@@ -81,21 +80,18 @@ class World:
         executor.others[FileChecksum] = lambda operation: self.hdfs[operation.site].checksum(operation.path)
         return executor
 
-    def run(self, instruction: Instruction, kill: Kill | None = None) -> Any:
-        """Carry an instruction out, from its journal if it has one."""
+    def run(
+        self, instruction: Instruction, kill: Kill | None = None, disturb: Callable[[int], object] | None = None
+    ) -> Any:
+        """Carry an instruction out, from its journal if it has one; ``disturb`` is called before each operation."""
         executor = self.executor(instruction)
+        if disturb is not None:
+            _disturb(executor, disturb)
         try:
             return run_procedure(self.procedure(instruction, executor.journal()), executor, kill)
         finally:
             self.performed = executor.performed
             executor.appender.abandon()
-
-    def run_killed(self, instruction: Instruction, kill: Kill) -> Any:
-        """Carry an instruction out whose agent dies once, if it lives long enough; returns the result of the last."""
-        try:
-            return self.run(instruction, kill)
-        except AgentKilled:
-            return self.run(instruction)
 
     def procedure(self, instruction: Instruction, journal: bytes) -> Procedure:
         """The component's procedure for the table of an instruction."""
@@ -175,11 +171,22 @@ class World:
 
     def archived(self) -> list[str]:
         """The files of the secondary's archive."""
-        return sorted(_files(self.hdfs["secondary"], "/hbase/archive/data"))
+        return sorted(files_below(self.hdfs["secondary"], "/hbase/archive/data"))
 
 
-def _files(hdfs: FakeHdfs, path: str) -> list[str]:
+def files_below(hdfs: FakeHdfs, path: str) -> list[str]:
+    """The paths of all files below a directory."""
     inode = hdfs.find(path)
     if inode is None or not inode.is_directory:
         return [] if inode is None else [path]
-    return [file for name in inode.children or () for file in _files(hdfs, f"{path}/{name}")]
+    return [file for name in inode.children or () for file in files_below(hdfs, f"{path}/{name}")]
+
+
+def _disturb(executor: FakeExecutor, disturb: Callable[[int], object]) -> None:
+    perform = executor.perform
+
+    def disturbed(operation: Operation) -> Any:
+        disturb(len(executor.performed) + 1)
+        return perform(operation)
+
+    executor.perform = disturbed  # type: ignore[method-assign]

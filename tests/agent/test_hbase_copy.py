@@ -242,8 +242,11 @@ def test_bytes_that_change_on_the_way_are_sent_again(world: World, wrong_writes:
 
     def copy(operation: CopyRange) -> object:
         copied.append(operation)
-        world.hdfs["secondary"].garble_writes = max(0, wrong_writes + 1 - len(copied))
-        return executor._CopyRange(operation)
+        result = executor._CopyRange(operation)
+        if len(copied) <= wrong_writes:
+            hdfs, path = world.hdfs["secondary"], operation.target_path
+            hdfs.write(path, b"?" + hdfs.read(path)[1:], "644", operation.block_size)
+        return result
 
     executor.others[CopyRange] = copy
     world.executor = lambda instruction: executor  # type: ignore[method-assign]

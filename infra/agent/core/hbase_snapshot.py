@@ -61,7 +61,12 @@ def read_files(site: str, directory: str) -> Procedure:
             return None
         if status["length"] > MANIFEST_LIMIT_BYTES:
             raise SnapshotDamaged(f"{path} has {status['length']} bytes, HBase reads {MANIFEST_LIMIT_BYTES} at most")
-        contents.append((yield from read(site, path)))
+        try:
+            contents.append((yield from read(site, path)))
+        except OperationFailed as failure:
+            if hdfs.exception_of(failure) != "FileNotFoundException":
+                raise
+            return None  # gone since: what is being made vanishes when the master restarts
     return tuple(contents)
 
 
