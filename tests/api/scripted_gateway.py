@@ -80,8 +80,7 @@ class ScriptedGateway:
             "findings": [
                 {"check": "right", "subject": "/", "ok": True, "code": "OK", "message": "tried.", "remedy": ""}
             ],
-            "hadoop": "3.4.1",
-            "hbase": "2.6.1",
+            "hbase": {"version": "2.6.4"},
             "space": {"free_bytes": 1 << 40},
         }
 

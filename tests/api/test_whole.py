@@ -164,7 +164,10 @@ def test_a_moment_that_has_passed_and_names_that_are_not_there_are_refused(under
 
 def test_check_of_a_cluster_outside_any_run(understudy: Run) -> None:
     a_service(understudy)
-    assert "3.4.1" in good(understudy, "cluster", "check", "south")
+    checked = good(understudy, "cluster", "check", "south")
+    assert "identity                 SECONDARY of pair sites, epoch 1" in checked
+    assert "HBase                    2.6.4" in checked
+    assert "clock of namenode        +0.0 ms from the gateway's, known to ± 0.5 ms" in checked
 
 
 def test_a_second_control_device_on_the_same_store_is_refused_and_a_later_one_goes_on(

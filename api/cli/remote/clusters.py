@@ -11,7 +11,7 @@ import click
 from api.cli.exit_codes import ExitCode
 from api.cli.remote.errors import CommandFailed, usage
 from api.cli.remote.session import Session, command
-from api.cli.remote.text import details, flatten, pairs, printable, table
+from api.cli.remote.text import NOTHING, details, flatten, milliseconds, pairs, printable, size, table
 from api.cli.remote.transport import path
 
 CHECK_SECONDS = 180.0
@@ -94,13 +94,36 @@ def _row(item: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _report(answer: dict[str, Any], findings: list[dict[str, Any]]) -> str:
-    facts = flatten({name: value for name, value in answer.items() if name not in ("findings", "data_sets")})
+    facts = _facts(answer)
     rows = [
         row
         for finding in sorted(findings, key=lambda finding: _ORDER.index(finding["severity"]))
         for row in _finding_rows(finding)
     ]
     return f"{pairs(facts)}\n\n{table(('', 'CHECK', 'SUBJECT', 'FOUND'), rows)}" if rows else pairs(facts)
+
+
+def _facts(answer: dict[str, Any]) -> list[tuple[str, object]]:
+    """The facts that a person looks for; all of them are in ``--json``."""
+    gateway, marker, hbase = (answer.get(name) or {} for name in ("gateway", "marker", "hbase"))
+    clocks = {"control device": answer.get("controller_clock"), **(answer.get("clocks") or {})}
+    identity = f"{marker.get('identity')} of pair {marker.get('pair_name')}, epoch {marker.get('epoch')}"
+    return [
+        ("gateway", f"{gateway.get('user')}@{gateway.get('hostname')}, Python {gateway.get('python')}"),
+        ("identity", identity if marker else "none: it is in no pair"),
+        ("safe mode", "yes" if answer.get("safe_mode") else "no"),
+        ("HBase", hbase.get("version") or NOTHING),
+        ("free space", size((answer.get("space") or {}).get("free_bytes"))),
+        *(
+            (
+                f"clock of {name}",
+                f"{milliseconds(clock['offset_ms'], sign=True)} from the gateway's,"
+                f" known to ± {milliseconds(clock['uncertainty_ms'])}",
+            )
+            for name, clock in clocks.items()
+            if clock
+        ),
+    ]
 
 
 def _finding_rows(finding: dict[str, Any]) -> list[tuple[object, ...]]:

@@ -87,8 +87,9 @@ def _held(page: RunPage) -> str:
         return ""
     return _section(
         "Held: it changes more than the policy allows without asking",
-        f"{printable(change.get('data_set'))}: {count(change.get('changed'))} of {count(change.get('entries'))} {change.get('unit')}"
-        f" deleted or replaced ({change.get('percent')} %, allowed {change.get('limit_percent')} %)\n"
+        f"{printable(change.get('data_set'))}: {count(change.get('changed'))} of {count(change.get('entries'))}"
+        f" {change.get('unit')} deleted or replaced"
+        f" ({change.get('percent')} %, allowed {change.get('limit_percent')} %)\n"
         f"understudy run confirm {short(page.id)}   or   understudy run cancel {short(page.id)}",
     )
 
