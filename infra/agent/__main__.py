@@ -31,7 +31,11 @@ def main(arguments: Sequence[str], command: Sequence[str]) -> int:
     try:
         with ending_quietly():
             if parsed.command == "run":
-                commands.run(parsed.id, parsed.report_to)
+                from infra.agent.shell.carrying import carry_out  # loads all of the agent: the others do without
+
+                outcome = carry_out(Spool(parsed.spool), parsed.id, command, parsed.report_to)
+                if parsed.report_to is None:
+                    commands.answer(outcome)
             elif parsed.command == "watchdog":
                 commands.watchdog(parsed.id, StartWatchdog(parsed.hook, parsed.argument, parsed.after))
             elif parsed.command == "version":

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from infra.agent.core.operations import Fire, HBaseCall, HdfsCall, OperationFailed
-from infra.agent.shell.firing import Firing, system_clock_ms
+from infra.agent.shell.clock import system_clock_ms
+from infra.agent.shell.firing import Firing
 from infra.agent.shell.hbase_process import HBaseProcess
 from tests.agent.http_peer import Peer, exception, hang_up, peers
 from tests.agent.test_webhdfs import Client, unused_port

@@ -32,7 +32,3 @@ PROCEDURES: dict[str, Callable[[Instruction, bytes], Procedure]] = {
     "TakeSnapshots": take_snapshots,
     "WriteMarker": write_marker,
 }
-
-# Once the journal of such an instruction has begun, it is brought to its end whatever happens: an abort is not heeded,
-# and a later epoch does not stop it, because a half-changed head would have to be rebuilt byte by byte.
-ROLLED_FORWARD_ONLY = frozenset(["ApplyStaged"])

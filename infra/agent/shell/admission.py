@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from infra.agent.core.procedures import PROCEDURES
 from infra.agent.protocol import MAXIMUM_BYTES, Instruction, WireError, canonical, parse_instruction
 from infra.agent.shell.credentials import check_credentials
 from infra.agent.shell.spool import Entry, Spool
@@ -57,8 +56,6 @@ def _parse(data: bytes) -> tuple[Instruction, dict[str, Any]]:
     if not isinstance(submission, dict) or set(submission) != {"instruction", "credentials"}:
         raise WireError("MALFORMED", "a submission is an object of instruction and credentials")
     instruction = parse_instruction(submission["instruction"])
-    if instruction.kind not in PROCEDURES:
-        raise WireError("UNKNOWN_KIND", f"this agent cannot carry out {instruction.kind!r}")
     check_credentials(submission["credentials"])
     return instruction, submission["credentials"]
 

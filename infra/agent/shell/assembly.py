@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 from infra.agent.core.abort import EndInstruction
 from infra.agent.core.hdfs import FileChecksum
@@ -33,6 +33,7 @@ from infra.agent.core.operations import (
 )
 from infra.agent.protocol import Instruction
 from infra.agent.shell.checksums import Checksums
+from infra.agent.shell.clock import system_clock_ms
 from infra.agent.shell.connections import Connections
 from infra.agent.shell.credentials import Credentials
 from infra.agent.shell.datanodes import DataNodes
@@ -40,7 +41,7 @@ from infra.agent.shell.detaching import own_command
 from infra.agent.shell.disk import Appender
 from infra.agent.shell.ending import Ending
 from infra.agent.shell.executor import Executor, Perform
-from infra.agent.shell.firing import Firing, system_clock_ms
+from infra.agent.shell.firing import Firing
 from infra.agent.shell.gateway import facts
 from infra.agent.shell.hbase_process import DEFAULT_COMMAND, HBaseProcess
 from infra.agent.shell.hooks import Hooks
@@ -54,6 +55,13 @@ from infra.agent.shell.work_files import WorkFiles
 
 DEFAULT_WORKERS = 16
 MAXIMUM_WORKERS = 64
+
+
+def own_admin_command(instruction: Instruction) -> Sequence[str]:
+    """What starts the HBase administration process of the gateway's own cluster."""
+    sites = (instruction.payload.get("sites") or {}).values()
+    own = [site.get("hbase") or {} for site in sites if site["cluster"] == instruction.cluster]
+    return next((hbase["admin_command"] for hbase in own if hbase.get("admin_command")), DEFAULT_COMMAND)
 
 
 class HBaseProcesses:
@@ -130,7 +138,7 @@ def make_executor(
         RunHook: hooks.run,
         StartWatchdog: WatchdogStarter(own_command(), spool.root, entry).start,
         OpenFiles: OpenFileListing(credentials, cancelled).list,
-        GatewayFacts: lambda operation: facts(spool, hooks),
+        GatewayFacts: lambda operation: facts(spool, hooks, own_admin_command(instruction)),
         EndInstruction: lambda operation: ending.end(operation.id),
     }
     workers = max(1, min(int(instruction.payload.get("workers") or DEFAULT_WORKERS), MAXIMUM_WORKERS))

@@ -10,14 +10,12 @@ from typing import Any, BinaryIO, Sequence
 from infra.agent.core.operations import StartWatchdog
 from infra.agent.protocol import MAXIMUM_BYTES, WireError, canonical
 from infra.agent.shell.admission import admit
-from infra.agent.shell.assembly import make_executor
-from infra.agent.shell.detaching import HELD_BY_ANOTHER, LOCKED, start_detached
-from infra.agent.shell.firing import system_clock_ms
+from infra.agent.shell.clock import system_clock_ms
+from infra.agent.shell.detaching import start_detached
 from infra.agent.shell.gateway import facts
 from infra.agent.shell.hooks import Hooks
 from infra.agent.shell.looking import REQUEST_MAXIMUM_BYTES, forget, look
-from infra.agent.shell.runner import run
-from infra.agent.shell.spool import Entry, Spool, SpoolUnusable, is_identifier
+from infra.agent.shell.spool import Entry, Spool, SpoolUnusable
 from infra.agent.shell.watchdog import READY, watch
 
 
@@ -35,16 +33,16 @@ class Commands:
         try:
             admitted = admit(self._source.read(MAXIMUM_BYTES + 1), self._spool, system_clock_ms)
         except WireError as error:
-            self._answer({"refused": error.code, "message": error.message})
+            self.answer({"refused": error.code, "message": error.message})
             return
         except SpoolUnusable as error:
-            self._answer({"refused": "SPOOL_UNUSABLE", "message": str(error)})
+            self.answer({"refused": "SPOOL_UNUSABLE", "message": str(error)})
             return
         entry = admitted.entry
         attached = admitted.known
         if entry.outcome() is None and not entry.is_alive():
             self._start(entry)
-        self._answer({"accepted": entry.id, "attached": attached})
+        self.answer({"accepted": entry.id, "attached": attached})
 
     def look(self) -> None:
         """Answer each line of ids with a line per id, until the input ends."""
@@ -54,17 +52,17 @@ class Commands:
             except WireError as error:
                 answers = [{"refused": error.code, "message": error.message}]
             for answer in answers:
-                self._answer(answer)
+                self.answer(answer)
 
     def forget(self) -> None:
         """Remove entries that are over."""
         try:
             self._spool.open()
-            self._answer(forget(self._source.read(REQUEST_MAXIMUM_BYTES + 1), self._spool, system_clock_ms))
+            self.answer(forget(self._source.read(REQUEST_MAXIMUM_BYTES + 1), self._spool, system_clock_ms))
         except WireError as error:
-            self._answer({"refused": error.code, "message": error.message})
+            self.answer({"refused": error.code, "message": error.message})
         except SpoolUnusable as error:
-            self._answer({"refused": "SPOOL_UNUSABLE", "message": str(error)})
+            self.answer({"refused": "SPOOL_UNUSABLE", "message": str(error)})
 
     def clock(self) -> None:
         """Answer each line at once with this host's clock."""
@@ -77,33 +75,15 @@ class Commands:
         try:
             self._spool.open()
         except SpoolUnusable as error:
-            self._answer({"refused": "SPOOL_UNUSABLE", "message": str(error)})
+            self.answer({"refused": "SPOOL_UNUSABLE", "message": str(error)})
             return
-        self._answer(facts(self._spool, Hooks()))
+        self.answer(facts(self._spool, Hooks()))
 
     def adopt(self) -> None:
         """Start an agent for every unfinished instruction that has none."""
         for entry in self._spool.entries():
             if entry.outcome() is None and not entry.is_alive() and entry.instruction() is not None:
-                self._answer({"adopted": entry.id, "started": self._start(entry)})
-
-    def run(self, instruction_id: str, report_to: int | None) -> None:
-        """Carry one instruction out in the foreground."""
-        if not is_identifier(instruction_id) or not self._spool.entry(instruction_id).exists():
-            self._answer({"refused": "NOT_FOUND", "message": f"no instruction {instruction_id[:80]!r} in this spool"})
-            return
-        entry = self._spool.entry(instruction_id)
-
-        def locked(is_ours: bool) -> None:
-            if report_to is not None:
-                os.write(report_to, LOCKED if is_ours else HELD_BY_ANOTHER)
-                os.close(report_to)
-
-        def make(*arguments: Any) -> Any:
-            return make_executor(self._spool, self._start_quietly, *arguments)
-
-        if run(self._spool, entry, system_clock_ms, make, locked) and report_to is None:
-            self._answer(entry.outcome() or {})
+                self.answer({"adopted": entry.id, "started": self._start(entry)})
 
     def watchdog(self, instruction_id: str, operation: StartWatchdog) -> None:
         """Leave a process behind that watches over a barrier; what is worth telling goes to standard error."""
@@ -118,10 +98,8 @@ class Commands:
     def _start(self, entry: Entry) -> bool:
         return start_detached(self._spool, entry, self._command)
 
-    def _start_quietly(self, entry: Entry) -> None:
-        self._start(entry)
-
-    def _answer(self, value: dict[str, Any]) -> None:
+    def answer(self, value: dict[str, Any]) -> None:
+        """Write one line."""
         self._sink.write(canonical(value) + b"\n")
         self._sink.flush()
 

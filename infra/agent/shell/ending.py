@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
+from infra.agent.core.abort import ROLLED_FORWARD_ONLY
 from infra.agent.core.operations import OperationFailed
-from infra.agent.core.procedures import ROLLED_FORWARD_ONLY
 from infra.agent.protocol import VERSION, canonical
 from infra.agent.shell.spool import Entry, Spool, is_identifier
 

@@ -9,7 +9,6 @@ answer; nothing is repeated, because a repetition would be another instant.
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any, Callable
 
 from infra.agent.core.operations import Fire, HBaseCall, HdfsCall, Operation, OperationFailed
@@ -147,8 +146,3 @@ def _nothing() -> None:
 
 def _raise(failure: OperationFailed) -> None:
     raise failure
-
-
-def system_clock_ms() -> float:
-    """The gateway's clock in milliseconds since the epoch."""
-    return time.time() * 1000
