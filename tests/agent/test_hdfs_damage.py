@@ -149,7 +149,7 @@ def test_damage_in_transit_of_a_concatenated_file_is_found(world: World) -> None
         ("SETXATTR", ""),
         ("CREATESNAPSHOT", ""),
         ("ALLOWSNAPSHOT", ""),
-        ("CREATE", "/new/"),
+        ("CREATE", "/pieces/"),
     ],
 )
 def test_lost_answers(world: World, op: str, path: str) -> None:

@@ -307,6 +307,13 @@ class HdfsContract:
         assert peer.run(hdfs.checksum(SITE, f"{top}/.snapshot/s/one")) == sums["two"]
         assert peer.run(hdfs.checksum(SITE, f"{top}/one")) != sums["two"]
 
+    def test_only_files_of_one_directory_are_joined(self, peer: Peer) -> None:
+        top = peer.directory
+        peer.app.put(f"{top}/a", b"a" * BLOCK)
+        peer.app.put(f"{top}/d/b", b"b" * BLOCK)
+        failure = self.refused(peer, hdfs.concatenate(SITE, f"{top}/a", [f"{top}/d/b"], 2 * BLOCK))
+        assert hdfs.exception_of(failure) == "HadoopIllegalArgumentException"
+
     def test_times(self, peer: Peer) -> None:
         top = peer.directory
         peer.app.put(f"{top}/d/f", b"x")

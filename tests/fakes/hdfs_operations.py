@@ -139,12 +139,16 @@ class Changing(Tree):
 
     def _concat(self, path: str, params: dict[str, str], user: str) -> None:
         target = self._file(path)
-        sources = [self._file(source) for source in params["sources"].split(",")]
+        names = params["sources"].split(",")
+        if any(name.rpartition("/")[0] != path.rpartition("/")[0] for name in names):
+            message = "Source file is not in the same directory with the target"
+            raise refusal("HadoopIllegalArgumentException", message)
+        sources = [self._file(name) for name in names]
         for source in sources:
             if source.block_size > target.block_size:
                 raise refusal("HadoopIllegalArgumentException", "concat: a source has a larger preferred block size")
         target.record_modification()
-        for name, source in zip(params["sources"].split(","), sources, strict=True):
+        for name, source in zip(names, sources, strict=True):
             target.blocks = target.blocks + source.blocks
             assert source.parent is not None
             assert source.parent.children is not None

@@ -122,23 +122,35 @@ def _copy(staging: Staging, entry: Entry, path: str, reuse: bool) -> Procedure:
     if length <= piece_bytes:
         yield from _copy_range(staging, entry, path, 0, length)
         return
-    names = [path] + [staging.path(f"pieces/{entry['n']}-{number}") for number in range(1, -(-length // piece_bytes))]
-    found = (yield from hdfs.status(staging.target, path)) if reuse else None
-    if found is not None and found["length"] == length:
+    found = yield from hdfs.status(staging.target, path)
+    if found is not None and found["length"] == length and reuse:
         yield from staging.meter.add(length, 0)
         return  # joined already; the proof tells whether rightly
+    if found is not None:
+        yield from hdfs.delete(staging.target, path)
+    # HDFS joins only files of one directory, so that is done among the pieces.
+    names = [staging.path(f"pieces/{entry['n']}-{number}") for number in range(-(-length // piece_bytes))]
+    joined = (yield from hdfs.status(staging.target, names[0])) if reuse else None
+    if joined is None or joined["length"] != length:
+        pieces = (
+            _copy_piece(
+                staging, entry, name, number * piece_bytes, min(piece_bytes, length - number * piece_bytes), reuse
+            )
+            for number, name in enumerate(names)
+        )
+        yield Together(pieces, staging.workers, keep_results=False)
+        yield from hdfs.concatenate(staging.target, names[0], names[1:], length)
+    else:
+        yield from staging.meter.add(length, 0)
+    yield from hdfs.rename(staging.target, names[0], path)
 
-    def piece(number: int) -> Procedure:
-        offset = number * piece_bytes
-        size = min(piece_bytes, length - offset)
-        there = (yield from hdfs.status(staging.target, names[number])) if reuse else None
-        if there is not None and there["length"] == size:
-            yield from staging.meter.add(size, 0)
-        else:
-            yield from _copy_range(staging, entry, names[number], offset, size)
 
-    yield Together((piece(number) for number in range(len(names))), staging.workers, keep_results=False)
-    yield from hdfs.concatenate(staging.target, path, names[1:], length)
+def _copy_piece(staging: Staging, entry: Entry, name: str, offset: int, size: int, reuse: bool) -> Procedure:
+    there = (yield from hdfs.status(staging.target, name)) if reuse else None
+    if there is not None and there["length"] == size:
+        yield from staging.meter.add(size, 0)
+    else:
+        yield from _copy_range(staging, entry, name, offset, size)
 
 
 def _piece_bytes(staging: Staging, entry: Entry) -> int:
