@@ -64,7 +64,7 @@ class _Run:
         self.journal = read_journal(journal, GENERAL)
         self.known = {target.id: read_journal(journal, target.id) for target in self.targets}
         self.barrier = Barrier(payload["barrier"], instruction.run, self.journal)
-        self.clocks: dict[str, Any] = {}
+        self.clocks: dict[str, Any] = {"namenode": None, "hbase": None}
         self.at_ms = 0.0
         self.marker: dict[str, Any] = {}
         self.opened: Listing | None = None
@@ -103,7 +103,7 @@ class _Run:
         if self.tables:
             status = yield from hbase_calls.ask(PRIMARY, "status")
             self.rpc_timeout_ms = float(status["settings"]["rpc_timeout_ms"])
-        yield Milestone("armed", {"clocks": self.clocks})
+        yield Milestone("armed", {"clocks": dict(self.clocks)})
         yield Progress({"step": "waiting for the moment"})
 
     def _check_targets(self) -> Procedure:
@@ -111,9 +111,14 @@ class _Run:
         yield Together(checks, AT_ONCE, keep_results=False)
 
     def _measure(self) -> Procedure:
-        """Measure the clocks, and with that where on this gateway's clock the moment is."""
-        self.clocks = yield from clocks.measure(PRIMARY, self.instruction.id, with_hbase=bool(self.tables))
+        """Measure the NameNode's clock, and with that where on this gateway's clock the moment is."""
+        self.clocks["namenode"] = yield from clocks.namenode_offset(PRIMARY, self.instruction.id)
         self.at_ms = float(self.instruction.payload["moment_ms"]) - self.clocks["namenode"]["offset_ms"]
+
+    def _measure_hbase(self) -> Procedure:
+        """Measure HBase's clock, which may take long and is needed by nobody in a hurry."""
+        if self.tables:
+            self.clocks["hbase"] = yield from clocks.hbase_offset(PRIMARY)
 
     def _approach(self, before_ms: float) -> Procedure:
         """Wait until ``before_ms`` before the moment, by the NameNode's clock.
@@ -141,6 +146,7 @@ class _Run:
         yield Progress({"step": "warm-up"})
         self.marker = yield from markers.check_marker(self.instruction, PRIMARY, "PRIMARY")
         yield from self._check_targets()
+        yield from self._measure_hbase()
 
     def _make_ready(self) -> Procedure:
         """What must not delay the firing, whatever it takes: list what is open, so that less is unknown afterwards."""
@@ -167,7 +173,7 @@ class _Run:
         yield from self._approach(AIM_BEFORE_MS)
         yield from markers.check_unchanged(PRIMARY, self.marker)
         yield from self._measure()
-        yield from self.journal.write({"firing": {"at_ms": self.at_ms, "clocks": self.clocks}})
+        yield from self.journal.write({"firing": {"at_ms": self.at_ms, "clocks": dict(self.clocks)}})
         yield Progress({"step": "firing"})
         try:
             shots = yield Fire(self.at_ms, self.tolerance_ms, tuple(target.call() for target in self.targets))
@@ -227,10 +233,9 @@ class _Run:
 
     def _conclude(self, taken: dict[str, Taken], moment: Moment) -> Procedure:
         """Measure what is still to be measured, and put the evidence together."""
-        opened, readings, _ = yield Together(
-            [list_open(self.directories), self._read_tables(), self._measure()], limit=3
-        )
-        before, after = self.journal.newest("firing")["clocks"], self.clocks
+        measurements = [self._measure(), list_open(self.directories), self._read_tables(), self._measure_hbase()]
+        _, opened, readings, _ = yield Together(measurements, limit=len(measurements))
+        before, after = self.journal.newest("firing")["clocks"], dict(self.clocks)
         if all(one.by_stamps for one in taken.values()):
             before = after  # no time of this gateway's clock is used
         elif drift_ms(before["namenode"], after["namenode"]) > self.tolerance_ms:
