@@ -60,8 +60,7 @@ def below(root: str, path: str) -> str:
 
 
 def entry_of(status: dict[str, Any], path: str, parent_id: int, parent_policy: int) -> Entry:
-    """Turn a FileStatus into an entry; raises for what cannot be copied faithfully."""
-    _check_supported(status, path)
+    """Turn a FileStatus into an entry."""
     is_file = status["type"] == "FILE"
     entry: Entry = {
         "p": path,
@@ -82,7 +81,8 @@ def entry_of(status: dict[str, Any], path: str, parent_id: int, parent_policy: i
     return entry
 
 
-def _check_supported(status: dict[str, Any], path: str) -> None:
+def check_supported(status: dict[str, Any], path: str) -> None:
+    """Refuse what is not copied faithfully: symbolic links, encryption zones, erasure coding."""
     code = ""
     if status["type"] not in ("FILE", "DIRECTORY"):
         code, what = "SYMLINK", "a symbolic link"

@@ -101,8 +101,15 @@ def _make_parents(head: str) -> Procedure:
     names = head.split("/")
     for count in range(2, len(names)):
         above = "/".join(names[:count])
-        if (yield from hdfs.status(SECONDARY, above)) is None:
+        found = yield from hdfs.status(SECONDARY, above)
+        if found is None:
             yield from hdfs.make_directory(SECONDARY, above, PARENT_MODE)
+        elif found.get("encBit"):
+            raise OperationFailed(
+                "ENCRYPTED",
+                f"{above} on the secondary is in an encryption zone; nothing can be renamed into it from staging",
+                remedy="Let the data set's directory on the secondary be outside of encryption zones.",
+            )
 
 
 def _protect(head: str, user: str, mode: str, data_set_id: str) -> Procedure:

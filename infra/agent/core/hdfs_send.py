@@ -84,14 +84,44 @@ def _base_manifest(payload: dict[str, Any], data_set: dict[str, Any], prefix: st
     return prefix + "base"
 
 
+MANY_ENTRIES = 50_000
+# Work files that nothing needs once the plan and the manifest are written; each is as long as a listing may be.
+DISPENSABLE = (
+    "want",
+    "have",
+    "base",
+    "have.rest",
+    "want.rest",
+    "have.rest.sorted",
+    "want.rest.sorted",
+    "have.left",
+    "want.left",
+    "have.left.sorted",
+    "want.left.sorted",
+    "unsorted",
+    "changes",
+    "gone",
+    "same.directories",
+    "touched",
+    "touched.sorted",
+    "standing",
+    "standing.sorted",
+    "plan.unsorted",
+    "plan.sorted",
+)
+
+
 def _plan(comparison: Comparison, data_set: dict[str, Any]) -> Procedure:
     """Write all work files; returns what the journal has to keep."""
     yield SpoolTruncate(comparison.file("corrections"))
-    _, entries_in_base = yield from compare(comparison)
+    entries, entries_in_base = yield from compare(comparison)
     yield from add_details(comparison)
     plan = yield from make_plan(comparison)
     quotas = yield from hdfs.quotas(PRIMARY, data_set["path"])
     digest = yield from write_manifest(comparison, quotas)
+    if entries + entries_in_base > MANY_ENTRIES:
+        for name in DISPENSABLE:
+            yield SpoolTruncate(comparison.file(name))
     return {
         "plan": asdict(plan),
         "entries_in_base": entries_in_base,

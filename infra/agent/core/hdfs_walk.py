@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from infra.agent.core.hdfs import Page, list_page, status
-from infra.agent.core.hdfs_entries import DIRECTORY, FILE, Entry, below, entry_of, name_key
+from infra.agent.core.hdfs_entries import DIRECTORY, FILE, Entry, below, check_supported, entry_of, name_key
 from infra.agent.core.lines import LineWriter, encode
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import OperationFailed
@@ -31,11 +31,15 @@ class _Level:
 
 
 class Walk:
-    """Gives the entries below ``root`` in the order of a tree, the root itself (path "") first."""
+    """Gives the entries below ``root`` in the order of a tree, the root itself (path "") first.
 
-    def __init__(self, site: str, root: str) -> None:
+    A walk of what is to be copied is ``strict``: it raises for what cannot be copied faithfully.
+    """
+
+    def __init__(self, site: str, root: str, strict: bool = False) -> None:
         self._site = site
         self._root = root
+        self._strict = strict
         self._levels: list[_Level] = []
         self._started = False
 
@@ -60,7 +64,7 @@ class Walk:
         found = yield from status(self._site, self._root)
         if found is None or found["type"] != "DIRECTORY":
             raise OperationFailed("NO_SUCH_DIRECTORY", f"{self._root} is not a directory on the {self._site} cluster")
-        entry = entry_of(found, "", 0, found["storagePolicy"])
+        entry = self._entry(found, "", 0, found["storagePolicy"])
         self._descend(entry, found["storagePolicy"], (yield from list_page(self._site, self._root)))
         return entry
 
@@ -69,12 +73,17 @@ class Walk:
         level.position += 1
         name = found["pathSuffix"]
         path = f"{level.entry['p']}/{name}" if level.entry["p"] else name
-        entry = entry_of(found, path, level.entry["i"], level.policy)
+        entry = self._entry(found, path, level.entry["i"], level.policy)
         if entry["t"] == DIRECTORY:
             if name not in level.ahead:
                 yield from self._look_ahead(level)
             self._descend(entry, found["storagePolicy"], level.ahead.pop(name))
         return entry
+
+    def _entry(self, found: dict[str, Any], path: str, parent_id: int, parent_policy: int) -> Entry:
+        if self._strict:
+            check_supported(found, path)
+        return entry_of(found, path, parent_id, parent_policy)
 
     def _descend(self, entry: Entry, policy: int, page: Page) -> None:
         _check_order(page.entries, after="")
@@ -116,7 +125,7 @@ def write_listing(site: str, root: str, name: str, open_files: frozenset[str], i
     With ``is_cut`` (a snapshot on the cluster that is its source) the root's time is the cut, and a file that was
     modified after it was open at the cut and has been closed since: it gets ``f`` too.
     """
-    walk = Walk(site, root)
+    walk = Walk(site, root, strict=is_cut)
     writer = LineWriter(name)
     yield from writer.begin()
     cut_ms = None
