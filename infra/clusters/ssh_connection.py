@@ -163,7 +163,7 @@ class SshConnection:
             return Unavailable("GATEWAY_REFUSED", f"{self.where} refuses the connection.", remedy=remedy)
         remedy = "Check the network between the control device and that host."
         return Unavailable(
-            "GATEWAY_UNREACHABLE", f"{self.where} cannot be reached: {error or 'no answer'}.", remedy=remedy
+            "GATEWAY_UNREACHABLE", f"{self.where} cannot be reached: {str(error) or 'no answer'}.", remedy=remedy
         )
 
 

@@ -13,6 +13,9 @@ import asyncssh
 from domain.errors import Unavailable
 from infra.clusters.ssh_connection import WINDOW_BYTES, SshConnection, end
 
+READ_BYTES = 1 << 20
+LINE_MAXIMUM_BYTES = 64 << 20
+
 
 class LineChannel:
     """Questions and answers in lines, one question at a time."""
@@ -22,6 +25,7 @@ class LineChannel:
         self._command = command
         self._process: asyncssh.SSHClientProcess[bytes] | None = None
         self._lock = asyncio.Lock()
+        self._rest = b""
 
     async def ask(self, line: bytes, answers: int, timeout_seconds: float) -> list[bytes]:
         """Send a line and return that many lines; raises ``Unavailable``. After a failure the command starts anew."""
@@ -45,20 +49,35 @@ class LineChannel:
             command = await self._command()
             connection = await self._connection.connect()
             self._process = await connection.create_process(command, encoding=None, window=WINDOW_BYTES)
+            self._rest = b""
         return self._process
 
     async def _read_line(self, process: asyncssh.SSHClientProcess[bytes]) -> bytes:
-        line = await process.stdout.readline()
-        if not line.endswith(b"\n"):
-            complaint = (await process.stderr.read(2000)).decode("utf-8", "replace").strip()
-            raise Unavailable(
-                "AGENT_FAILED",
-                f"the agent on {self._connection.where} ended while it was asked: {complaint[-500:] or 'no reason'}",
-                remedy="Try again; if it stays, look at the spool directory on the gateway.",
-            )
-        return line
+        # Not readline: a line longer than the channel's window would never be complete for it.
+        pieces: list[bytes] = []
+        size = 0
+        while b"\n" not in self._rest:
+            pieces.append(self._rest)
+            size += len(self._rest)
+            self._rest = await process.stdout.read(READ_BYTES)
+            if not self._rest or size > LINE_MAXIMUM_BYTES:
+                raise await self._failed(process)
+        end_of_line = self._rest.index(b"\n") + 1
+        pieces.append(self._rest[:end_of_line])
+        self._rest = self._rest[end_of_line:]
+        return b"".join(pieces)
+
+    async def _failed(self, process: asyncssh.SSHClientProcess[bytes]) -> Unavailable:
+        complaint = "too long an answer"
+        if process.stdout.at_eof():
+            complaint = (await process.stderr.read(2000)).decode("utf-8", "replace").strip()[-500:]
+        return Unavailable(
+            "AGENT_FAILED",
+            f"the agent on {self._connection.where} ended while it was asked: {complaint or 'no reason'}",
+            remedy="Try again; if it stays, look at the spool directory on the gateway.",
+        )
 
     async def _drop(self) -> None:
-        process, self._process = self._process, None
+        process, self._process, self._rest = self._process, None, b""
         if process is not None:
             end(process)

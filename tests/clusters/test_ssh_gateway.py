@@ -17,6 +17,7 @@ import pytest
 from domain.errors import Unavailable
 from domain.values.endpoints import Gateway
 from infra.agent.archive import Archive, pack, sources
+from infra.agent.protocol import canonical
 from infra.clusters.ssh_connection import SshLimits
 from infra.clusters.ssh_gateway import SshGateway
 from infra.ports.gateway import GatewayHost, Submission, Submitted
@@ -194,6 +195,16 @@ class TestSshGateway(GatewayContract):
             for number in range(20):
                 await self.until(gateway, f"i{number}", lambda seen: seen.outcome is not None)
             assert len(server.connections) == 1
+
+        self.run_with_server(scenario)
+
+    def test_an_outcome_of_many_megabytes_is_read_whole(self) -> None:
+        async def scenario(server: Server, gateway: SshGateway) -> None:
+            await self.submitted(gateway, self.instruction())
+            seen = await self.until(gateway, "i1", lambda seen: seen.outcome is not None)
+            large = {**dict(seen.outcome or {}), "result": {"open_files": ["x" * 90] * 200_000}}
+            (self.entry("i1") / "outcome.json").write_bytes(canonical(large))
+            assert (await gateway.look(["i1"]))["i1"].outcome == large
 
         self.run_with_server(scenario)
 
