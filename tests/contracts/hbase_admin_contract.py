@@ -1,0 +1,192 @@
+"""What every HBase administration process answers, the real one and the simulated one alike.
+
+A peer offers ``call(request)``, as the agent's operation does, and an application's side: ``create_table(name,
+families, splits)``, ``put(table, row, value)`` (family "f") and ``name(prefix)`` for names that nobody else uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import pytest
+
+from infra.agent.core.hdfs import exception_of
+from infra.agent.core.operations import OperationFailed
+
+ROWS = ("a", "b", "c", "x", "y")
+
+
+class Peer(Protocol):
+    """A running HBase with its administration process."""
+
+    def call(self, request: dict[str, Any]) -> dict[str, Any]: ...
+
+    def create_table(self, name: str, families: Sequence[str], splits: Sequence[str]) -> None: ...
+
+    def put(self, table: str, row: str, value: str) -> None: ...
+
+    def name(self, prefix: str) -> str: ...
+
+
+def refused(peer: Peer, **request: Any) -> str:
+    """The exception that a request is answered with."""
+    with pytest.raises(OperationFailed) as caught:
+        peer.call(request)
+    assert caught.value.code == "HBASE"
+    return exception_of(caught.value)
+
+
+def scratch(peer: Peer, prefix: str) -> str:
+    return f"understudy_scratch:{peer.name(prefix)}"
+
+
+def drop(peer: Peer, table: str) -> None:
+    peer.call({"do": "disable", "table": table})
+    assert peer.call({"do": "drop", "table": table}) == {"dropped": True}
+
+
+class HBaseAdminContract:
+    """Inherit it and give a fixture ``peer``."""
+
+    @pytest.fixture
+    def table(self, peer: Peer) -> str:
+        """A table of two regions and two families with five rows."""
+        name = f"default:{peer.name('contract')}"
+        peer.create_table(name, ("f", "g"), ("m",))
+        for row in ROWS:
+            peer.put(name, row, f"value of {row}")
+        return name
+
+    def test_status(self, peer: Peer) -> None:
+        status = peer.call({"do": "status"})
+        assert status["version"].startswith("2.")
+        assert status["settings"]["root"].endswith("/hbase")
+        assert status["settings"]["snapshot_working_directory"] is None
+        assert status["settings"]["snapshot_ttl_seconds"] == 0
+        assert status["settings"]["rpc_timeout_ms"] > 0
+        assert len(status["servers"]) == 1
+        assert status["dead_servers"] == []
+        assert status["master"]
+        assert len(status["script_sha256"]) == 64
+
+    def test_tables_by_wildcards(self, peer: Peer, table: str) -> None:
+        name = table.partition(":")[2]
+        other = f"default:{name}.other"
+        peer.create_table(other, ("f",), ())
+        summary = {
+            "table": table,
+            "state": "ENABLED",
+            "families_count": 2,
+            "regions_count": 2,
+            "read_only": False,
+            "region_replication": 1,
+            "coprocessors": [],
+        }
+        assert peer.call({"do": "tables", "pattern": table}) == {"tables": [summary]}
+        assert peer.call({"do": "tables", "pattern": name}) == {"tables": [summary]}
+        found = peer.call({"do": "tables", "pattern": f"defa*:{name}*"})["tables"]
+        assert [item["table"] for item in found] == [table, other]
+        assert peer.call({"do": "tables", "pattern": f"{name}.othe?"})["tables"][0]["table"] == other
+        assert peer.call({"do": "tables", "pattern": f"{name}Xother"}) == {"tables": []}
+
+    def test_describe_and_boundaries(self, peer: Peer, table: str) -> None:
+        described = peer.call({"do": "describe", "table": table})
+        assert [family["name"] for family in described["families"]] == ["f", "g"]
+        assert described["families"][0]["attributes"]["VERSIONS"] == "1"
+        regions = peer.call({"do": "boundaries", "table": table})["regions"]
+        assert sorted((region["start"], region["end"]) for region in regions) == [("", "6d"), ("6d", "")]
+        assert len({region["region"] for region in regions}) == 2
+        assert refused(peer, do="describe", table=peer.name("nothing")) == "TableNotFoundException"
+
+    def test_snapshots_are_taken_listed_and_deleted(self, peer: Peer, table: str) -> None:
+        name = peer.name("snapshot")
+        taken = peer.call({"do": "snapshot", "table": table, "name": name, "timeout_ms": 60_000})
+        assert (taken["name"], taken["table"], taken["type"], taken["ttl_seconds"]) == (name, table, "FLUSH", 0)
+        assert taken["asked_ms"] <= taken["done_ms"]
+        listed = {key: taken[key] for key in ("name", "table", "type", "owner", "creation_ms", "ttl_seconds")}
+        assert peer.call({"do": "list_snapshots", "pattern": name}) == {"snapshots": [listed]}
+        assert listed in peer.call({"do": "list_snapshots"})["snapshots"]
+        assert peer.call({"do": "list_snapshots", "pattern": f"{name}?"}) == {"snapshots": []}
+        assert refused(peer, do="snapshot", table=table, name=name) == "SnapshotExistsException"
+        assert peer.call({"do": "delete_snapshot", "name": name}) == {"deleted": True}
+        assert peer.call({"do": "delete_snapshot", "name": name}) == {"deleted": False}
+        missing = peer.name("nothing")
+        assert refused(peer, do="snapshot", table=missing, name=name) == "TableNotFoundException"
+
+    def test_a_snapshot_without_flush_lacks_what_is_in_memory(self, peer: Peer, table: str) -> None:
+        assert peer.call({"do": "flush", "table": table}) == {}
+        peer.put(table, "new", "in memory only")
+        name, clone = peer.name("snapshot"), scratch(peer, "clone")
+        assert peer.call({"do": "snapshot", "table": table, "name": name, "type": "SKIPFLUSH"})["type"] == "SKIPFLUSH"
+        peer.call({"do": "clone", "snapshot": name, "table": clone})
+        assert peer.call({"do": "count", "table": clone, "limit": 100})["rows"] == len(ROWS)
+        drop(peer, clone)
+        peer.call({"do": "delete_snapshot", "name": name})
+
+    def test_clones(self, peer: Peer, table: str) -> None:
+        name, clone = peer.name("snapshot"), scratch(peer, "clone")
+        assert refused(peer, do="clone", snapshot=name, table=clone) == "SnapshotDoesNotExistException"
+        peer.call({"do": "snapshot", "table": table, "name": name})
+        assert peer.call({"do": "clone", "snapshot": name, "table": clone, "timeout_ms": 60_000}) == {}
+        assert peer.call({"do": "tables", "pattern": clone})["tables"][0]["state"] == "ENABLED"
+        counted = peer.call({"do": "count", "table": clone, "limit": 100})
+        assert (counted["rows"], counted["regions"], counted["regions_read"]) == (len(ROWS), 2, 2)
+        assert 0 < peer.call({"do": "count", "table": clone, "limit": 2})["rows"] <= 2
+        assert refused(peer, do="clone", snapshot=name, table=clone) == "TableExistsException"
+        assert refused(peer, do="drop", table=clone) == "TableNotDisabledException"
+        assert peer.call({"do": "disable", "table": clone, "timeout_ms": 60_000}) == {}
+        assert peer.call({"do": "disable", "table": clone}) == {}
+        assert peer.call({"do": "tables", "pattern": clone})["tables"][0]["state"] == "DISABLED"
+        assert peer.call({"do": "drop", "table": clone}) == {"dropped": True}
+        assert peer.call({"do": "drop", "table": clone}) == {"dropped": False}
+        assert refused(peer, do="drop", table=table) == "Refused"
+        peer.call({"do": "delete_snapshot", "name": name})
+
+    def test_a_disabled_table_is_snapshotted_and_restored(self, peer: Peer, table: str) -> None:
+        name = peer.name("snapshot")
+        peer.call({"do": "disable", "table": table})
+        assert peer.call({"do": "snapshot", "table": table, "name": name})["type"] == "DISABLED"
+        assert peer.call({"do": "enable", "table": table, "timeout_ms": 60_000}) == {}
+        assert peer.call({"do": "enable", "table": table}) == {}
+        peer.put(table, "later", "not in the snapshot")
+        assert refused(peer, do="restore", snapshot=name) == "TableNotDisabledException"
+        peer.call({"do": "disable", "table": table})
+        assert peer.call({"do": "restore", "snapshot": name}) == {}
+        peer.call({"do": "enable", "table": table})
+        assert peer.call({"do": "count", "table": table, "limit": 100})["rows"] == len(ROWS)
+        peer.call({"do": "delete_snapshot", "name": name})
+
+    def test_live_region_metrics_count_writes(self, peer: Peer, table: str) -> None:
+        def writes() -> dict[str, int]:
+            regions = peer.call({"do": "region_metrics", "table": table})["regions"]
+            assert all(region["live"] for region in regions)
+            assert all({"server", "open_sequence_id", "memstore_bytes", "store_files"} <= set(r) for r in regions)
+            return {region["start"]: region["write_requests"] for region in regions}
+
+        before = writes()
+        assert writes() == before
+        peer.put(table, "x", "again")
+        after = writes()
+        assert (after[""], after["6d"]) == (before[""], before["6d"] + 1)
+        peer.call({"do": "disable", "table": table})
+        regions = peer.call({"do": "region_metrics", "table": table})["regions"]
+        assert not any(region["live"] for region in regions)
+        assert refused(peer, do="region_metrics", table=peer.name("nothing")) == "TableNotFoundException"
+
+    def test_compaction_keeps_what_is_there(self, peer: Peer, table: str) -> None:
+        assert peer.call({"do": "flush", "table": table}) == {}
+        assert peer.call({"do": "major_compact", "table": table}) == {}
+        assert peer.call({"do": "count", "table": table, "limit": 100})["rows"] == len(ROWS)
+
+    def test_the_clock_of_the_canary(self, peer: Peer) -> None:
+        peer.call({"do": "create_canary", "table": "understudy:canary"})
+        assert peer.call({"do": "create_canary", "table": "understudy:canary"}) == {"created": False}
+        clock = peer.call({"do": "clock", "table": "understudy:canary", "samples": 4})
+        assert clock["samples"] == 4
+        assert 0 < clock["uncertainty_ms"] < 1000
+        assert abs(clock["offset_ms"]) < 60_000
+        assert refused(peer, do="create_canary", table="default:canary") == "Refused"
+
+    def test_other_words_are_refused(self, peer: Peer) -> None:
+        assert refused(peer, do="nonsense") == "Refused"
