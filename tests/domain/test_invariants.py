@@ -171,4 +171,4 @@ class Runs(RuleBasedStateMachine):
 
 
 TestRuns = Runs.TestCase
-TestRuns.settings = settings(max_examples=40, stateful_step_count=60, deadline=None)
+TestRuns.settings = settings(max_examples=25, stateful_step_count=60, deadline=None)
