@@ -95,6 +95,9 @@ class Carrier:
                     f"{self._gateway.cluster}: {answer.message}.",
                     remedy="Stop this control device: another one works with these clusters.",
                 )
+            if answer.code == "TOO_LATE":
+                # By the gateway's clock, which may be another one than was thought: the next attempt will know it.
+                await _reached(self._gateway.controller_clock())
             return failed(answer.code, answer.message, "")
         return None
 

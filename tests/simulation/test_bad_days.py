@@ -89,6 +89,14 @@ def test_a_gateway_that_cannot_be_used_refuses_the_run_by_its_code(world: World,
     assert len(history) == looks - 1
 
 
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_a_gateway_whose_clock_is_far_off_is_told_as_that(world: World, hours: int) -> None:
+    world.gateways["south"].shift_ms = hours * 3_600_000.0
+    page = run_once(world)
+    assert (page["state"], page["failure"]["code"]) == ("FAILED", "CLOCKS_APART")
+    assert "gateway of south against the control device" in page["failure"]["subject"]
+
+
 def test_a_controller_that_was_replaced_stops(world: World) -> None:
     async def scenario(life: Life) -> None:
         await life.control_plane.check_cluster(life.caller("look"), "north")
