@@ -150,7 +150,9 @@ class Story:
         )
         tables = [word for table in settings.tables for word in ("--hbase", table)]
         self._device.show("service", "add", "shop", "--pair", self._pair, "--hdfs", settings.directory, *tables)
-        self._device.show("policy", "add", "nightly", "--service", "shop", "--mass-change-percent", "80")
+        # Both clusters share this machine, so a cut takes longer here than on clusters of their own.
+        limits = ("--max-skew-ms", "15000", "--mass-change-percent", "80")
+        self._device.show("policy", "add", "nightly", "--service", "shop", *limits)
 
     def _back_up_and_prove(self, direction: str, explanation: str) -> None:
         self._teller.section(
