@@ -73,7 +73,7 @@ class HBasePeer:
         self.console = Console(cluster)
         command = [*client_command(cluster.layout, cluster.lab), f"sudo -n -u hbase {cluster.layout.hbase_admin}"]
         self.process = HBaseProcess(command, Log(str(log)))
-        self._mark = f"hb{secrets.token_hex(4)}"
+        self.mark = f"hb{secrets.token_hex(4)}"
         self._count = 0
 
     def call(self, request: dict[str, Any], timeout_seconds: float = 120.0) -> dict[str, Any]:
@@ -97,13 +97,13 @@ class HBasePeer:
     def name(self, prefix: str) -> str:
         """A name that nobody else uses."""
         self._count += 1
-        return f"{self._mark}_{prefix}_{self._count}"
+        return f"{self.mark}_{prefix}_{self._count}"
 
     def close(self) -> None:
         """Remove what was made, and end both processes."""
-        for snapshot in self.call({"do": "list_snapshots", "pattern": f"*{self._mark}*"})["snapshots"]:
+        for snapshot in self.call({"do": "list_snapshots", "pattern": f"*{self.mark}*"})["snapshots"]:
             self.call({"do": "delete_snapshot", "name": snapshot["name"]})
-        for table in self.call({"do": "tables", "pattern": f"*:*{self._mark}*"})["tables"]:
+        for table in self.call({"do": "tables", "pattern": f"*:*{self.mark}*"})["tables"]:
             self.console.run(f"drop({table['table']!r})")
         self.process.close()
         self.console.close()
