@@ -103,14 +103,14 @@ def rebuilt(aggregate: Stateful) -> Stateful:
     """The aggregate as its recorded events alone make it."""
     copy: Stateful | None = None
     for event in aggregate.pending_events:
-        copy = event.mutate(copy)  # type: ignore[arg-type]
+        copy = event.mutate(copy)
     assert copy is not None
     return copy
 
 
 def same_state(first: Stateful, second: Stateful) -> bool:
     """Whether two aggregates hold the same; parts are compared by what they hold."""
-    return _plain(first) == _plain(second)
+    return bool(_plain(first) == _plain(second))
 
 
 def _plain(value: Any) -> Any:

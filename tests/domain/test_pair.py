@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from domain.errors import Conflict, InvalidInput, Refused
@@ -18,7 +20,7 @@ INSTRUCTED = {
     "instruction": "i", "kind": "WriteMarker", "step": "s", "cluster": "north", "attempt": 1, "digest": "d",
     "epoch": 1, "not_after_ms": 1,
 }  # fmt: skip
-FACTS = {
+FACTS: dict[str, dict[str, Any]] = {
     "IdentityAssigned": {"epoch": 1, "serial": 1},
     "Instructed": INSTRUCTED,
     "AttemptFailed": {
@@ -130,13 +132,13 @@ def test_what_was_sent_is_known_until_it_is_forgotten() -> None:
     aggregate.instruct(contexts(), wanted, "another", 1, 3)
     assert aggregate.version == version
     assert aggregate.sent_to("south") == (wanted.id,)
-    assert not aggregate.is_at_rest
+    at_rest = [aggregate.is_at_rest]
     with pytest.raises(Refused):
         aggregate.forget_spools(contexts(), (wanted.id,))
     for _ in range(2):
         (wanted,) = aggregate.next_instructions()
         aggregate.conclude(contexts(), wanted.id, succeeded())
-    assert aggregate.is_at_rest
+    assert [*at_rest, aggregate.is_at_rest] == [False, True]
     aggregate.forget_spools(contexts(), (*aggregate.sent_to("south"), "unknown"))
     assert aggregate.instructed == {}
     assert aggregate.pair_id == aggregate.id

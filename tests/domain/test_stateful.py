@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -100,7 +100,7 @@ def test_programmer_errors_are_found_where_the_class_is_made(lamp: Lamp, context
     with pytest.raises(AssertionError, match="must be a Moved event"):
 
         class NotMoved(Lamp):
-            RULES = (Rule("switch", ("OFF",), "ON", "Seen"),)
+            RULES = cast("Any", (Rule("switch", ("OFF",), "ON", "Seen"),))
 
     with pytest.raises(AssertionError, match="changes state: give it a rule"):
 

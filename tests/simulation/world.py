@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from domain.pair.pair import ClusterPair
@@ -107,7 +107,7 @@ class World:
             if tasks["workers"].done():
                 tasks["workers"].result()
             assert tasks["person"].done(), "the scenario did not come to its end in time"
-            return tasks["person"].result()
+            return cast("T", tasks["person"].result())
         finally:
             life.crashed.set()
             for task in tasks.values():
