@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from scripts.labkit.cluster import Cluster
 from scripts.labkit.lab import Lab
+from tests.lab.product import Product, forget_earlier_pairs
 
 _HERE = Path(__file__).parent
 
@@ -46,3 +47,17 @@ def unique_name(request: pytest.FixtureRequest) -> Callable[[str], str]:
         return f"{prefix}-{secrets.token_hex(4)}"
 
     return make
+
+
+@pytest.fixture(scope="module")
+def product(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """A control device of its own with a formed pair over the lab's clusters."""
+    forget_earlier_pairs(lab)
+    made = Product(lab, tmp_path_factory.mktemp("product"))
+    made.install()
+    made.start()
+    try:
+        made.form_pair()
+        yield made
+    finally:
+        made.stop()

@@ -1,0 +1,211 @@
+"""The whole product on the lab, as an operator has it: ``understudy serve`` as a process, driven by the command line.
+
+Each ``Product`` has a control device of its own (settings, store, token in a directory) and a pair of its own; the
+identity markers that an earlier one left on the lab's clusters are removed first, as their administrator would.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scripts.labkit.lab import Lab
+
+ROOT = Path(__file__).parents[2]
+ENDED = ("COMPLETED", "FAILED", "CANCELLED")
+WITHIN_SECONDS = 240.0
+
+
+class CommandFailed(AssertionError):
+    """A command of the product ended with an error: ``code`` and the exit code are what scripts match on."""
+
+    def __init__(self, arguments: tuple[str, ...], exit_code: int, output: str) -> None:
+        super().__init__(f"understudy {' '.join(arguments)} → {exit_code}: {output}")
+        self.exit_code = exit_code
+        self.output = output
+
+
+class Product:
+    """One control device over the lab's two clusters."""
+
+    def __init__(self, lab: Lab, directory: Path) -> None:
+        self.lab = lab
+        self.directory = directory
+        self.pair = f"lab-{secrets.token_hex(4)}"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.environment = {
+            **os.environ,
+            "UNDERSTUDY_SOCKET": str(directory / "api.sock"),
+            "UNDERSTUDY_TOKEN_FILE": str(directory / "token"),
+            "PYTHONPATH": str(ROOT),
+        }
+
+    # The control device
+
+    def install(self) -> None:
+        """Write first settings."""
+        self.run(
+            "init",
+            "--directory",
+            str(self.directory),
+            "--socket",
+            "--token-file",
+            str(self.directory / "token"),
+            "--name",
+            "tester",
+        )
+
+    def start(self) -> None:
+        """Start it and return when it answers."""
+        with (self.directory / "serve.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*_program(), "serve", "--config", str(self.directory / "understudy.toml")],
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.wait_for("the control device answers", self._answers, 30)
+
+    def kill(self) -> None:
+        """End it at once, as a crash does."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    def stop(self) -> None:
+        """End it in order."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
+            raise
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.directory / "serve.log").read_text()[-2000:]
+        return self.attempt("cluster", "list").returncode == 0
+
+    # Commands
+
+    def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command and return how it ended."""
+        return subprocess.run(
+            [*_program(), *arguments],
+            env=self.environment,
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def run(self, *arguments: str) -> str:
+        """Run a command that has to succeed; returns what it wrote."""
+        done = self.attempt(*arguments)
+        if done.returncode != 0:
+            raise CommandFailed(arguments, done.returncode, done.stdout + done.stderr)
+        return done.stdout
+
+    def ask(self, *arguments: str) -> Any:
+        """Run a command with ``--json`` that has to succeed; returns the answer."""
+        return json.loads(self.run(*arguments, "--json"))
+
+    # The usual steps
+
+    def form_pair(self, changes: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        """Enter both clusters and join them; returns when both have their identities."""
+        for name in ("a", "b"):
+            self.enter_cluster(name, (changes or {}).get(name, {}))
+        self.run("pair", "create", self.pair, "--primary", "a", "--secondary", "b")
+        self.wait_for("the pair is formed", lambda: self.ask("pair", "show", self.pair)["state"] == "STEADY", 60)
+
+    def enter_cluster(self, name: str, changes: Mapping[str, Any]) -> None:
+        """Enter a cluster as the lab describes it, with some of the gateway's settings changed."""
+        described = json.loads((self.lab.layout.root / "lab.json").read_text())["clusters"][name]
+        gateway = {**described["gateway"], **changes}
+        hbase = described["hbase"]
+        lines = [
+            f"namenodes = {json.dumps(described['namenodes'])}",
+            "[gateway]",
+            *(f"{key} = {json.dumps(value)}" for key, value in gateway.items()),
+            "[hbase]",
+            *(f"{key} = {json.dumps(hbase[key])}" for key in ("root", "admin_command", "thrift")),
+        ]
+        path = self.directory / f"{name}.toml"
+        path.write_text("\n".join(lines) + "\n")
+        self.run("cluster", "add", name, "--file", str(path))
+
+    def protect(
+        self, service: str, hdfs: tuple[str, ...] = (), hbase: tuple[str, ...] = (), policy: tuple[str, ...] = ()
+    ) -> None:
+        """Define a service with one policy, named after it."""
+        data_sets = [word for path in hdfs for word in ("--hdfs", path)]
+        data_sets += [word for table in hbase for word in ("--hbase", table)]
+        self.run("service", "add", service, "--pair", self.pair, *data_sets)
+        self.run("policy", "add", service, "--service", service, *policy)
+
+    def begin(self, service: str, *arguments: str) -> str:
+        """Begin a backup and return the run's id."""
+        return str(self.ask("backup", service, *arguments)["id"])
+
+    def page(self, run: str) -> dict[str, Any]:
+        """Everything about a run."""
+        page: dict[str, Any] = self.ask("run", "show", run)
+        return page
+
+    def wait_for_state(self, run: str, *states: str, within_seconds: float = WITHIN_SECONDS) -> dict[str, Any]:
+        """Wait until a run is in one of the states; fails at once when it ends in another one."""
+        page: dict[str, Any] = {}
+
+        def there() -> bool:
+            nonlocal page
+            page = self.page(run)
+            assert page["state"] in states or page["state"] not in ENDED, (page["state"], page.get("failure"))
+            return page["state"] in states
+
+        self.wait_for(f"run {run} is {' or '.join(states)} (it is {page.get('state')})", there, within_seconds)
+        return page
+
+    def back_up(self, service: str, *arguments: str) -> dict[str, Any]:
+        """Back up and return the page of the completed run."""
+        return self.wait_for_state(self.begin(service, *arguments), "COMPLETED")
+
+    def fail_to_back_up(self, service: str, *arguments: str) -> dict[str, Any]:
+        """Back up, expecting it to fail; returns the page."""
+        return self.wait_for_state(self.begin(service, *arguments), "FAILED")
+
+    def wait_for(self, what: str, condition: Any, within_seconds: float) -> None:
+        """Poll a condition; fails with ``what`` when the time is over."""
+        give_up_at = time.monotonic() + within_seconds
+        while not condition():
+            assert time.monotonic() < give_up_at, f"not within {within_seconds} s: {what}"
+            time.sleep(0.2)
+
+
+def _program() -> list[str]:
+    return [sys.executable, "-c", "from api.cli.main import main; main()"]
+
+
+def forget_earlier_pairs(lab: Lab) -> None:
+    """Remove what earlier control devices left on both clusters: markers, staging, recovery points."""
+    for cluster in (lab.cluster("a"), lab.cluster("b")):
+        client = cluster.webhdfs("hdfs")
+        for name in ("identity", "incoming", "recovery-points", "scratch"):
+            directory = f"/.understudy/{name}"
+            if client.status(directory, strict=False) is None:
+                continue
+            for child in client.list(directory):
+                client.delete(f"{directory}/{child}", recursive=True)
