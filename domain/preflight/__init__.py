@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from domain.preflight import clocks, data_sets, health, identity, observed
+from domain.preflight import clocks, data_sets, health, hooks, identity, observed, skew, versions
 from domain.preflight.data_sets import resolved_data_sets
 from domain.preflight.finding import Facts, Finding
 
@@ -20,6 +20,9 @@ CHECKS: tuple[Callable[[Facts], list[Finding]], ...] = (
     clocks.check,
     observed.check,
     data_sets.check,
+    hooks.check,
+    versions.check,
+    skew.check,
 )
 
 
@@ -33,6 +36,7 @@ def judge(run: BackupRun) -> Sequence[Finding]:
         pair=plan.pair.hex,
         epoch=plan.epoch,
         max_skew_ms=plan.settings.max_skew_ms,
+        hooks=() if plan.settings.barrier is None else (plan.settings.barrier.hold, plan.settings.barrier.release),
     )
     findings = [finding for check in CHECKS for finding in check(facts)]
     return sorted(findings, key=lambda finding: not finding.refuses)

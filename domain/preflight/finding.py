@@ -37,7 +37,7 @@ class Finding:
 class Facts:
     """What is judged: both clusters' facts as their own gateways reported them (docs/agent.md, CheckCluster).
 
-    ``names`` are the clusters' names by role.
+    ``names`` are the clusters' names by role. ``hooks`` are those that the policy's barrier runs, if it has one.
     """
 
     primary: Mapping[str, Any]
@@ -46,6 +46,7 @@ class Facts:
     pair: str
     epoch: int
     max_skew_ms: int
+    hooks: tuple[str, ...] = ()
 
     def sides(self) -> tuple[tuple[str, str, Mapping[str, Any]], ...]:
         """(role, cluster's name, facts) of both."""

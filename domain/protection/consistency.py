@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from domain.values.clock import ClockOffset
+from domain.values.interval import Interval
 
 CONSISTENT = "CONSISTENT"
 DEGRADED = "DEGRADED"
@@ -64,15 +65,14 @@ def assess(snapshots: Mapping[str, Mapping[str, Any]], clocks: Mapping[str, Any]
     before = ClockOffset.from_json(clocks["before"]["namenode"])
     after = ClockOffset.from_json(clocks["after"]["namenode"])
     uncertainty = before.with_drift_to(after)
-    earliest = min(float(s["asked_cluster_ms"]) for s in snapshots.values()) - uncertainty
-    latest = max(float(s["done_cluster_ms"]) for s in snapshots.values()) + uncertainty
     grades = tuple(_grade(data_set, snapshots[data_set]) for data_set in sorted(snapshots))
-    skew = latest - earliest
+    whole = Interval.around(Interval(grade.from_ms, grade.until_ms) for grade in grades).widened(uncertainty)
+    skew = whole.length_ms
     fuzzy = any(grade.grade == FUZZY or grade.fuzzy_files for grade in grades)
     return Consistency(
         verdict=FAILED if skew > max_skew_ms else DEGRADED if fuzzy else CONSISTENT,
-        earliest_ms=earliest,
-        latest_ms=latest,
+        earliest_ms=whole.from_ms,
+        latest_ms=whole.until_ms,
         skew_ms=skew,
         uncertainty_ms=uncertainty,
         limit_ms=float(max_skew_ms),
@@ -83,11 +83,12 @@ def assess(snapshots: Mapping[str, Mapping[str, Any]], clocks: Mapping[str, Any]
 def _grade(data_set: str, snapshot: Mapping[str, Any]) -> Grade:
     evidence = snapshot["evidence"]
     assert evidence["grade"] in GRADES, evidence
+    ends = sorted((float(snapshot["asked_cluster_ms"]), float(snapshot["done_cluster_ms"])))
     return Grade(
         data_set=data_set,
         grade=evidence["grade"],
         reason=evidence["reason"],
-        from_ms=float(snapshot["asked_cluster_ms"]),
-        until_ms=float(snapshot["done_cluster_ms"]),
+        from_ms=ends[0],
+        until_ms=ends[1],
         fuzzy_files=len(snapshot.get("open_files") or ()),
     )

@@ -1,175 +1,85 @@
 """CheckCluster: look at a cluster through its gateway, try each right that a run will need, change nothing for good.
 
-What is written for a try lies in ``/.understudy/scratch`` and is removed again. Each finding says what was checked and
-what speaks against it; whether that stops a run is the control device's decision.
+What is written for a try lies in ``/.understudy`` (or is HBase's canary) and is removed again. Each finding says what
+was checked and what speaks against it; whether that stops a run is the control device's decision.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from infra.agent.core import clocks, hdfs
-from infra.agent.core.check_data_sets import check_snapshottable, check_target_path, resolve_directories
+from infra.agent.core import clocks
+from infra.agent.core.check_directories import check_directories
+from infra.agent.core.check_files import check_checksums, check_files, check_safe_mode, check_space
+from infra.agent.core.check_gateway import check_gateway, check_open_file_listing
+from infra.agent.core.check_tables import check_tables
 from infra.agent.core.findings import Findings
 from infra.agent.core.hdfs import newest_marker
-from infra.agent.core.machine import Procedure
-from infra.agent.core.operations import GatewayFacts, HBaseCall, OperationFailed, ReadFile, WriteFile
-from infra.agent.core.work import PRIMARY, SCRATCH
+from infra.agent.core.machine import Procedure, Together
+from infra.agent.core.operations import OperationFailed
 from infra.agent.protocol import Instruction
-
-PROBE = b"understudy looks whether this can be written and read\n"
 
 
 def check_cluster(instruction: Instruction, journal: bytes) -> Procedure:
-    """Carry out CheckCluster; see docs/agent.md for the result."""
+    """Carry out CheckCluster; see docs/agent.md for the result. Fails when the cluster's NameNode does not answer."""
     payload = instruction.payload
     site: str = payload["role"]
-    other = next((name for name in payload["sites"] if name != site), None)
-    findings = Findings(payload["sites"][site]["cluster"])
-    gateway = yield GatewayFacts()
-    _judge_gateway(gateway, findings)
+    cluster: str = payload["sites"][site]["cluster"]
+    findings = Findings()
+    gateway = yield from check_gateway(findings)
+    is_safe_mode = yield from check_safe_mode(site, cluster, findings)
     marker = yield from newest_marker(site)
-    safe_mode = yield from _try_files(instruction, site, findings)
-    if other is not None and payload["copies_here"]:
-        yield from _try_files(instruction, other, findings)
-        yield from _compare_checksums(instruction, site, other, findings)
-    patterns = [p for p in payload["patterns"] if p["component"] == "hdfs"]
-    data_sets: list[dict[str, Any]] = []
-    if site == PRIMARY:
-        data_sets += yield from resolve_directories(site, patterns, findings)
-    yield from check_snapshottable(site, [d["path"] for d in data_sets or patterns], findings, required=site == PRIMARY)
-    if site != PRIMARY:
-        for pattern in patterns:
-            yield from check_target_path(site, pattern["path"], findings)
-    hbase, tables = yield from _look_at_hbase(instruction, site, findings)
-    data_sets += tables
-    measured = {"namenode": None, "hbase": None}
-    if not safe_mode:
-        measured = yield from clocks.measure(site, instruction.id, with_hbase=hbase is not None)
-        if hbase is not None:
-            known = measured["hbase"] is not None
-            findings.add("clock", "HBase", known, "HBASE_CLOCK_UNKNOWN", "its clock is told by the canary table")
-    space = yield from _space(site)
+    directories = [pattern for pattern in payload["patterns"] if pattern["component"] == "hdfs"]
+    parts = [
+        check_directories(site, directories, payload["snapshot"], findings),
+        check_tables(instruction, site, findings),
+        check_space(site, cluster, findings),
+        check_open_file_listing(site, findings),
+    ]
+    if not is_safe_mode:
+        parts.append(_try_writing(instruction, site, findings))
+    resolved, (hbase, tables), space, *_ = yield Together(parts, limit=len(parts))
+    measured: dict[str, Any] = {"namenode": None, "hbase": None}
+    if not is_safe_mode:
+        measured = yield from _measure(instruction, site, hbase is not None, findings)
     return {
         "gateway": gateway,
         "clocks": measured,
         "marker": marker,
-        "safe_mode": safe_mode,
-        "data_sets": data_sets,
-        "findings": findings.items,
+        "safe_mode": is_safe_mode,
+        "data_sets": [*resolved, *tables],
+        "findings": sorted(findings.items, key=lambda item: (item["check"], item["subject"], item["code"])),
         "hbase": hbase,
         "space": space,
     }
 
 
-def _judge_gateway(gateway: dict[str, Any], findings: Findings) -> None:
-    findings.add(
-        "reboot",
-        gateway["hostname"],
-        bool(gateway["reboot_safe"]),
-        "NOT_REBOOT_SAFE",
-        "unfinished instructions go on after a restart of the gateway",
-        "nothing adopts unfinished instructions after a restart of the gateway",
-        "Run the administrator's set-up script, which installs it.",
-    )
-
-
-def _try_files(instruction: Instruction, site: str, findings: Findings) -> Procedure:
-    """Write, read and delete a probe file through NameNode and DataNodes; returns whether the site is read-only."""
-    path = f"{SCRATCH}/{instruction.id}-probe"
-    where = instruction.payload["sites"][site]["cluster"]
-    try:
-        yield from hdfs.make_directory(site, SCRATCH, "700")
-        yield WriteFile(site, path, PROBE)
-        back = yield ReadFile(site, path)
-        yield from hdfs.delete(site, path)
-    except OperationFailed as failure:
-        if hdfs.exception_of(failure) == "SafeModeException":
-            return True
-        findings.add(
-            "files",
-            where,
-            False,
-            "NO_RIGHT" if hdfs.exception_of(failure) == "AccessControlException" else failure.code,
-            "",
-            f"a file could not be written, read and removed in {SCRATCH}: {failure.message}",
-            "The credential must be the superuser's, and every DataNode must be reachable from this gateway.",
-        )
-        return False
-    findings.add("files", where, back == PROBE, "PROBE_DIFFERS", "a probe file was written, read back and removed")
-    return False
-
-
-def _compare_checksums(instruction: Instruction, site: str, other: str, findings: Findings) -> Procedure:
-    """Write the same bytes on both clusters and compare their stored checksums."""
-    found = []
-    try:
-        for each in (site, other):
-            path = f"{SCRATCH}/{instruction.id}-checksum"
-            yield WriteFile(each, path, PROBE)
-            found.append((yield from hdfs.checksum(each, path)))
-            yield from hdfs.delete(each, path)
-    except OperationFailed as failure:
-        findings.add("checksums", "both clusters", False, failure.code, "", failure.message)
+def _try_writing(instruction: Instruction, site: str, findings: Findings) -> Procedure:
+    """Files here; there too, and from one to the other, if this gateway is the one that copies."""
+    works = yield from check_files(instruction, site, findings)
+    other = next((name for name in instruction.payload["sites"] if name != site), None)
+    if other is None or not instruction.payload["copies_here"]:
         return
-    findings.add(
-        "checksums",
-        "both clusters",
-        found[0] == found[1],
-        "CHECKSUMS_DIFFER",
-        "equal bytes have equal stored checksums on both clusters",
-        f"the same bytes have checksum {found[0]} here and {found[1]} there",
-        "Give both clusters the same dfs.checksum.type and dfs.bytes-per-checksum.",
-    )
-
-
-def _look_at_hbase(instruction: Instruction, site: str, findings: Findings) -> Procedure:
-    """Status of HBase and, on the primary, the tables that the patterns stand for; (None, []) without HBase."""
-    payload = instruction.payload
-    patterns = [p for p in payload["patterns"] if p["component"] == "hbase"]
-    where = payload["sites"][site]["cluster"]
-    configured = payload["sites"][site].get("hbase") is not None
-    if not configured or (payload["patterns"] and not patterns):
-        for pattern in patterns:
-            findings.add("tables", pattern["table"], False, "NO_HBASE", "", f"{where} is configured without HBase")
-        return None, []
+    cluster = instruction.payload["sites"][other]["cluster"]
     try:
-        status = yield HBaseCall(site, {"do": "status"}, timeout_seconds=90)
-        tables = []
-        for pattern in patterns if site == PRIMARY else ():
-            found = yield HBaseCall(site, {"do": "tables", "pattern": pattern["table"]}, timeout_seconds=90)
-            findings.add(
-                "tables",
-                pattern["table"],
-                bool(found["tables"]),
-                "NO_SUCH_TABLE",
-                f"{len(found['tables'])} found",
-                f"there is no table {pattern['table']}",
-                "Correct the service, or create the table.",
-            )
-            tables += [{"component": "hbase", "table": table.pop("table"), **table} for table in found["tables"]]
+        if (yield from check_safe_mode(other, cluster, findings)):
+            return  # the other side's own check tells
     except OperationFailed as failure:
-        remedy = "Run the administrator's set-up script on the gateway; is HBase itself up?"
-        findings.add("hbase", where, False, failure.code, "", f"HBase does not answer: {failure.message}", remedy)
-        return None, []
-    findings.add("hbase", where, True, "HBASE", f"HBase {status['version']} answers its administration process")
-    findings.add(
-        "snapshot ttl",
-        where,
-        not status["settings"]["snapshot_ttl_seconds"],
-        "SNAPSHOT_TTL",
-        "snapshots do not expire by themselves",
-        f"hbase.master.snapshot.ttl lets every snapshot expire after {status['settings']['snapshot_ttl_seconds']} s",
-        "Set hbase.master.snapshot.ttl to 0.",
-    )
-    return status, tables
+        remedy = "This gateway copies, so it must reach the other cluster's NameNodes and DataNodes."
+        findings.failed("files", cluster, "the NameNode cannot be reached from here", failure, remedy)
+        return
+    if (yield from check_files(instruction, other, findings)) and works:
+        yield from check_checksums(instruction, findings)
 
 
-def _space(site: str) -> Procedure:
-    """Free and used bytes; None where the NameNode does not tell."""
+def _measure(instruction: Instruction, site: str, with_hbase: bool, findings: Findings) -> Procedure:
+    """The clocks, quietly: when everything else is done."""
     try:
-        answer = yield from hdfs.call(site, "GET", "GETSTATUS", "/")
-    except OperationFailed:
-        return None
-    status = answer["FsStatus"]
-    return {"free_bytes": status["remaining"], "used_bytes": status["used"], "capacity_bytes": status["capacity"]}
+        measured = yield from clocks.measure(site, instruction.id, with_hbase)
+    except OperationFailed as failure:
+        findings.failed("clocks", "NameNode", "its clock could not be measured", failure)
+        return {"namenode": None, "hbase": None}
+    if with_hbase and measured["hbase"] is None:
+        message = "no RegionServer could be asked for the time by the canary table"
+        findings.bad("clocks", "HBase", "HBASE_CLOCK_UNKNOWN", message, "See the instruction's log on the gateway.")
+    return measured

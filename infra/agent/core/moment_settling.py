@@ -98,9 +98,10 @@ def recognise(target: Target, moment: Moment, attempts: int, give_up_at_ms: floa
             detail={"data_set": target.id},
         )
     now_cluster_ms = (yield Now()) + moment.offset_ms
+    asked_cluster_ms = moment.cluster_ms if found.from_ms is None else found.from_ms
     return Taken(
-        asked_cluster_ms=moment.cluster_ms if found.from_ms is None else found.from_ms,
-        done_cluster_ms=now_cluster_ms if found.until_ms is None else found.until_ms,
+        asked_cluster_ms=asked_cluster_ms,
+        done_cluster_ms=max(asked_cluster_ms, now_cluster_ms if found.until_ms is None else found.until_ms),
         server_ms=found.stamp_ms,
         kind=found.kind,
         attempts=attempts,

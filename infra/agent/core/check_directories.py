@@ -1,0 +1,180 @@
+"""What CheckCluster finds out about directories: patterns resolved, snapshots allowed, and what stands in the way.
+
+Patterns are resolved on the cluster that is looked at: the primary's result is what a run copies, the secondary's is
+where copies stand or something foreign does.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple, Sequence
+from uuid import NAMESPACE_URL, uuid5
+
+from infra.agent.core import hdfs
+from infra.agent.core.findings import Findings
+from infra.agent.core.hdfs_head import OWNERSHIP
+from infra.agent.core.machine import Procedure, Together
+from infra.agent.core.operations import OperationFailed
+from infra.agent.core.work import PRIMARY, ROOT
+
+AT_ONCE = 16
+ROOM_FOR_SNAPSHOTS = 10
+
+
+class Snapshottable(NamedTuple):
+    """Directories that allow snapshots, each with how many it has and may have; None where nobody tells."""
+
+    counts: dict[str, tuple[int, int]] | None
+
+
+def data_set_id(component: str, name: str) -> str:
+    """The id that the control device derives for a data set (``DataSet.id``)."""
+    return uuid5(NAMESPACE_URL, f"understudy:{component}:{name}").hex
+
+
+def check_directories(site: str, patterns: Sequence[dict[str, Any]], snapshot: str, findings: Findings) -> Procedure:
+    """The directories that the patterns stand for, in wire form; findings for each of them."""
+    paths = yield Together((resolve(site, pattern["path"]) for pattern in patterns), AT_ONCE)
+    allowed = yield from _snapshottable(site)
+    resolved: list[dict[str, Any]] = []
+    for pattern, found in zip(patterns, paths):
+        if not found and site == PRIMARY:
+            message = f"there is no directory {pattern['path']}"
+            findings.bad("directory", pattern["path"], "NO_SUCH_DIRECTORY", message, "Correct the service.")
+        for path in found:
+            if site == PRIMARY:
+                is_fit = yield from _check_source(path, snapshot, allowed, findings)
+            else:
+                is_fit = yield from _check_target(site, path, allowed, findings)
+            if is_fit:
+                resolved.append({"id": data_set_id("hdfs", path), "component": "hdfs", "path": path})
+        if not found and site != PRIMARY:
+            _check_nested(pattern["path"], allowed, findings)
+            findings.good("target", pattern["path"], "nothing stands there yet")
+    return resolved
+
+
+def resolve(site: str, pattern: str) -> Procedure:
+    """Every path that fits, component by component; sorted. ``*`` and ``?`` match within one component."""
+    paths = [""]
+    for part in pattern.split("/")[1:]:
+        if not re.search(r"[*?]", part):
+            paths = [f"{path}/{part}" for path in paths]
+            continue
+        expression = re.compile("".join(_WILDCARDS.get(letter) or re.escape(letter) for letter in part), re.DOTALL)
+        listings = yield Together((hdfs.list_directory(site, path or "/") for path in paths), AT_ONCE)
+        paths = [
+            f"{path}/{entry['pathSuffix']}"
+            for path, entries in zip(paths, listings)
+            for entry in entries or ()
+            if entry["type"] == "DIRECTORY" and expression.fullmatch(entry["pathSuffix"])
+        ]
+    # Never our own directory, whatever the pattern says.
+    paths = [path for path in paths if path != ROOT and not path.startswith(f"{ROOT}/")]
+    found = yield Together((hdfs.status(site, path) for path in paths), AT_ONCE)
+    return sorted(path for path, status in zip(paths, found) if status is not None)
+
+
+_WILDCARDS = {"*": ".*", "?": "."}
+
+
+def _snapshottable(site: str) -> Procedure:
+    try:
+        answer = yield from hdfs.call(site, "GET", "GETSNAPSHOTTABLEDIRECTORYLIST", "/")
+    except OperationFailed as failure:
+        if hdfs.exception_of(failure) != "IllegalArgumentException":
+            raise
+        return Snapshottable(None)  # Hadoop before 3.2 has no such operation
+    counts = {}
+    for entry in answer.get("SnapshottableDirectoryList") or ():
+        parent = str(entry["parentFullPath"]).rstrip("/")
+        path = f"{parent}/{entry['dirStatus']['pathSuffix']}"
+        counts[path] = (int(entry["snapshotNumber"]), int(entry.get("snapshotQuota") or 1 << 16))
+    return Snapshottable(counts)
+
+
+def _check_source(path: str, snapshot: str, allowed: Snapshottable, findings: Findings) -> Procedure:
+    """Can this directory be snapshotted on the primary, and held by the secondary? False when it is no directory."""
+    status = yield from hdfs.status(PRIMARY, path)
+    if status is None or status["type"] != "DIRECTORY":
+        findings.bad("directory", path, "NO_SUCH_DIRECTORY", f"{path} is no directory", "Correct the service.")
+        return False
+    findings.good("directory", path, "is there")
+    for field, code, what in (
+        ("encBit", "ENCRYPTION_ZONE", "lies in an encryption zone"),
+        ("ecBit", "ERASURE_CODED", "is erasure coded"),
+    ):
+        if status.get(field):
+            message = f"{path} {what}, which a copy cannot keep yet"
+            findings.bad("directory", path, code, message, "Take it out of the service.")
+    is_free_of_others = _check_nested(path, allowed, findings)
+    allows = (yield from hdfs.status(PRIMARY, f"{path}/.snapshot")) is not None
+    if is_free_of_others:  # otherwise it could not allow them, and that has been said
+        findings.judge(
+            "snapshots",
+            path,
+            allows,
+            "NOT_SNAPSHOTTABLE",
+            ("snapshots are allowed", f"{path} does not allow snapshots"),
+            f"As the superuser: hdfs dfsadmin -allowSnapshot {path}",
+        )
+    if allows:
+        yield from _check_room(path, snapshot, allowed, findings)
+    return True
+
+
+def _check_room(path: str, snapshot: str, allowed: Snapshottable, findings: Findings) -> Procedure:
+    count, quota = (allowed.counts or {}).get(path, (0, 1 << 16))
+    findings.judge(
+        "snapshots",
+        path,
+        count + ROOM_FOR_SNAPSHOTS <= quota,
+        "TOO_MANY_SNAPSHOTS",
+        (f"{count} of {quota} snapshots", f"{count} of {quota} snapshots are taken: there is no room for another"),
+        "Delete snapshots that nobody needs.",
+    )
+    if (yield from hdfs.status(PRIMARY, f"{path}/.snapshot/{snapshot}")) is not None:
+        message = f"{path} has a snapshot {snapshot} already"
+        findings.bad("snapshots", path, "SNAPSHOT_EXISTS", message, "Look who made it, and remove it.")
+
+
+def _check_nested(path: str, allowed: Snapshottable, findings: Findings) -> bool:
+    nested = next((p for p in allowed.counts or () if _is_above(p, path) or _is_above(path, p)), None)
+    findings.judge(
+        "snapshots",
+        path,
+        nested is None,
+        "NESTED_SNAPSHOTTABLE",
+        ("nothing above or below it allows snapshots", f"{nested} allows snapshots, so {path} cannot"),
+        f"Protect {nested} instead, or delete its snapshots and: hdfs dfsadmin -disallowSnapshot {nested}",
+    )
+    return nested is None
+
+
+def _is_above(upper: str, lower: str) -> bool:
+    return lower.startswith(f"{upper.rstrip('/')}/")
+
+
+def _check_target(site: str, path: str, allowed: Snapshottable, findings: Findings) -> Procedure:
+    """Is what stands at the path on the secondary a copy of ours, or an empty place? It is told either way."""
+    _check_nested(path, allowed, findings)
+    status = yield from hdfs.status(site, path)
+    is_ours = is_empty = False
+    if status["type"] == "DIRECTORY":
+        marks = yield from hdfs.extended_attributes(site, path, OWNERSHIP)
+        is_ours = marks.get(OWNERSHIP) == "0x" + data_set_id("hdfs", path).encode("ascii").hex()
+        above = yield from hdfs.status(site, ROOT)
+        page = yield from hdfs.list_page(site, path)
+        is_empty = not page.entries and above is not None and status["owner"] == above["owner"]
+    findings.judge(
+        "target",
+        path,
+        is_ours or is_empty,
+        "FOREIGN_TREE",
+        (
+            "a copy of ours stands there" if is_ours else "an empty directory of ours stands there",
+            f"{path} on the secondary belongs to {status['owner']} and is no copy of ours; it is left untouched",
+        ),
+        "Move it away on the secondary, or protect the data under another path.",
+    )
+    return is_ours
