@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from infra.agent.core.operations import OperationFailed
 from tests.agent.hdfs_world import HEAD, World
+from tests.fakes.hdfs_application import Application
 from tests.fakes.hdfs_namespace import walk
 
 OUTSIDE = "/data/outside"
@@ -38,15 +39,16 @@ actions = st.tuples(st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 1
 
 
 class History:
-    """Applies actions to the primary of a world."""
+    """Applies actions to the data set's directory on one cluster of a world, the primary unless told otherwise."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.app = world.app
+    def __init__(self, world: World, app: Application | None = None) -> None:
+        self.app = app or world.app
+        self.hdfs = self.app.hdfs
         self.told: list[str] = []
         self.app.mkdir(OUTSIDE)
-        for number, path in enumerate(GROWN):
-            self.app.put(f"{HEAD}/{path}", self._data(100 * number))
+        if app is None:
+            for number, path in enumerate(GROWN):
+                self.app.put(f"{HEAD}/{path}", self._data(100 * number))
         self._actions: list[Callable[[Numbers], str]] = [
             self._put,
             self._put,
@@ -83,7 +85,7 @@ class History:
         self.told.append(f"{action.__name__}: {done}")
 
     def _paths(self, files: bool = True, directories: bool = True, closed: bool = True) -> list[str]:
-        root = self.world.primary.find(HEAD)
+        root = self.hdfs.find(HEAD)
         assert root is not None
         return [
             f"{HEAD}/{path}"
@@ -110,13 +112,13 @@ class History:
 
     def _mkdir(self, n: Numbers) -> str:
         path = self._place(n[0], n[1])
-        if self.world.primary.find(path) is None:
+        if self.hdfs.find(path) is None:
             self.app.mkdir(path, ["755", "700", "1777"][n[2] % 3])
         return path
 
     def _overwrite(self, n: Numbers) -> str:
         path = self._pick(n[0], self._paths(directories=False))
-        inode = self.world.primary.find(path)
+        inode = self.hdfs.find(path)
         assert inode is not None
         same_length = bytes([n[1] % 251]) * inode.length
         self.app.put(path, same_length if n[2] % 2 else self._data(n[2]))
@@ -134,7 +136,7 @@ class History:
 
     def _rewrite_end(self, n: Numbers) -> str:
         path = self._pick(n[0], self._paths(directories=False))
-        inode = self.world.primary.find(path)
+        inode = self.hdfs.find(path)
         assert inode is not None
         length = inode.length
         self.app.truncate(path, length // 2)
@@ -172,7 +174,7 @@ class History:
 
     def _recreate(self, n: Numbers) -> str:
         path = self._pick(n[0], self._paths(files=False))
-        inode = self.world.primary.find(path)
+        inode = self.hdfs.find(path)
         assert inode is not None
         files = {name: child.data() for name, child in (inode.children or {}).items() if not child.is_directory}
         self.app.delete(path)
@@ -187,7 +189,7 @@ class History:
         return path
 
     def _move_in(self, n: Numbers) -> str:
-        outside = self.world.primary.find(OUTSIDE)
+        outside = self.hdfs.find(OUTSIDE)
         assert outside is not None
         source = self._pick(n[0], [f"{OUTSIDE}/{name}" for name in sorted(outside.children or {})])
         target = self._place(n[1], n[2])
@@ -227,12 +229,12 @@ class History:
 
     def _policy(self, n: Numbers) -> str:
         path = self._pick(n[0], self._paths(files=False))
-        self.world.primary.call("PUT", "SETSTORAGEPOLICY", path, {"storagepolicy": ["COLD", "WARM"][n[1] % 2]})
+        self.hdfs.call("PUT", "SETSTORAGEPOLICY", path, {"storagepolicy": ["COLD", "WARM"][n[1] % 2]})
         return path
 
     def _start(self, n: Numbers) -> str:
         path = self._place(n[0], n[1])
-        if self.world.primary.find(path) is None:
+        if self.hdfs.find(path) is None:
             self.app.start(path, self._data(n[2]))
         return path
 
@@ -245,7 +247,7 @@ class History:
         return path
 
     def _is_open(self, path: str) -> bool:
-        inode = self.world.primary.find(path)
+        inode = self.hdfs.find(path)
         return inode is not None and inode.is_open
 
     def open_files(self) -> list[str]:

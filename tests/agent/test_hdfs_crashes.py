@@ -149,6 +149,8 @@ def test_agent_killed_at_every_operation(scenario: str, step: str, when: str, di
     for number, operation in enumerate(performed, start=1):
         if when == "torn" and not isinstance(operation, TEARABLE):
             continue
+        if when == "after" and step != "ApplyStaged" and number % 3:
+            continue  # dying after one operation is nearly dying before the next
         world = forked(start, directory)
         instruction = instruction_of(world, step, run, base)
         with pytest.raises(AgentKilled):

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from tests.agent.hdfs_histories import History, Numbers, actions
 from tests.agent.hdfs_world import World
+from tests.fakes.hdfs_application import Application
 
-increments = st.lists(st.lists(st.tuples(st.integers(0, 100), actions), max_size=12), min_size=1, max_size=4)
+steps = st.lists(st.tuples(st.integers(0, 100), actions), max_size=12)
+increments = st.lists(steps, min_size=1, max_size=4)
 
 
 def back_up_history(directory: Path, history: list[list[tuple[int, Numbers]]], capture: bool, with_base: bool) -> None:
@@ -38,8 +40,32 @@ def back_up_history(directory: Path, history: list[list[tuple[int, Numbers]]], c
         base = f"r{number}"
 
 
+def heal_history(directory: Path, fouled: list[tuple[int, Numbers]], changed: list[tuple[int, Numbers]]) -> None:
+    """Let somebody with all rights work in the head between two runs."""
+    world = World(directory)
+    application = History(world)
+    world.backup("r")
+    intruder = History(world, Application(world.secondary, "hdfs"))
+    for kind, numbers in fouled:
+        intruder.act(kind, numbers)
+    for kind, numbers in changed:
+        application.act(kind, numbers)
+    note("\n".join(["in the head:", *intruder.told, "at the source:", *application.told]))
+    world.open_files = application.open_files()
+    result = world.backup("r1", "r")
+    world.assert_equal("r1")
+    assert result["digest"]["content"]["verdict"] == result["digest"]["metadata"]["verdict"] == "EQUAL"
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(increments, st.booleans(), st.booleans())
 def test_histories(history: list[list[tuple[int, Numbers]]], capture: bool, with_base: bool) -> None:
     with tempfile.TemporaryDirectory() as directory:
         back_up_history(Path(directory), history, capture, with_base)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(steps, steps)
+def test_head_is_healed(fouled: list[tuple[int, Numbers]], changed: list[tuple[int, Numbers]]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        heal_history(Path(directory), fouled, changed)
