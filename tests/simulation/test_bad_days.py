@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 
-from domain.errors import Refused, Unavailable
+from domain.errors import Unavailable
 from domain.pair.pair import ClusterPair
 from domain.protection.backup_run.run import BackupRun
 from domain.protection.backup_run.states import ENDED
@@ -24,7 +22,8 @@ from infra.agent.protocol import Instruction
 from infra.replay import check_history
 from infra.workers.carrying import TakenOver
 from tests.simulation import toy
-from tests.simulation.story import DATA_SETS, Story, point_id, run_id
+from tests.simulation.doing import ended, failing, nothing_is_left, plan, prepare, run_once
+from tests.simulation.story import DATA_SETS, run_id
 from tests.simulation.test_story import NAMES, toy_world
 from tests.simulation.toy import toys
 from tests.simulation.world import Crash, Life, World
@@ -36,48 +35,6 @@ def world(tmp_path: Path) -> World:
     world = toy_world(tmp_path)
     prepare(world)
     return world
-
-
-def prepare(world: World, **settings: Any) -> None:
-    story = Story(Settings(**settings))
-    story.steps = story.steps[:3]
-    with toys():
-        story.tell(world)
-
-
-async def plan(life: Life, word: str, **more: Any) -> UUID:
-    arguments = {"policy": None, "moment_ms": None, "direction": None, **more}
-    return await life.control_plane.backup(life.caller(word), "shop", **arguments)
-
-
-async def ended(life: Life, word: str) -> dict[str, Any]:
-    await life.until("run", run_id(word), ENDED)
-    return await life.control_plane.run_page(run_id(word))
-
-
-def run_once(world: World, word: str = "first", **others: Any) -> dict[str, Any]:
-    """Plan a run and wait for its end; return its page."""
-
-    async def scenario(life: Life) -> dict[str, Any]:
-        await plan(life, word)
-        return await ended(life, word)
-
-    with toys(**others):
-        return world.live(scenario)
-
-
-def nothing_is_left(world: World) -> bool:
-    """Whether neither side has a snapshot, staging or recovery point of a run."""
-    left = [path for cluster in world.clusters.values() for path in cluster.hdfs.values]
-    return not [path for path in left if path.startswith(("/snapshots", "/.understudy", "/recovery-points"))]
-
-
-def failing(code: str, **more: Any) -> Callable[[Instruction, bytes], Procedure]:
-    def procedure(instruction: Instruction, journal: bytes) -> Procedure:
-        yield Now()
-        raise OperationFailed(code, f"{code} happened", "Look.", **more)
-
-    return procedure
 
 
 @pytest.mark.parametrize(("code", "looks"), [("HOST_KEY_CHANGED", 1), ("NO_FITTING_PYTHON", 1), ("GATEWAY_REFUSED", 3)])
@@ -293,86 +250,6 @@ def test_a_copy_that_differs_fails_the_run_and_the_next_one_heals(world: World) 
     replica = world.events()[Replica.identity(Service.identity("shop"), "south")]
     names = [type(event).__name__ for event in replica]
     assert names == ["Started", "Taken", "LeftDirty", "Taken", "Released"]
-
-
-def test_a_recovery_point_that_cannot_be_opened_is_put_away_and_says_why(world: World) -> None:
-    async def scenario(life: Life) -> dict[str, Any]:
-        await life.control_plane.open_recovery_point(life.caller("open"), point_id("first"))
-        await life.until("recovery-point", point_id("first"), ["CLOSING"])
-        await life.until("recovery-point", point_id("first"), ["AVAILABLE"])
-        return (await life.queries.get("RecoveryPoint", point_id("first"))).summary
-
-    run_once(world)
-    with toys(OpenCopies=failing("WRONG_OWNER")):
-        summary = world.live(scenario)
-    assert summary["failure"]["code"] == "WRONG_OWNER"
-    replica = world.events()[Replica.identity(Service.identity("shop"), "south")]
-    assert isinstance(replica[-1], Replica.HoldLifted)
-
-
-def test_retention_waits_for_what_is_open_and_lets_go_one_at_a_time(tmp_path: Path) -> None:
-    world = toy_world(tmp_path)
-    prepare(world, keep_last=1)
-
-    async def open_first(life: Life) -> None:
-        await life.control_plane.open_recovery_point(life.caller("open"), point_id("first"))
-        await life.until("recovery-point", point_id("first"), ["OPEN"])
-
-    async def check_and_close(life: Life) -> None:
-        states = {w: (await life.queries.get("RecoveryPoint", point_id(w))).state for w in ("first", "second", "third")}
-        assert states["first"] == "OPEN"
-        assert states["third"] == "AVAILABLE"
-        await life.until("recovery-point", point_id("second"), ["EXPIRED"])
-        with pytest.raises(Refused, match="HELD"):
-            await life.control_plane.expire_recovery_point(life.caller("x"), point_id("first"), "old")
-        await life.control_plane.close_recovery_point(life.caller("close"), point_id("first"))
-        await life.until("recovery-point", point_id("first"), ["EXPIRED"])
-        summary = (await life.queries.get("RecoveryPoint", point_id("first"))).summary
-        assert summary["expiry_reason"] == "older than the newest 1 and nothing holds it"
-
-    run_once(world, "first")
-    with toys():
-        world.live(open_first)
-        for word in ("second", "third"):
-            run_once(world, word)
-        world.live(check_and_close)
-
-
-def test_spools_are_swept_when_nothing_late_can_arrive(world: World) -> None:
-    run_once(world)
-    north = world.gateways["north"]
-    known = len(list(north.spool.entries()))
-    assert known > 0
-
-    async def wait(life: Life) -> list[bool]:
-        await life.clock.sleep_until(life.clock.monotonic_seconds() + 8 * 3_600)
-        return [
-            (await life.queries.get(kind, identity)).summary["can_be_swept"]
-            for kind, identity in (("BackupRun", run_id("first")), ("ClusterPair", "main"))
-        ]
-
-    with toys():
-        assert world.live(wait) == [False, False]
-    assert [list(gateway.spool.entries()) for gateway in world.gateways.values()] == [[], []]
-    states = [type(event).__name__ for event in world.events()[run_id("first")]]
-    assert states[-2:] == ["Completed", "SpoolsForgotten"]
-
-
-def test_spools_of_a_gateway_that_is_away_are_swept_later(world: World) -> None:
-    run_once(world)
-    north = world.gateways["north"]
-
-    async def wait(life: Life) -> None:
-        north.cut_off = Unavailable("GATEWAY_UNREACHABLE", "away")
-        await life.clock.sleep_until(life.clock.monotonic_seconds() + 8 * 3_600)
-        assert list(north.spool.entries())
-        assert not list(life.world.gateways["south"].spool.entries())
-        north.cut_off = None
-        await life.clock.sleep_until(life.clock.monotonic_seconds() + 3_600)
-        assert not list(north.spool.entries())
-
-    with toys():
-        world.live(wait)
 
 
 def test_a_fault_of_the_program_in_one_run_does_not_stop_the_others(

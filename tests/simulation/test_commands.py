@@ -15,8 +15,8 @@ from domain.protection.backup_run.states import ENDED
 from domain.protection.policy import Settings
 from domain.values.data_set import DataSet
 from infra.control_plane.checking import PLACES
+from tests.simulation.doing import failing, plan, prepare
 from tests.simulation.story import DATA_SETS, point_id, run_id
-from tests.simulation.test_bad_days import failing, plan, prepare
 from tests.simulation.test_story import toy_world
 from tests.simulation.toy import toys
 from tests.simulation.world import Life, World
