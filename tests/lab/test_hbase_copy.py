@@ -15,7 +15,7 @@ from infra.agent.core.hbase_files import locate
 from infra.agent.core.hbase_layout import ARCHIVE
 from infra.agent.core.hbase_snapshot import read_snapshot
 from infra.agent.core.machine import Machine, Outcome, Procedure
-from infra.agent.core.operations import HBaseCall, Operation, OperationFailed, WriteFile
+from infra.agent.core.operations import HBaseCall, Operation, OperationFailed, ReadFile, WriteFile
 from infra.agent.core.work import Work, manifest_path, read_journal
 from infra.agent.protocol import Instruction, canonical, hbase_snapshot_name
 from infra.agent.shell.assembly import make_executor
@@ -157,7 +157,8 @@ class RealPair:
     def _seal(self, run: str) -> Procedure:
         path = manifest_path(run, {"id": "t1"})
         yield from hdfs.make_directory("secondary", path.rpartition("/")[0], "700")
-        yield from hdfs.rename("secondary", f"/.understudy/incoming/{self.epoch}/{run}/t1/manifest", path)
+        manifest = yield ReadFile("secondary", f"/.understudy/incoming/{self.epoch}/{run}/t1/manifest")
+        yield WriteFile("secondary", path, manifest)
 
     def clone_of(self, site: str, run: str, table: str) -> list[str]:
         """What a clone of a side's snapshot holds."""
