@@ -71,7 +71,7 @@ class _Applying:
                 yield from self._work.journal.write({"begun": True})
             yield from self._publish()
         yield from self._check_files(staged_too=False)
-        return {"steps": self._steps, "healed": self._replaced > 0, "missing": 0}
+        return {"steps": self._steps, "healed": self._replaced > 0}
 
     def _learn(self) -> Procedure:
         """Read what was staged of the snapshot, check it against the manifest, and learn who HBase is."""

@@ -199,6 +199,7 @@ def _fill(
         "files": len(manifest.files),
         "directories": len({entry["p"].rpartition("/")[0] for entry in manifest.files}),
         "bytes": manifest.bytes,
+        "fuzzy": 0,
         "bytes_moved": bytes_moved,
         "files_moved": len(moved),
         "deleted": len({item.file.relative for item in base.wanted} - set(found)) if base is not None else 0,
