@@ -49,7 +49,9 @@ class History:
         if app is None:
             for number, path in enumerate(GROWN):
                 self.app.put(f"{HEAD}/{path}", self._data(100 * number))
-        self._actions: list[Callable[[Numbers], str]] = [
+        # In the head, policies are left alone: a listing does not show one that equals that of the directory above.
+        self._actions: list[Callable[[Numbers], str]] = [] if app is not None else [self._policy]
+        self._actions += [
             self._put,
             self._put,
             self._mkdir,
@@ -70,7 +72,6 @@ class History:
             self._touch,
             self._acl,
             self._attribute,
-            self._policy,
             self._start,
             self._grow_or_close,
         ]
