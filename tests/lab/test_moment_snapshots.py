@@ -180,7 +180,7 @@ def test_a_file_that_is_held_open_is_named_and_one_that_was_closed_is_not(subjec
 
 
 def test_a_table_that_nobody_writes_is_exact(subject: Subject) -> None:
-    result = subject.take(subject.instruction(data_sets=subject.data_sets[1:2], in_ms=90_000))
+    result = subject.take(subject.instruction(data_sets=subject.data_sets[1:2], in_ms=65_000 + 2 * LEAD_MS))
     assert result["data_sets"]["orders"]["evidence"]["grade"] == "EXACT", result
 
 

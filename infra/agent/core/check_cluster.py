@@ -14,8 +14,8 @@ from infra.agent.core.check_files import check_checksums, check_files, check_saf
 from infra.agent.core.check_gateway import check_gateway, check_open_file_listing
 from infra.agent.core.check_tables import check_tables
 from infra.agent.core.findings import Findings
-from infra.agent.core.hdfs import newest_marker
 from infra.agent.core.machine import Procedure, Together
+from infra.agent.core.markers import newest_marker
 from infra.agent.core.operations import OperationFailed
 from infra.agent.protocol import Instruction
 

@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from infra.agent.core import hdfs
-from infra.agent.core.hdfs import IDENTITY, newest_marker
+from infra.agent.core.hdfs import IDENTITY
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import OperationFailed, ReadFile, WriteFile
 from infra.agent.core.staging import INCOMING, PRIVATE
@@ -19,6 +19,34 @@ from infra.agent.core.work import RECOVERY_POINTS, ROOT, SCRATCH
 from infra.agent.protocol import Instruction, canonical
 
 LAYOUT = (ROOT, IDENTITY, SCRATCH, INCOMING, RECOVERY_POINTS, f"{ROOT}/clock")
+
+
+def newest_marker(site: str) -> Procedure:
+    """The marker with the highest serial, as a dict, or None where there is none."""
+    serial = yield from newest_serial(site)
+    return None if serial is None else (yield from _read(site, serial))
+
+
+def newest_serial(site: str) -> Procedure:
+    """The highest serial of the markers, or None where there is none; other names in the directory are no markers."""
+    entries = yield from hdfs.list_directory(site, IDENTITY)
+    names = (entry["pathSuffix"].partition(".") for entry in entries or ())
+    return max((int(serial) for serial, _, kind in names if kind == "json" and serial.isdigit()), default=None)
+
+
+def _read(site: str, serial: int) -> Procedure:
+    content: bytes = yield ReadFile(site, f"{IDENTITY}/{serial}.json")
+    try:
+        marker = json.loads(content.decode("utf-8"))
+    except ValueError:
+        marker = None
+    if not isinstance(marker, dict):
+        raise OperationFailed(
+            "MARKER_DAMAGED",
+            f"{IDENTITY}/{serial}.json is no marker: {content[:80]!r}",
+            remedy="Markers are never changed: see who wrote there, and restore it from the control device's history.",
+        )
+    return marker
 
 
 def check_marker(instruction: Instruction, site: str, identity: str) -> Procedure:
@@ -50,50 +78,59 @@ def check_unchanged(site: str, marker: dict[str, Any]) -> Procedure:
         )
 
 
-def newest_serial(site: str) -> Procedure:
-    """The highest serial of the markers, or None where there is none."""
-    entries = yield from hdfs.list_directory(site, IDENTITY)
-    names = (entry["pathSuffix"].partition(".") for entry in entries or ())
-    return max((int(serial) for serial, _, kind in names if kind == "json" and serial.isdigit()), default=None)
-
-
 def write_marker(instruction: Instruction, journal: bytes) -> Procedure:
-    """Carry out WriteMarker; returns serial and marker as read back."""
+    """Carry out WriteMarker; returns serial and marker as read back.
+
+    CONFLICT when another marker has the serial, or when the cluster's history has gone another way or further.
+    """
     (site,) = instruction.payload["sites"]
     serial: int = instruction.payload["serial"]
     marker: dict[str, Any] = instruction.payload["marker"]
+    if (marker.get("serial"), marker.get("epoch")) != (serial, instruction.epoch):
+        raise OperationFailed("MALFORMED", f"serial {serial} and epoch {instruction.epoch} are not those of {marker}")
     for directory in LAYOUT:
         yield from hdfs.make_directory(site, directory, PRIVATE)
-    path = f"{IDENTITY}/{serial}.json"
-    if (yield from hdfs.status(site, path)) is None:
-        yield from _refuse_to_skip(site, serial)
-        prepared = f"{SCRATCH}/{instruction.id}-marker"
-        yield WriteFile(site, prepared, canonical({**marker, "term": instruction.term}))
-        try:
-            yield from hdfs.rename(site, prepared, path)
-        except OperationFailed as failure:
-            if hdfs.exception_of(failure) != "FileAlreadyExistsException":
-                raise
-            yield from hdfs.delete(site, prepared)
-    written = json.loads((yield ReadFile(site, path)).decode("utf-8"))
+    newest = yield from newest_serial(site)
+    if newest != serial:
+        if newest is not None and newest != serial - 1:
+            raise _conflict(f"its newest marker is {newest}, so marker {serial} would not follow it")
+        yield from _put_in_place(instruction, site, serial, canonical({**marker, "term": instruction.term}))
+    written = yield from _read(site, serial)
     if {name: value for name, value in written.items() if name != "term"} != marker:
-        raise OperationFailed(
-            "CONFLICT",
-            f"marker {serial} of this cluster exists and says {written}",
-            remedy="The cluster belongs to another pair, or another control device changed it. Use 'pair show' there;"
-            f" to give the cluster up for good, its administrator removes {IDENTITY}.",
-        )
+        raise _conflict(f"its marker {serial} exists and says {written}")
+    newest = yield from newest_serial(site)
+    if newest != serial:
+        raise _conflict(f"marker {serial} stands and was followed by {newest}")
     if marker["identity"] == "SECONDARY":
         yield from hdfs.make_directory(site, f"{INCOMING}/{instruction.epoch}", PRIVATE)
     return {"serial": serial, "marker": written}
 
 
-def _refuse_to_skip(site: str, serial: int) -> Procedure:
-    """A marker may only follow the newest one: another history on the cluster is told, never covered up."""
-    newest = yield from newest_marker(site)
-    if newest is not None and int(newest["serial"]) != serial - 1:
-        raise OperationFailed(
-            "CONFLICT",
-            f"the newest marker of this cluster is {newest}, so marker {serial} would not follow it",
-            remedy=f"The cluster has a history of its own. To give it up, its administrator removes {IDENTITY}.",
-        )
+def _put_in_place(instruction: Instruction, site: str, serial: int, content: bytes) -> Procedure:
+    """The compare-and-set: of several writers of one serial, the NameNode lets one through."""
+    prepared = f"{SCRATCH}/{instruction.id}-marker"
+    yield from write_file(site, prepared, content)
+    try:
+        yield from hdfs.rename(site, prepared, f"{IDENTITY}/{serial}.json")
+    except OperationFailed as failure:
+        if hdfs.exception_of(failure) != "FileAlreadyExistsException":
+            raise
+        yield from hdfs.delete(site, prepared)
+
+
+def write_file(site: str, path: str, content: bytes) -> Procedure:
+    """Write a small file whose parent is there; a lost answer is followed by writing it again, which is harmless."""
+
+    def once() -> Procedure:
+        yield WriteFile(site, path, content)
+
+    yield from hdfs.persist(once)
+
+
+def _conflict(what: str) -> OperationFailed:
+    return OperationFailed(
+        "CONFLICT",
+        f"this cluster has another history: {what}",
+        remedy="It belongs to another pair, or another control device changed it: use 'pair show' there. To give the"
+        f" cluster up for good, its administrator removes {IDENTITY}.",
+    )

@@ -11,8 +11,8 @@ from typing import Any
 
 from infra.agent.core import hdfs
 from infra.agent.core.machine import Procedure
-from infra.agent.core.markers import check_marker
-from infra.agent.core.operations import OperationFailed, ReadFile, WriteFile
+from infra.agent.core.markers import check_marker, write_file
+from infra.agent.core.operations import OperationFailed, ReadFile
 from infra.agent.core.staging import PRIVATE, remove_run
 from infra.agent.core.work import RECOVERY_POINTS, SCRATCH, SECONDARY
 from infra.agent.protocol import Instruction, canonical
@@ -29,10 +29,11 @@ def seal_recovery_point(instruction: Instruction, journal: bytes) -> Procedure:
     if (yield from hdfs.status(SECONDARY, target)) is None:
         prepared = f"{SCRATCH}/{payload['recovery_point']}-seal"
         yield from hdfs.make_directory(SECONDARY, prepared, PRIVATE)
-        yield WriteFile(SECONDARY, f"{prepared}/{MANIFEST}", canonical(payload["manifest"]))
-        yield WriteFile(SECONDARY, f"{prepared}/{ANCHOR}", canonical(payload["anchor"]))
-        for data_set in payload["manifest"]["data_sets"]:
-            yield from _move_manifest(payload["staging"], data_set["id"], prepared)
+        yield from write_file(SECONDARY, f"{prepared}/{MANIFEST}", canonical(payload["manifest"]))
+        yield from write_file(SECONDARY, f"{prepared}/{ANCHOR}", canonical(payload["anchor"]))
+        if payload["staging"] is not None:
+            for data_set in payload["manifest"]["data_sets"]:
+                yield from _move_manifest(payload["staging"], data_set["id"], prepared)
         yield from hdfs.rename(SECONDARY, prepared, target)
     digests = {}
     for name in (MANIFEST, ANCHOR):
