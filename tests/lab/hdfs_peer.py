@@ -26,6 +26,10 @@ def site_of(cluster: Cluster) -> dict[str, Any]:
     return {"cluster": cluster.name, "namenodes": [cluster.webhdfs_url]}
 
 
+class AgentDied(Exception):
+    """The agent ended in the middle, as a killed process does."""
+
+
 class Gateway:
     """Runs procedures as an agent on a gateway does, within this process."""
 
@@ -33,9 +37,10 @@ class Gateway:
         self.sites = {site: site_of(cluster) for site, cluster in clusters.items()}
         self._spool = Spool(str(directory / "spool"))
         self._spool.open()
+        self.operations = 0
 
-    def run(self, instruction: Instruction, make: Any) -> Any:
-        """Run ``make(journal)`` on the instruction's spool entry to its end."""
+    def run(self, instruction: Instruction, make: Any, die_at: int | None = None) -> Any:
+        """Run ``make(journal)`` on the instruction's spool entry to its end, or until its ``die_at``-th operation."""
         entry = self._spool.entry(instruction.id)
         if not entry.exists():
             files = {
@@ -50,7 +55,10 @@ class Gateway:
         try:
             while not machine.done:
                 for number, operation in machine.step(outcomes):
+                    if die_at is not None and number >= die_at:
+                        raise AgentDied
                     executor.start(number, operation)
+                    self.operations = number
                 outcomes = [] if machine.done else list(executor.wait(1.0))
         finally:
             executor.stop()

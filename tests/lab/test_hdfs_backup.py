@@ -20,7 +20,7 @@ from infra.agent.core.work import Work, manifest_path, read_journal
 from infra.agent.protocol import Instruction
 from scripts.labkit.cluster import Cluster
 from tests.contracts.hdfs_contract import once
-from tests.lab.hdfs_peer import Gateway, RealWriter
+from tests.lab.hdfs_peer import AgentDied, Gateway, RealWriter
 
 MEBIBYTE = 1 << 20
 
@@ -37,6 +37,8 @@ class RealPair:
         self.component = HdfsComponent(piece_bytes=2 * MEBIBYTE)
         self.open_files: list[str] = []
         self.recovery_points: list[str] = []
+        self.deaths = 0
+        self.died = 0
         self._count = 0
 
     def set_up(self) -> None:
@@ -71,13 +73,21 @@ class RealPair:
         return Instruction(f"i{self._count}", kind, "lab", "b", self.epoch, 1, run, kind, 0, 1 << 60, wanted)
 
     def carry_out(self, step: Callable[..., Procedure], kind: str, run: str, of: str | None, **payload: Any) -> Any:
-        """One step of a run, as its instruction; ``of`` is its base."""
+        """One step of a run, as its instruction; ``of`` is its base.
+
+        With ``deaths`` the agent dies so often on the way, each time having come a little farther.
+        """
         instruction = self.instruction(kind, run, **payload)
         data_set = {**self.data_set, "base": of, "recovery_point": of}
 
         def make(journal: bytes) -> Procedure:
             return step(Work(instruction, read_journal(journal, data_set["id"] or "")), data_set)
 
+        for death in range(self.deaths):
+            try:
+                self.gateway.run(instruction, make, die_at=20 + 25 * death)
+            except AgentDied:
+                self.died += 1
         return self.gateway.run(instruction, make)
 
     def cut(self, run: str) -> None:
@@ -226,6 +236,20 @@ def test_head_is_healed_without_the_source(pair: RealPair) -> None:
     assert result["healed"] is True
     assert result["files_moved"] == 0
     pair.assert_equal("r2")
+
+
+def test_agent_that_dies_again_and_again(pair: RealPair) -> None:
+    populate(pair)
+    pair.deaths = 8
+    pair.backup("r1")
+    pair.assert_equal("r1")
+    change(pair)
+    pair.ask(hdfs.delete("secondary", f"{pair.path}/sticky"))
+    result = pair.backup("r2", "r1")
+    assert result["healed"] is True
+    assert result["digest"]["differences"] == []
+    pair.assert_equal("r2")
+    assert pair.died > 10
 
 
 def test_file_open_over_three_runs(pair: RealPair) -> None:
