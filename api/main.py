@@ -97,7 +97,12 @@ async def control_device(
         await runner.setup()
         workers = asyncio.create_task(supervisor.run(), name="workers")
         try:
-            yield await _listen(runner, settings.listen), workers
+            where = await _listen(runner, settings.listen)
+            try:
+                yield where, workers
+            finally:
+                if settings.listen.socket is not None:
+                    settings.listen.socket.unlink(missing_ok=True)
         finally:
             await runner.cleanup()
             workers.cancel()

@@ -124,6 +124,10 @@ def test_serve_on_a_unix_socket_replaces_what_a_killed_one_left(tmp_path: Path) 
             os.kill(process.pid, signal.SIGKILL)
             process.wait(10)
     assert (tmp_path / "api.sock").is_socket()
+    with serving(tmp_path) as (process, _):
+        process.terminate()
+        assert process.wait(10) == 0
+    assert not (tmp_path / "api.sock").exists()
 
 
 def test_serve_leaves_a_socket_alone_on_which_somebody_answers(tmp_path: Path) -> None:

@@ -89,11 +89,11 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, right: I
     )
 
 
-def pairs(rows: Iterable[tuple[str, object]], *, indent: int = 0) -> str:
+def pairs(rows: Iterable[tuple[str, object]]) -> str:
     """Return names and values, the values in one column."""
     given = [(name, printable(value)) for name, value in rows]
     width = max((len(name) for name, _ in given), default=0)
-    return "\n".join(f"{' ' * indent}{name.ljust(width)}  {value}".rstrip() for name, value in given)
+    return "\n".join(f"{name.ljust(width)}  {value}".rstrip() for name, value in given)
 
 
 def short(identity: str) -> str:

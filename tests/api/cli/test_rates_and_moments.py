@@ -13,8 +13,7 @@ from api.cli.remote.rates import RateMeter
 def test_a_rate_needs_two_readings_and_forgets_what_is_older_than_its_window() -> None:
     meter = RateMeter(window_seconds=10)
     meter.take(0, 0)
-    assert meter.per_second is None
-    assert meter.seconds_for(100) is None
+    assert (meter.per_second, meter.seconds_for(100)) == (None, None)
     meter.take(1_000, 1_000)
     assert meter.per_second == 1_000
     for second in range(2, 30):
