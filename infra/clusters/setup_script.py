@@ -18,7 +18,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 _BODY = Path(__file__).with_name("gateway_setup.sh")
-_HBASE_ADMIN = Path(__file__).parents[1] / "agent" / "shell" / "hbase_admin.rb"
+_HBASE_ADMIN = Path(__file__).parents[1] / "agent" / "shell"
+_HBASE_ADMIN_PARTS = ("hbase_admin_tables.rb", "hbase_admin_snapshots.rb", "hbase_admin_regions.rb", "hbase_admin.rb")
 _END = "END_OF_HBASE_ADMIN"
 
 
@@ -51,8 +52,8 @@ class GatewaySetup:
 
 
 def hbase_admin_script() -> str:
-    """The script of the HBase administration process."""
-    return _HBASE_ADMIN.read_text(encoding="utf-8")
+    """The script of the HBase administration process, all parts in one file."""
+    return "\n".join((_HBASE_ADMIN / part).read_text(encoding="utf-8") for part in _HBASE_ADMIN_PARTS)
 
 
 def hbase_admin_sha256() -> str:

@@ -96,7 +96,7 @@ def test_it_does_everything_once(tmp_path: Path) -> None:
     assert rules.stat().st_mode & 0o777 == 0o440
     starter = Path(setup.library) / "hbase-admin"
     assert starter.stat().st_mode & 0o777 == 0o755
-    assert f"exec '{setup.hbase_command}' org.jruby.Main '{setup.library}/hbase_admin.rb'" in starter.read_text()
+    assert f"exec '{setup.hbase_command}' org.jruby.Main --dev --disable-gems '{setup.library}/hbase_admin.rb'" in starter.read_text()
     assert (Path(setup.library) / "hbase_admin.rb").read_text() == hbase_admin_script()
     line = (tmp_path / "cron" / setup.service_name).read_text().splitlines()[-1]
     assert line.startswith(f"@reboot {setup.user} /")

@@ -172,6 +172,14 @@ class HdfsContract:
         assert hdfs.exception_of(self.refused(peer, once(move))) == "SnapshotException"
         assert hdfs.exception_of(self.refused(peer, hdfs.delete(SITE, peer.directory))) == "SnapshotException"
 
+    def test_snapshottable_directory_without_snapshots_may_move_and_go(self, peer: Peer) -> None:
+        top = peer.directory
+        peer.run(hdfs.make_directory(SITE, f"{top}/d", "755"))
+        peer.run(allow_snapshots(SITE, f"{top}/d"))
+        peer.run(self.rename(peer, "d", "moved"))
+        assert peer.run(hdfs.list_directory(SITE, f"{top}/moved/.snapshot")) == []
+        assert peer.run(hdfs.delete(SITE, f"{top}/moved")) is True
+
     def test_what_the_difference_knows(self, peer: Peer) -> None:
         top = peer.directory
         for name in ("touched", "rewritten", "appended", "moded", "attributed", "listed", "same", "moved"):
