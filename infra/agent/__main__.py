@@ -38,6 +38,10 @@ def main(arguments: Sequence[str], command: Sequence[str]) -> int:
                     commands.answer(outcome)
             elif parsed.command == "watchdog":
                 commands.watchdog(parsed.id, StartWatchdog(parsed.hook, parsed.argument, parsed.after))
+            elif parsed.command == "hbase-keeper":
+                from infra.agent.shell.hbase_keeper import Address, leave_behind
+
+                leave_behind(Address(parsed.spool, parsed.words), parsed.idle)
             elif parsed.command == "version":
                 sys.stdout.write(agent_version() + "\n")
             else:
@@ -64,6 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     watchdog.add_argument("--argument", required=True)
     watchdog.add_argument("--after", type=int, required=True, metavar="SECONDS")
     watchdog.add_argument("id")
+    keeper = commands.add_parser("hbase-keeper")
+    keeper.add_argument("--spool", required=True)
+    keeper.add_argument("--idle", type=float, required=True, metavar="SECONDS")
+    keeper.add_argument("words", nargs="+", metavar="WORD", help="the command that it keeps running")
     commands.add_parser("clock")
     commands.add_parser("version")
     return parser

@@ -1,4 +1,4 @@
-"""The HBase administration process: replies out of order, death, silence, noise, and its end with the agent."""
+"""The HBase administration process and its keeper: replies out of order, death, silence, noise, sharing, leaving."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -42,9 +42,22 @@ open(sys.argv[1], "w").write("ended")
 def process(tmp_path: Path) -> Iterator[HBaseProcess]:
     script = tmp_path / "peer.py"
     script.write_text(PEER)
-    started = HBaseProcess([sys.executable, str(script), str(tmp_path / "ended")], Log(str(tmp_path / "log")))
+    started = join(tmp_path)
     yield started
     started.close()
+    wait_until(lambda: not list(tmp_path.glob("*.socket")))
+
+
+def join(directory: Path, idle_seconds: float = 0) -> HBaseProcess:
+    command = [sys.executable, str(directory / "peer.py"), str(directory / "ended")]
+    return HBaseProcess(str(directory), command, Log(str(directory / "log")), idle_seconds)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    give_up_at = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.02)
 
 
 def failure_of(process: HBaseProcess, do: str, timeout_seconds: float = 20.0) -> OperationFailed:
@@ -88,34 +101,70 @@ def test_a_reply_that_does_not_come_in_time_is_unknown(process: HBaseProcess) ->
     assert process.call({"do": "status"}, 20.0)["echo"] == "status"
 
 
-def test_what_it_prints_besides_goes_to_the_log_and_it_ends_with_its_input(
+def test_what_it_prints_besides_goes_to_the_log_and_it_ends_when_nobody_needs_it(
     process: HBaseProcess, tmp_path: Path
 ) -> None:
     process.call({"do": "status"}, 20.0)
+    for said in ("some Java library says hello", "hbase: a warning"):
+        wait_until(lambda said=said: said in (tmp_path / "log").read_text())  # type: ignore[misc]
     process.close()
-    assert (tmp_path / "ended").read_text() == "ended"
-    log = (tmp_path / "log").read_text()
-    assert "some Java library says hello" in log
-    assert "hbase: a warning" in log
+    wait_until((tmp_path / "ended").exists)
+
+
+def test_agents_share_it_and_each_gets_its_own_replies(process: HBaseProcess, tmp_path: Path) -> None:
+    others = [join(tmp_path) for _ in range(4)]
+    with ThreadPoolExecutor(20) as pool:
+        everybody = [process, *others] * 4
+        calls = [
+            pool.submit(each.call, {"do": f"word {number}", "seconds": 0.1}, 20.0)
+            for number, each in enumerate(everybody)
+        ]
+        answers = [call.result() for call in calls]
+    assert [answer["echo"] for answer in answers] == [f"word {number}" for number in range(20)]
+    assert len({answer["pid"] for answer in answers}) == 1
+    for other in others:
+        other.close()
+    assert process.call({"do": "status"}, 20.0)["pid"] == answers[0]["pid"]
+
+
+def test_it_stays_warm_between_agents(tmp_path: Path) -> None:
+    (tmp_path / "peer.py").write_text(PEER)
+    pids = []
+    for _ in range(3):
+        agent = join(tmp_path, idle_seconds=2)
+        pids.append(agent.call({"do": "status"}, 20.0)["pid"])
+        agent.close()
+    assert len(set(pids)) == 1
+    wait_until((tmp_path / "ended").exists)
+
+
+def test_another_is_started_when_the_keeper_was_killed(process: HBaseProcess, tmp_path: Path) -> None:
+    first = process.call({"do": "status"}, 20.0)["pid"]
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(failure_of, process, "slow")
+        os.kill(keeper_of(first), signal.SIGKILL)
+        assert waiting.result().unknown
+    wait_until((tmp_path / "ended").exists)
+    assert process.call({"do": "status"}, 20.0)["pid"] != first
+
+
+def keeper_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @pytest.mark.parametrize("command", [["/nowhere/hbase-admin"], [sys.executable, "-c", "print('no')"]])
 def test_a_command_that_cannot_be_started_says_what_to_do(tmp_path: Path, command: list[str]) -> None:
-    failed = failure_of(HBaseProcess(command, Log(str(tmp_path / "log"))), "status")
+    failed = failure_of(HBaseProcess(str(tmp_path), command, Log(str(tmp_path / "log")), 0), "status")
     assert failed.code == "HBASE_ADMIN_UNAVAILABLE"
     assert "set-up" in failed.remedy
     assert not failed.unknown
 
 
-def test_it_ends_when_the_agent_is_killed(tmp_path: Path) -> None:
+def test_a_killed_agent_leaves_nothing_behind_for_long(tmp_path: Path) -> None:
     (tmp_path / "peer.py").write_text(PEER)
     child = os.fork()
     if child == 0:
-        command = [sys.executable, str(tmp_path / "peer.py"), str(tmp_path / "ended")]
-        HBaseProcess(command, Log(str(tmp_path / "log"))).call({"do": "status"}, 20.0)
+        join(tmp_path).call({"do": "status"}, 20.0)
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
-    give_up_at = time.monotonic() + 20
-    while not (tmp_path / "ended").exists():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.02)
+    wait_until((tmp_path / "ended").exists)

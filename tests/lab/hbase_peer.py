@@ -72,7 +72,7 @@ class HBasePeer:
         self.cluster = cluster
         self.console = Console(cluster)
         command = [*client_command(cluster.layout, cluster.lab), f"sudo -n -u hbase {cluster.layout.hbase_admin}"]
-        self.process = HBaseProcess(command, Log(str(log)))
+        self.process = HBaseProcess(str(log.parent), command, Log(str(log)), idle_seconds=0)
         self.mark = f"hb{secrets.token_hex(4)}"
         self._count = 0
 

@@ -65,9 +65,10 @@ def own_admin_command(instruction: Instruction) -> Sequence[str]:
 
 
 class HBaseProcesses:
-    """The HBase administration process of each site, started when it is first needed."""
+    """The HBase administration process of each site, joined when it is first needed."""
 
-    def __init__(self, sites: dict[str, Any], log: Log) -> None:
+    def __init__(self, spool: Spool, sites: dict[str, Any], log: Log) -> None:
+        self._spool = spool
         self._sites = sites
         self._log = log
         self._lock = threading.Lock()
@@ -83,11 +84,11 @@ class HBaseProcesses:
                 command = hbase.get("admin_command") or DEFAULT_COMMAND
                 if not all(isinstance(word, str) for word in command):
                     raise OperationFailed("MALFORMED", f"sites.{site}.hbase.admin_command is a list of words")
-                self._processes[site] = HBaseProcess(command, self._log)
+                self._processes[site] = HBaseProcess(self._spool.root, command, self._log)
             return self._processes[site]
 
     def close(self) -> None:
-        """End them all."""
+        """Leave them all."""
         for process in self._processes.values():
             process.close()
 
@@ -106,7 +107,7 @@ def make_executor(
     transfers = Transfers(DataNodes(sites, webhdfs, connections, limits), cancelled, limits)
     appender = Appender(spool.disk, entry.directory)
     files = WorkFiles(entry, spool.disk, appender, transfers)
-    processes = HBaseProcesses(sites, log)
+    processes = HBaseProcesses(spool, sites, log)
     firing = Firing(webhdfs, connections, processes.of, now_ms, cancelled)
     progress = ProgressFile(entry, now_ms, time.monotonic)
     milestones = MilestoneFile(entry, appender, now_ms)

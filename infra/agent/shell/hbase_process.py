@@ -1,25 +1,27 @@
-"""The HBase administration process: started by the site's admin command, kept warm, spoken to in JSON lines.
+"""The gateway's HBase administration process, as an agent speaks to it: through its keeper, in JSON lines.
 
-After its start it writes ``{"ready": true, …}``. A request is ``{"id": n, "do": …}``; its reply is ``{"id": n,
-"ok": true, "result": …}`` or ``{"id": n, "ok": false, "exception": "java class", "message": …}``. Replies come in any
-order. What it writes to standard error goes to the instruction's log. It ends when its standard input ends, so it never
-outlives the agent, however the agent dies; it runs as another user, so it could not be killed anyway.
+A request is ``{"id": n, "do": …}``; its reply is ``{"id": n, "ok": true, "result": …}`` or ``{"id": n, "ok": false,
+"exception": "java class", "message": …}``. Replies come in any order. What the process writes besides goes to the
+instruction's log. It stays warm when the agent ends; what a killed agent asked for goes on, so whoever takes over finds
+out what became of it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import subprocess
 import threading
-from typing import IO, Any, Sequence
+from typing import Any, Sequence
 
 from infra.agent.core.operations import OperationFailed
 from infra.agent.protocol import canonical
+from infra.agent.shell.hbase_keeper import IDLE_SECONDS, Address, join
 from infra.agent.shell.reports import Log
 
 START_SECONDS = 120.0
-END_SECONDS = 10.0
+WARM_UP_SECONDS = 20.0
 DEFAULT_COMMAND = ("sudo", "-n", "-u", "hbase", "/usr/local/lib/understudy/hbase-admin")
 
 
@@ -32,17 +34,18 @@ class _Pending:
 
 
 class HBaseProcess:
-    """One such process at a time, started again at the next request when it has ended."""
+    """The process that ``command`` starts, shared through a keeper in ``directory``; joined again when it has ended."""
 
-    def __init__(self, command: Sequence[str], log: Log) -> None:
-        self._command = list(command)
+    def __init__(self, directory: str, command: Sequence[str], log: Log, idle_seconds: float = IDLE_SECONDS) -> None:
+        self._address = Address(directory, command)
+        self._idle_seconds = idle_seconds
         self._log = log
         self._lock = threading.Lock()
-        self._current: _Process | None = None
+        self._current: _Connection | None = None
 
     def call(self, request: dict[str, Any], timeout_seconds: float) -> dict[str, Any]:
         """Send a request and wait for its reply; see ``HBaseCall`` for the failures."""
-        pending = self._started().send(request)
+        pending = self._joined().send(request)
         if not pending.answered.wait(timeout_seconds):
             raise OperationFailed(
                 "HBASE_TIMEOUT",
@@ -53,56 +56,70 @@ class HBaseProcess:
         return _result(pending.reply, request)
 
     def warm_up(self) -> None:
-        """Start the process if it does not run."""
-        self._started()
+        """Let it run, connected with HBase, which closes idle connections; raises when it cannot be started."""
+        self._joined()
+        try:
+            self.call({"do": "list_snapshots", "pattern": "none"}, WARM_UP_SECONDS)
+        except OperationFailed as failure:
+            self._log.write(f"HBase is not warm: {failure}")  # what is asked for next tells the failure itself
 
     def close(self) -> None:
-        """End it by ending its input."""
+        """Leave the keeper."""
         with self._lock:
             if self._current is not None:
                 self._current.close()
                 self._current = None
 
-    def _started(self) -> _Process:
+    def _joined(self) -> _Connection:
         with self._lock:
             if self._current is None or self._current.has_ended:
                 if self._current is not None:
                     self._current.close()
-                self._current = _Process(self._command, self._log)
+                self._current = self._join()
             return self._current
 
+    def _join(self) -> _Connection:
+        while True:
+            try:
+                connection = _Connection(join(self._address, self._idle_seconds), self._log)
+            except (OSError, subprocess.SubprocessError) as error:
+                raise self._unavailable(str(error)) from error
+            if connection.is_ready():
+                return connection
+            connection.close()
+            if connection.why_ended is not None:
+                raise self._unavailable(f"it did not become ready: {connection.why_ended}")
 
-class _Process:
-    """One run of the command; what is asked after its end has begun is answered at once: it died."""
+    def _unavailable(self, reason: str) -> OperationFailed:
+        return OperationFailed(
+            "HBASE_ADMIN_UNAVAILABLE",
+            f"{' '.join(self._address.command)}: {reason}",
+            remedy="Run the administrator's set-up on this gateway, then `understudy cluster check`.",
+            transient=True,
+        )
 
-    def __init__(self, command: Sequence[str], log: Log) -> None:
+
+class _Connection:
+    """One connection with a keeper; what is asked after its end has begun is answered at once: it died."""
+
+    def __init__(self, connection: socket.socket, log: Log) -> None:
         self.has_ended = False
+        self.why_ended: str | None = None
+        self._connection = connection
         self._log = log
         self._lock = threading.Lock()
-        self._write_lock = threading.Lock()  # not _lock: whoever reads replies must never wait for a full pipe
+        self._write_lock = threading.Lock()  # not _lock: whoever reads replies must never wait for a full buffer
         self._pending: dict[int, _Pending] = {}
         self._number = 0
-        try:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/"
-            )
-        except OSError as error:
-            raise _cannot_start(command, str(error)) from error
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        assert self._process.stderr is not None
-        self._input = self._process.stdin
-        ready = _Pending()
-        self._threads = [
-            threading.Thread(target=self._read_errors, args=(self._process.stderr,), daemon=True),
-            threading.Thread(target=self._read_replies, args=(self._process.stdout, ready), daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
-        if not ready.answered.wait(START_SECONDS) or ready.reply is None:
-            self.close()
-            raise _cannot_start(command, "it did not become ready")
-        self._log.write(f"HBase process {self._process.pid} is ready: {ready.reply}")
+        self._ready = _Pending()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def is_ready(self) -> bool:
+        """Wait until it can be asked; False when it has ended, or does not get ready."""
+        if not self._ready.answered.wait(START_SECONDS):
+            self.why_ended = f"nothing was heard for {START_SECONDS:.0f} s"
+        return self._ready.reply is not None
 
     def send(self, request: dict[str, Any]) -> _Pending:
         """Send a request; its reply will be in what is returned."""
@@ -116,62 +133,45 @@ class _Process:
             self._pending[number] = pending
         try:
             with self._write_lock:
-                self._input.write(canonical({**request, "id": number}) + b"\n")
-                self._input.flush()
-        except (OSError, ValueError) as error:
+                self._connection.sendall(canonical({**request, "id": number}) + b"\n")
+        except OSError as error:
             raise _died(request) from error
         return pending
 
     def close(self) -> None:
-        """End its input, and wait a while for its end."""
-        with contextlib.suppress(BrokenPipeError):  # it has ended already, which is what is wanted
-            self._input.close()
-        try:
-            self._process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._log.write(f"the HBase process {self._process.pid} has not ended although its input has")
-            return
-        for thread in self._threads:
-            thread.join(END_SECONDS)
+        """Leave."""
+        with contextlib.suppress(OSError):  # it has ended already, which is what is wanted
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._connection.close()
 
-    def _read_replies(self, stream: IO[bytes], ready: _Pending) -> None:
-        with stream:
+    def _read(self) -> None:
+        with contextlib.suppress(ConnectionError), self._connection.makefile("rb") as stream:
             for line in stream:
-                reply = _decode(line)
-                if reply is None:
-                    self._log.write(f"hbase wrote: {line.decode('utf-8', 'replace').rstrip()}")
-                elif reply.get("ready") is True:
-                    ready.reply = reply
-                    ready.answered.set()
-                else:
-                    self._deliver(reply)
+                self._hear(json.loads(line.decode("utf-8")))
         with self._lock:
             self.has_ended = True
-            abandoned = [ready, *self._pending.values()]
+            abandoned = [self._ready, *self._pending.values()]
             self._pending.clear()
         for pending in abandoned:
             pending.answered.set()
 
-    def _deliver(self, reply: dict[str, Any]) -> None:
-        with self._lock:
-            pending = self._pending.pop(reply.get("id", -1), None)
-        if pending is not None:
-            pending.reply = reply
-            pending.answered.set()
-
-    def _read_errors(self, stream: IO[bytes]) -> None:
-        with stream:
-            for line in stream:
-                self._log.write(f"hbase: {line.decode('utf-8', 'replace').rstrip()}")
-
-
-def _decode(line: bytes) -> dict[str, Any] | None:
-    """A reply, or None for a line that is none (a Java library that prints)."""
-    try:
-        value = json.loads(line.decode("utf-8"))
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
+    def _hear(self, message: dict[str, Any]) -> None:
+        if "log" in message:
+            self._log.write(message["log"])
+        elif "ended" in message:
+            self.why_ended = message["ended"]
+            self._log.write(f"the HBase administration process has ended: {self.why_ended}")
+        elif message.get("ready") is True:
+            self._log.write(f"the HBase administration process is ready: {message}")
+            self._ready.reply = message
+            self._ready.answered.set()
+        else:
+            with self._lock:
+                pending = self._pending.pop(message.get("id", -1), None)
+            if pending is not None:
+                pending.reply = message
+                pending.answered.set()
 
 
 def _result(reply: dict[str, Any] | None, request: dict[str, Any]) -> dict[str, Any]:
@@ -193,14 +193,5 @@ def _died(request: dict[str, Any]) -> OperationFailed:
         f"the HBase administration process ended before it answered {request.get('do')!r}",
         remedy="See the instruction's log on the gateway.",
         unknown=True,
-        transient=True,
-    )
-
-
-def _cannot_start(command: Sequence[str], reason: str) -> OperationFailed:
-    return OperationFailed(
-        "HBASE_ADMIN_UNAVAILABLE",
-        f"{' '.join(command)}: {reason}",
-        remedy="Run the administrator's set-up on this gateway, then `understudy cluster check`.",
         transient=True,
     )
