@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 from api.cli.remote.session import Session, command
-from api.cli.remote.text import details, table
+from api.cli.remote.text import NOTHING, pairs, short, table
 from api.cli.remote.transport import path
 from api.cli.remote.waiting import wait_until_done
 
@@ -27,7 +30,7 @@ def create(session: Session, name: str, primary: str, secondary: str, wait: bool
     answer = session.client.post(path("pairs"), {"name": name, "primary": primary, "secondary": secondary})
     if wait and answer["state"] == "FORMING":
         answer = wait_until_done(session, "pairs", answer, wait_seconds)
-    session.show(answer, details(answer))
+    session.show(answer, page(answer))
 
 
 @pair.command("list")
@@ -45,4 +48,26 @@ def list_all(session: Session) -> None:
 def show(session: Session, name: str) -> None:
     """Show a pair: identities, epoch, what its services claim, what stands in the way."""
     answer = session.client.get(path("pairs", name))
-    session.show(answer, details(answer))
+    session.show(answer, page(answer))
+
+
+def page(answer: Mapping[str, Any]) -> str:
+    """What people want to know of a pair: who is what, and which services claim which data sets."""
+    facts = answer["summary"]
+    members = [
+        (member["cluster"], member["identity"], _to_become(member), member["serial"])
+        for member in facts.get("members", ())
+    ]
+    claims = [(short(claim["service"]), name) for claim in facts.get("claims", ()) for name in claim["data_sets"]]
+    head = [("pair", answer["name"]), ("id", answer["id"]), ("state", answer["state"])]
+    parts = [
+        pairs([*head, ("epoch", facts.get("epoch", NOTHING))]),
+        table(("CLUSTER", "IDENTITY", "TO BECOME", "SERIAL"), members, right=(3,)),
+    ]
+    if claims:
+        parts.append(table(("CLAIMED BY SERVICE", "DATA SET"), claims))
+    return "\n\n".join(parts)
+
+
+def _to_become(member: Mapping[str, Any]) -> str:
+    return NOTHING if member["intended"] == member["identity"] else str(member["intended"])

@@ -26,7 +26,7 @@ def check_gateway(findings: Findings) -> Procedure:
             "unfinished instructions go on after a restart of the gateway",
             "nothing goes on with unfinished instructions after a restart of the gateway",
         ),
-        "Run the administrator's set-up script, which installs it.",
+        "Run the administrator's set-up script where systemd or cron runs, or let the host run `adopt` at its start.",
     )
     version = tuple(int(part) for part in gateway["python"].split(".")[:2])
     findings.judge(
