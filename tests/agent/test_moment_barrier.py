@@ -41,6 +41,15 @@ def test_writers_are_held_over_the_cut_under_the_eyes_of_the_watchdog(world: Mom
     assert watchdog[1:] == ("start-writers", "run1")
 
 
+@pytest.mark.parametrize("seconds", [8, 10, 20, 600])
+def test_however_short_it_may_be_held_the_watchdog_does_not_release_before_the_cut_is_over(
+    world: MomentWorld, seconds: int
+) -> None:
+    result = world.run(world.instruction(barrier={**BARRIER, "hold_max_seconds": seconds}))
+    (watchdog,) = world.executor.watchdogs
+    assert max(found["done_ms"] for found in result["data_sets"].values()) < watchdog[0] - seconds * 250
+
+
 def test_without_a_barrier_no_hook_runs(world: MomentWorld) -> None:
     assert world.run(world.instruction())["barrier"] is None
     assert steps(world) == ["cut"]

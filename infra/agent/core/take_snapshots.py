@@ -158,8 +158,9 @@ class _Run:
     def _aim_and_fire(self) -> Procedure:
         """Hold the writers, flush, look at marker and clock a last time, and fire; returns the shots."""
         if self.barrier.wanted:
-            hold_before_ms = min(self.barrier.hold_max_ms, float(self.instruction.payload["warm_up_ms"])) / 2
-            yield from self._approach(hold_before_ms + FLUSH_BEFORE_MS)
+            # Never earlier than half of what it may stand: it must still stand when the cut is over.
+            early_ms = float(self.instruction.payload["warm_up_ms"]) / 2 + FLUSH_BEFORE_MS
+            yield from self._approach(min(early_ms, self.barrier.hold_max_ms / 2))
             yield from self.barrier.hold()
         yield from self._approach(FLUSH_BEFORE_MS)
         _, shots = yield Together([self._flush_tables(), self._fire()], limit=2)
