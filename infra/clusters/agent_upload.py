@@ -1,5 +1,8 @@
 """Put the agent on a gateway: find a Python that fits, upload the archive under its hash, and check it there.
 
+An interpreter that was named for the cluster is used as it is named, or none is: whoever names one has a reason. Where
+nothing but "python3" is said, the usual names are tried one after another.
+
 An archive is never changed in place: it is uploaded under a name of its own, made read-only and renamed, so two
 uploads at the same time do no harm. The link ``understudy-agent.pyz`` beside it always names the newest one, for the
 line that the administrator gives to cron or systemd.
@@ -58,18 +61,20 @@ async def install(connection: SshConnection, archive: Archive) -> InstalledAgent
 
 
 async def _find_python(connection: SshConnection) -> str:
-    candidates = dict.fromkeys((connection.gateway.python, *USUAL_PYTHONS))
+    named = connection.gateway.python
+    is_named = named != USUAL_PYTHONS[0]
+    candidates = (named,) if is_named else USUAL_PYTHONS
     ask = f"import sys; print(sys.executable, *sys.version_info[:3]); sys.exit(sys.version_info < {OLDEST_PYTHON})"
     script = "\n".join(f"{shlex.quote(name)} -c {shlex.quote(ask)} 2>/dev/null && exit" for name in candidates)
     completed = await connection.run(f"/bin/sh -c {shlex.quote(script)}")
     found = [(match[1].decode(), int(match[2]), int(match[3])) for match in _FOUND.finditer(completed.stdout)]
     for path, major, minor in found:
         if (major, minor) >= OLDEST_PYTHON and major == OLDEST_PYTHON[0]:
-            return path
+            return named if is_named else path
     names = ", ".join(sorted({f"{path} {major}.{minor}" for path, major, minor in found})) or "none at all"
     raise Unavailable(
         "NO_FITTING_PYTHON",
-        f"{connection.where} has no Python 3.8 or newer; found: {names}.",
+        f"{connection.where} has no Python 3.8 or newer{f' called {named}' if is_named else ''}; found: {names}.",
         remedy="Install Python 3.8 or newer there, or name its path in the cluster's gateway.python.",
     )
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -159,6 +160,22 @@ class TestSshGateway(GatewayContract):
         async def scenario(server: Server, gateway: SshGateway) -> None:
             error = await self.fails(server.gateway, "NO_FITTING_PYTHON")
             assert "/usr/bin/python3 3.6" in error.message
+
+        self.run_with_server(scenario)
+
+    def test_a_python_that_is_named_is_used_as_it_is_or_none(self) -> None:
+        told = self.directory / "told"
+        named = self.directory / "interpreter"
+        named.write_text(f'#!/bin/sh\necho x >> {told}\nexec {sys.executable} "$@"\n')
+        named.chmod(0o755)
+
+        async def scenario(server: Server, gateway: SshGateway) -> None:
+            fitting = SshGateway(replace_gateway(server, python=str(named)), archive_with_test_kinds())
+            await fitting.facts()
+            await fitting.close()
+            assert told.read_text().count("x") >= 3, "found, asked for its version, and asked for facts"
+            error = await self.fails(replace_gateway(server, python="/bin/false"), "NO_FITTING_PYTHON")
+            assert "called /bin/false" in error.message
 
         self.run_with_server(scenario)
 
