@@ -127,7 +127,9 @@ hooks() {
 
 # What goes on with unfinished instructions after a restart of this host.
 adoption() {
-    python=$(locate python3 "$python_command")
+    # Not from the administrator's own PATH: the gateway's user has to be able to run it.
+    python=${python_command:-$(PATH=/usr/local/bin:/usr/bin:/bin && command -v python3 || true)}
+    [ -n "$python" ] || fail "there is no python3 in /usr/local/bin, /usr/bin and /bin; set python_command at the top"
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 8))' || fail "$python is older than Python 3.8"
     adopt="$python -I $spool/bin/understudy-agent.pyz adopt --spool $spool"
     path="$(dirname "$(locate hdfs "$hdfs_command")"):/usr/local/bin:/usr/bin:/bin"

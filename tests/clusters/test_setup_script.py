@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -96,10 +97,12 @@ def test_it_does_everything_once(tmp_path: Path) -> None:
     assert rules.stat().st_mode & 0o777 == 0o440
     starter = Path(setup.library) / "hbase-admin"
     assert starter.stat().st_mode & 0o777 == 0o755
-    assert f"exec '{setup.hbase_command}' org.jruby.Main --dev --disable-gems '{setup.library}/hbase_admin.rb'" in starter.read_text()
+    command = f"exec '{setup.hbase_command}' org.jruby.Main --dev --disable-gems '{setup.library}/hbase_admin.rb'"
+    assert command in starter.read_text()
     assert (Path(setup.library) / "hbase_admin.rb").read_text() == hbase_admin_script()
     line = (tmp_path / "cron" / setup.service_name).read_text().splitlines()[-1]
-    assert line.startswith(f"@reboot {setup.user} /")
+    # An interpreter of the system, whatever the administrator's own PATH names first.
+    assert re.match(rf"@reboot {setup.user} (/usr/local/bin|/usr/bin|/bin)/python3 -I ", line)
     assert line.endswith(f"{setup.spool}/bin/understudy-agent.pyz adopt --spool {setup.spool}")
     before = tree(tmp_path)
     again = run(script, tmp_path, "gateway")
