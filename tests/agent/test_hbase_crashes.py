@@ -18,6 +18,8 @@ from infra.agent.protocol import Instruction, hbase_snapshot_name
 from tests.agent.hbase_world import TABLE, World, files_below
 from tests.fakes.executor import AgentKilled, Kill
 
+pytestmark = pytest.mark.long
+
 MEMORY = "/dev/shm"
 # Operations that can be torn: half of their bytes arrive. All others happen or do not.
 TEARABLE = (SpoolAppend, WriteFile, CopyRange, Upload)

@@ -18,6 +18,8 @@ from infra.agent.protocol import Instruction
 from tests.agent.hdfs_world import HEAD, World
 from tests.fakes.executor import AgentKilled, Kill
 
+pytestmark = pytest.mark.long
+
 Step = Callable[[World], Instruction]
 MEMORY = "/dev/shm"
 # Operations that can be torn: half of their bytes arrive. All others happen or do not.

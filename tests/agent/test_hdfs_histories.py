@@ -5,12 +5,15 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from tests.agent.hdfs_histories import History, Numbers, actions
 from tests.agent.hdfs_world import World
 from tests.fakes.hdfs_application import Application
+
+pytestmark = pytest.mark.long
 
 steps = st.lists(st.tuples(st.integers(0, 100), actions), max_size=12)
 increments = st.lists(steps, min_size=1, max_size=4)

@@ -26,6 +26,8 @@ from tests.agent import counting_agent
 from tests.clusters.ssh_server import Server, ssh_server
 from tests.contracts.gateway_contract import CREDENTIALS, GatewayContract
 
+pytestmark = pytest.mark.long
+
 MAIN = b"""import sys
 
 from infra.agent.__main__ import main

@@ -19,6 +19,8 @@ from tests.simulation.hadoop_pair import DIRECTORY, TABLES, HadoopWorld, tree
 from tests.simulation.story import Story, point_id, run_id
 from tests.simulation.test_story import check_histories
 
+pytestmark = pytest.mark.long
+
 ORDERS = DataSet("hdfs", DIRECTORY)
 DATA_SETS = (ORDERS, *(DataSet("hbase", table) for table in TABLES))
 PATIENT: dict[str, Any] = {"lead_seconds": 900, "fire_tolerance_ms": 60_000}
