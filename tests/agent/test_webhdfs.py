@@ -138,7 +138,7 @@ def test_a_buried_retriable_answer_is_tried_again_and_a_final_one_is_not(two: Tw
     second.misbehaviours["NN:MKDIRS"] = []
     client.webhdfs._active.clear()
     failed = failure_of(client.put)
-    assert failed.code == "HDFS"
+    assert failed.code == "NO_RIGHT"
     assert failed.detail["exception"] == "AccessControlException"
     assert not failed.unknown
     assert not failed.transient

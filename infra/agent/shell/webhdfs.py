@@ -165,7 +165,10 @@ def request_target(call: HdfsCall, credential: Sequence[tuple[str, str]]) -> str
 
 
 def parse_answer(status: int, body: bytes, what: str) -> dict[str, Any]:
-    """The answer's JSON object; raises ``OperationFailed`` "HDFS" when it is a remote exception or no answer at all."""
+    """The answer's JSON object; raises ``OperationFailed`` "HDFS" when it is a remote exception or no answer at all.
+
+    A refusal of the right is "NO_RIGHT": asking again would not help, an administrator would.
+    """
     try:
         value = json.loads(body.decode("utf-8")) if body.strip() else {}
     except ValueError:
@@ -174,9 +177,11 @@ def parse_answer(status: int, body: bytes, what: str) -> dict[str, Any]:
     if isinstance(remote, dict):
         exception = str(remote.get("exception", ""))
         message = str(remote.get("message", ""))
+        is_denied = exception == "AccessControlException"
         raise OperationFailed(
-            "HDFS",
+            "NO_RIGHT" if is_denied else "HDFS",
             f"{what}: {exception}: {message[:2000]}",
+            remedy="Run the administrator's set-up, then `understudy cluster check`." if is_denied else "",
             transient=exception == "SafeModeException" or is_not_me(exception, message),
             detail={"exception": exception, "status": status, "ask_again": is_not_me(exception, message)},
         )
