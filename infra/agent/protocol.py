@@ -5,8 +5,8 @@ instruction, the credentials (kept apart, because they are renewed while the ins
 else. An *outcome* is what the agent leaves in the spool when an instruction has ended. Golden files under
 ``tests/agent/wire`` keep the format still.
 
-Refusal codes (permanent): MALFORMED, UNKNOWN_VERSION, UNKNOWN_KIND, TOO_LARGE, WRONG_CLUSTER, OLD_EPOCH, OLD_TERM,
-TOO_LATE, SUPERSEDED, NOT_THE_SAME (an id that is known with another content).
+Refusal codes (permanent): MALFORMED, UNKNOWN_VERSION, UNKNOWN_KIND, INVALID_PAYLOAD, TOO_LARGE, WRONG_CLUSTER,
+OLD_EPOCH, OLD_TERM, TOO_LATE, SUPERSEDED, NOT_THE_SAME (an id that is known with another content).
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import json
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping
 
+from infra.agent.payloads import PAYLOADS, check_payload, identifier, plain_name
+from infra.agent.shapes import Check, Unfit, mapping, record, whole
+
 VERSION = 1
 MAXIMUM_BYTES = 4 << 20
-
-Check = Callable[[Any], bool]
+LARGEST = 10**18 - 1
 
 
 class WireError(Exception):
@@ -42,7 +44,7 @@ class Instruction:
     """What the control device tells a cluster to do.
 
     ``id`` is derived from run, step, data set and attempt. ``cluster`` is the name of the cluster whose agent shall
-    act. ``not_after_ms`` is absolute on that cluster's clock. ``payload`` fits the kind's shape in ``PAYLOADS``.
+    act. ``not_after_ms`` is absolute on that cluster's clock. What ``payload`` may hold is told by ``payloads``.
     """
 
     id: str
@@ -66,151 +68,18 @@ class Instruction:
         return hashlib.sha256(canonical({k: v for k, v in self.to_wire().items() if k != "term"})).hexdigest()
 
 
-_FIELDS: dict[str, Check] = {}
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= 4096
-
-
-def _count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _identifier(value: Any) -> bool:
-    """Names that become directory names: letters, digits, dash and underscore alone."""
-    return _text(value) and len(value) <= 200 and all((c.isalnum() and c.isascii()) or c in "-_" for c in value)
-
-
-def _mapping(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _list(value: Any) -> bool:
-    return isinstance(value, list)
-
-
-def _data_set(value: Any) -> bool:
-    if not isinstance(value, dict) or not _identifier(value.get("id")):
-        return False
-    if value.get("component") == "hdfs":
-        path = value.get("path")
-        parts = path.split("/") if isinstance(path, str) and _text(path) else []
-        return len(parts) > 1 and parts[0] == "" and all(p not in ("", ".", "..", ".snapshot") for p in parts[1:])
-    if value.get("component") == "hbase":
-        return _text(value.get("table")) and "/" not in value["table"]
-    return False
-
-
-def _data_sets(value: Any) -> bool:
-    return isinstance(value, list) and all(_data_set(v) for v in value)
-
-
-def _optional(check: Check) -> Check:
-    return lambda value: value is None or check(value)
-
-
-def _sites(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and bool(value)
-        and set(value) <= {"primary", "secondary"}
-        and all(
-            isinstance(site, dict)
-            and _text(site.get("cluster"))
-            and isinstance(site.get("namenodes"), list)
-            and bool(site["namenodes"])
-            and all(_text(url) and url.startswith(("http://", "https://")) for url in site["namenodes"])
-            for site in value.values()
-        )
-    )
-
-
-_FIELDS.update(
-    id=_identifier,
-    kind=_text,
-    pair=_identifier,
-    cluster=_text,
-    epoch=_count,
-    term=_count,
-    run=_identifier,
-    step=_identifier,
-    attempt=_count,
-    not_after_ms=_count,
-    payload=_mapping,
-)
-
-_COPY: dict[str, Check] = {
-    "sites": _sites,
-    "data_set": _data_set,
-    "snapshot": _identifier,
-    "base": _optional(_identifier),
-    "base_is_on_source": _flag,
-    "recovery_point": _optional(_identifier),
-    "open_files": _list,
-    "staging": _text,
-    "level": _text,
-    "workers": _count,
-}
-
-PAYLOADS: dict[str, dict[str, Check]] = {
-    # Look, change nothing: facts for preflight and for `cluster check`. patterns: data sets with wildcards.
-    "CheckCluster": {"sites": _sites, "role": _text, "patterns": _list, "copies_here": _flag, "snapshot": _text},
-    # Write a write-once identity marker with the given serial; succeed also when the very same one is there.
-    "WriteMarker": {"sites": _sites, "serial": _count, "marker": _mapping},
-    "TakeSnapshots": {
-        "sites": _sites,
-        "moment_ms": _count,
-        "fire_tolerance_ms": _count,
-        "warm_up_ms": _count,
-        "snapshot": _identifier,
-        "data_sets": _data_sets,
-        "barrier": _optional(_mapping),
-    },
-    "SendSnapshots": _COPY,
-    "ReplicateSnapshots": _COPY,
-    # data_sets: each with "base" (snapshot that the head shows) or null, and "recovery_point" of that base.
-    "ApplyStaged": {
-        "sites": _sites,
-        "data_sets": _data_sets,
-        "snapshot": _identifier,
-        "staging": _text,
-        "head_mode": _text,
-    },
-    "FreezeCopies": {"sites": _sites, "data_sets": _data_sets, "snapshot": _identifier, "staging": _text},
-    "DigestSnapshots": {
-        "sites": _sites,
-        "data_sets": _data_sets,
-        "snapshot": _identifier,
-        "staging": _text,
-        "level": _text,
-        "trial_clone": _optional(_text),
-        "sample": _mapping,
-    },
-    # Write the recovery point's manifest and the audit anchor, read both back, keep the source manifests beside them.
-    "SealRecoveryPoint": {
-        "sites": _sites,
-        "recovery_point": _identifier,
-        "manifest": _mapping,
-        "anchor": _mapping,
-        "staging": _optional(_text),
-    },
-    # staging may be null; recovery_points: manifests to remove besides.
-    "RemoveSnapshots": {
-        "sites": _sites,
-        "data_sets": _data_sets,
-        "snapshot": _identifier,
-        "staging": _optional(_text),
-        "recovery_point": _optional(_identifier),
-    },
-    "Abort": {"instructions": _list},
-    # Make a recovery point readable under scratch names: tables are cloned, snapshot paths are told.
-    "OpenCopies": {"sites": _sites, "data_sets": _data_sets, "snapshot": _identifier, "scratch": _identifier},
-    "CloseCopies": {"sites": _sites, "data_sets": _data_sets, "scratch": _identifier},
+_FIELDS: dict[str, Check] = {
+    "id": identifier,
+    "kind": identifier,
+    "pair": identifier,
+    "cluster": plain_name,
+    "epoch": whole(0, LARGEST),
+    "term": whole(0, LARGEST),
+    "run": identifier,
+    "step": identifier,
+    "attempt": whole(0, LARGEST),
+    "not_after_ms": whole(0, LARGEST),
+    "payload": mapping,
 }
 
 
@@ -232,33 +101,46 @@ def parse_instruction(value: Any) -> Instruction:
         raise WireError("MALFORMED", "an instruction is a JSON object")
     if value.get("version") != VERSION:
         raise WireError("UNKNOWN_VERSION", f"this agent speaks version {VERSION}, got {value.get('version')!r}")
-    _check_fields(value, {"version": _count, **_FIELDS}, "instruction")
+    _refuse_unfit("MALFORMED", lambda: record(version=whole(VERSION, VERSION), **_FIELDS)("instruction", value))
     if value["kind"] not in PAYLOADS:
         raise WireError("UNKNOWN_KIND", f"this agent does not know {value['kind']!r}")
-    _check_fields(value["payload"], PAYLOADS[value["kind"]], "payload")
-    return Instruction(**{name: value[name] for name in _FIELDS})
+    instruction = Instruction(**{name: value[name] for name in _FIELDS})
+    _refuse_unfit("INVALID_PAYLOAD", lambda: check_payload(instruction))
+    return instruction
 
 
-def _check_fields(value: Mapping[str, Any], checks: Mapping[str, Check], where: str) -> None:
-    missing = sorted(set(checks) - set(value))
-    unknown = sorted(set(value) - set(checks))
-    if missing or unknown:
-        raise WireError("MALFORMED", f"{where}: missing {missing}, unknown {unknown}")
-    for name, check in checks.items():
-        if not check(value[name]):
-            raise WireError("MALFORMED", f"{where}.{name} has a value that cannot be accepted")
+def _refuse_unfit(code: str, check: Callable[[], None]) -> None:
+    try:
+        check()
+    except Unfit as unfit:
+        raise WireError(code, str(unfit)) from unfit
 
 
-def outcome(instruction: Instruction, result: Any, failure: Mapping[str, Any] | None, at_ms: int) -> dict[str, Any]:
-    """The JSON object that ends an instruction: ``status`` is succeeded, failed or aborted.
+def failure_of(code: str, message: str, remedy: str = "", **more: Any) -> dict[str, Any]:
+    """The JSON object of a known failure: ``code, message, remedy, data_set (or null), unknown, detail``."""
+    return {
+        "code": code,
+        "message": message,
+        "remedy": remedy,
+        "data_set": None,
+        "unknown": False,
+        "detail": {},
+        **more,
+    }
 
-    ``failure`` holds ``code, message, remedy, data_set (or null), unknown, detail``; code ABORTED gives "aborted".
+
+def outcome(
+    instruction_id: str, kind: str | None, result: Any, failure: Mapping[str, Any] | None, at_ms: int
+) -> dict[str, Any]:
+    """The JSON object that ends an instruction: ``status`` is succeeded, failed or aborted (failure code ABORTED).
+
+    ``kind`` is None for an id that was ended before anybody knew what it is.
     """
     status = "succeeded" if failure is None else "aborted" if failure["code"] == "ABORTED" else "failed"
     return {
         "version": VERSION,
-        "id": instruction.id,
-        "kind": instruction.kind,
+        "id": instruction_id,
+        "kind": kind,
         "status": status,
         "result": result,
         "failure": failure,

@@ -66,7 +66,7 @@ async def check(place: Place, equipment: Equipment, term: int) -> dict[str, Any]
             "role": place.role,
             "patterns": list(place.patterns),
             "copies_here": True,
-            "snapshot": "check",
+            "snapshot": "us-check",
         },
     )
     outgoing = Outgoing(UUID(hex=free), "", instruction, endpoints, place.sites, fails_unreachable=True)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Mapping
 from typing import Any, Protocol
 
 from domain.errors import Unavailable, UnderstudyError
+from infra.agent.protocol import failure_of
 from infra.ports.clock import Clock
 from infra.ports.gateway import Seen, SubmissionRefused
 from infra.settings import WorkerSettings
@@ -182,12 +183,4 @@ async def _reached(call: Awaitable[Any]) -> Any:
 
 def failed(code: str, message: str, remedy: str) -> dict[str, Any]:
     """The outcome of an instruction that no agent has carried out."""
-    failure: dict[str, Any] = {
-        "code": code,
-        "message": message,
-        "remedy": remedy,
-        "data_set": None,
-        "unknown": False,
-        "detail": {},
-    }
-    return {"status": "failed", "result": None, "failure": failure}
+    return {"status": "failed", "result": None, "failure": failure_of(code, message, remedy)}

@@ -14,12 +14,9 @@ from infra.agent.__main__ import main
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import Milestone, Now, OperationFailed, Progress, SleepUntil, SpoolAppend
 from infra.agent.core.procedures import PROCEDURES
-from infra.agent.protocol import PAYLOADS, Check, Instruction
-
-
-def is_count(value: object) -> bool:
-    """Accept whole numbers."""
-    return isinstance(value, int) and value >= 0
+from infra.agent.payloads import PAYLOADS
+from infra.agent.protocol import Instruction
+from infra.agent.shapes import Check, whole
 
 
 def count(instruction: Instruction, journal: bytes) -> Procedure:
@@ -37,7 +34,7 @@ def count(instruction: Instruction, journal: bytes) -> Procedure:
     return {"counted": instruction.payload["up_to"], "found": len(done)}
 
 
-SHAPE: dict[str, Check] = {"up_to": is_count, "pause_ms": is_count}
+SHAPE: dict[str, Check] = {"up_to": whole(0, 1_000_000), "pause_ms": whole(0, 60_000)}
 
 
 def holder(entry: Path) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 AGENT = ROOT / "infra" / "agent"
+WIRE = ("payloads", "protocol", "shapes")
 CORE_MAY_IMPORT = {
     "__future__",
     "array",
@@ -54,21 +55,27 @@ def test_the_agent_imports_the_standard_library_and_itself() -> None:
     assert wrong == []
 
 
-def test_the_core_touches_nothing_of_the_world() -> None:
+def wire_format() -> list[tuple[str, str]]:
+    """The imports of the modules that both sides share."""
+    return [(w, n) for w, n in imports(AGENT) if w.partition(":")[0] in {f"infra/agent/{name}.py" for name in WIRE}]
+
+
+def test_the_core_and_the_wire_format_touch_nothing_of_the_world() -> None:
     wrong = [
         f"{where} imports {name}"
-        for where, name in imports(AGENT / "core")
+        for where, name in [*imports(AGENT / "core"), *wire_format()]
         if name not in CORE_MAY_IMPORT
         and not name.startswith("infra.agent.core")
-        and name not in ("infra.agent", "infra.agent.protocol")
+        and name not in {f"infra.agent.{module}" for module in WIRE}
         and name.split(".")[0] not in CORE_MAY_IMPORT - {"infra", "urllib.parse"}
     ]
     assert wrong == []
 
 
-def test_neither_the_core_nor_the_protocol_knows_the_shell() -> None:
-    both = [*imports(AGENT / "core"), *((w, n) for w, n in imports(AGENT) if w.startswith("infra/agent/protocol.py"))]
+def test_neither_the_core_nor_the_wire_format_knows_the_shell() -> None:
+    both = [*imports(AGENT / "core"), *wire_format()]
     assert [f"{where} imports {name}" for where, name in both if "shell" in name] == []
+    assert [f"{where} imports {name}" for where, name in wire_format() if "core" in name] == []
 
 
 def test_the_core_opens_prints_and_reads_nothing() -> None:

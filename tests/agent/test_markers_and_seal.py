@@ -173,12 +173,6 @@ def test_markers_follow_one_another(place: Place) -> None:
     assert place.run(newest_marker("secondary"))["serial"] == 11, "by number, not by letters"
 
 
-def test_a_wish_that_contradicts_itself_is_refused(place: Place) -> None:
-    with pytest.raises(OperationFailed, match="MALFORMED"):
-        place.write(place.marker(epoch=EPOCH + 1))
-    assert place.files() == {}
-
-
 @pytest.mark.parametrize(
     "changed", [{"pair": "x"}, {"cluster": "x"}, {"identity": "PRIMARY"}, {"epoch": EPOCH - 1}], ids=str
 )

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from infra.agent.core.procedures import PROCEDURES
-from infra.agent.protocol import PAYLOADS, canonical, outcome, parse_instruction
+from infra.agent.payloads import PAYLOADS
+from infra.agent.protocol import canonical, outcome, parse_instruction
 
 WIRE = Path(__file__).parent / "wire"
 DIGESTS = dict(line.split() for line in (WIRE / "digests.txt").read_text().splitlines())
@@ -46,4 +47,5 @@ def test_golden_outcomes_are_written_the_same_way() -> None:
     assert [json.loads(line)["status"] for line in lines] == ["succeeded", "aborted", "failed"]
     for line in lines:
         value = json.loads(line)
-        assert canonical(outcome(instruction, value["result"], value["failure"], value["at_ms"])) == line
+        again = outcome(instruction.id, instruction.kind, value["result"], value["failure"], value["at_ms"])
+        assert canonical(again) == line

@@ -59,7 +59,8 @@ class ScriptedGateway:
         if instruction not in self._clusters.done:
             self._clusters.done.append(instruction)
         told = {"data_set": None, "unknown": False, "detail": {}, "remedy": "", **failure} if failure else None
-        return Seen(identity, known=True, alive=False, outcome=outcome(instruction, result, told, int(now_ms)))
+        ended = outcome(instruction.id, instruction.kind, result, told, int(now_ms))
+        return Seen(identity, known=True, alive=False, outcome=ended)
 
     def _result(self, instruction: Instruction) -> dict[str, Any]:
         make: Callable[[dict[str, Any]], dict[str, Any]] = getattr(self, f"_{instruction.kind}")

@@ -123,7 +123,7 @@ class GatewayContract(ABC):
             assert await self.refused(gateway, self.instruction("i2", cluster="b")) == "WRONG_CLUSTER"
             assert await self.refused(gateway, self.instruction("i2", not_after_ms=1)) == "TOO_LATE"
             assert await self.refused(gateway, self.instruction("i2", kind="Dance")) == "UNKNOWN_KIND"
-            assert await self.refused(gateway, self.instruction("i2", payload={})) == "MALFORMED"
+            assert await self.refused(gateway, self.instruction("i2", payload={})) == "INVALID_PAYLOAD"
             assert await self.refused(gateway, self.endless()) == "NOT_THE_SAME"
             assert not (await gateway.look(["i2"]))["i2"].known
 

@@ -14,7 +14,8 @@ from domain.protection.backup_run.states import Copy
 from domain.protection.consistency import Consistency
 from domain.protection.policy import Barrier
 from domain.values.data_set import DataSet
-from infra.agent.protocol import PAYLOADS, parse_instruction
+from infra.agent.payloads import PAYLOADS
+from infra.agent.protocol import parse_instruction
 from infra.workers.outgoing import instruction_of
 from tests.domain import tables
 from tests.domain.builders import ACCOUNTS, DATA_SETS, ORDERS, SPACE, Contexts, failed, succeeded

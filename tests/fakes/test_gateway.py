@@ -10,7 +10,7 @@ import pytest
 
 from domain.errors import Unavailable
 from infra.agent.core import procedures
-from infra.agent.protocol import PAYLOADS
+from infra.agent.payloads import PAYLOADS
 from infra.ports.gateway import GatewayHost, Submission
 from tests.agent import counting_agent
 from tests.contracts.gateway_contract import CREDENTIALS, GatewayContract

@@ -36,10 +36,7 @@ class EndInstruction(Operation):
 
 def abort(instruction: Instruction, journal: bytes) -> Procedure:
     """Carry out an instruction of kind Abort."""
-    wanted = instruction.payload["instructions"]
-    if not all(isinstance(item, str) for item in wanted):
-        raise OperationFailed("MALFORMED", "payload.instructions are ids")
-    return (yield from end_all(wanted))
+    return (yield from end_all(instruction.payload["instructions"]))
 
 
 def after_older_attempts(older: Sequence[str], procedure: Procedure) -> Procedure:

@@ -24,29 +24,18 @@ from infra.agent.core.hdfs_digest import AT_ONCE, DIFFERENCES_TOLD, PROVED, UNRE
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import DigestFile, OperationFailed
-from infra.agent.core.work import SECONDARY, Work, manifest_path
+from infra.agent.core.work import SECONDARY, Work
 
 
 def digest_table(work: Work, data_set: dict[str, Any]) -> Procedure:
     """Carry out DigestSnapshots for one table; the result is described in docs/agent.md."""
-    if work.payload["level"] not in PROVED:
-        raise OperationFailed("MALFORMED", f"payload.level: there is no level {work.payload['level']!r}")
-    manifest = yield from _fetch(work, data_set)
+    manifest = yield from fetch_manifest(work, data_set, f"{work.staging(data_set)}/manifest")
     digesting = _Digesting(work, data_set, manifest)
     result = yield from digesting.run()
     is_sound = result["content"]["verdict"] == result["metadata"]["verdict"] == "EQUAL"
     if is_sound and work.payload["trial_clone"] == data_set["table"]:
         result["trial_clone"] = yield from try_clone(work, data_set)
     return result
-
-
-def _fetch(work: Work, data_set: dict[str, Any]) -> Procedure:
-    """The source manifest: from staging while the run lasts, afterwards from its recovery point."""
-    path = f"{work.staging(data_set)}/manifest"
-    recovery_point = data_set.get("recovery_point")
-    if recovery_point is not None and (yield from hdfs.status(SECONDARY, path)) is None:
-        path = manifest_path(recovery_point, data_set)
-    return (yield from fetch_manifest(work, data_set, path))
 
 
 class _Digesting:

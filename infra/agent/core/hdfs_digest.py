@@ -25,7 +25,7 @@ from infra.agent.core.hdfs_walk import Walk
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import DigestFile, Download, OperationFailed
-from infra.agent.core.work import SECONDARY, Work, manifest_path
+from infra.agent.core.work import SECONDARY, Work
 
 PROVED = {
     "metadata": "names and lengths",
@@ -51,8 +51,6 @@ class _Digesting:
         self._work = work
         self._data_set = data_set
         self._level = work.payload["level"]
-        if self._level not in PROVED:
-            raise OperationFailed("MALFORMED", f"payload.level: there is no level {self._level!r}")
         self._root = snapshot_path(data_set["path"], work.snapshot)
         self._expected = TreeDigest()
         self._found = TreeDigest()
@@ -95,13 +93,9 @@ class _Digesting:
         return self._result()
 
     def _fetch_manifest(self) -> Procedure:
-        """The source manifest: from staging while the run lasts, afterwards from its recovery point."""
+        """The source manifest, from staging."""
         name = self._work.work_file(self._data_set, "expected")
-        path = f"{self._work.staging(self._data_set)}/manifest"
-        recovery_point = self._data_set.get("recovery_point")
-        if recovery_point is not None and (yield from hdfs.status(SECONDARY, path)) is None:
-            path = manifest_path(recovery_point, self._data_set)
-        yield Download(SECONDARY, path, name)
+        yield Download(SECONDARY, f"{self._work.staging(self._data_set)}/manifest", name)
         return name
 
     def _count(self, manifest: str) -> Procedure:

@@ -86,8 +86,6 @@ def write_marker(instruction: Instruction, journal: bytes) -> Procedure:
     (site,) = instruction.payload["sites"]
     serial: int = instruction.payload["serial"]
     marker: dict[str, Any] = instruction.payload["marker"]
-    if (marker.get("serial"), marker.get("epoch")) != (serial, instruction.epoch):
-        raise OperationFailed("MALFORMED", f"serial {serial} and epoch {instruction.epoch} are not those of {marker}")
     for directory in LAYOUT:
         yield from hdfs.make_directory(site, directory, PRIVATE)
     newest = yield from newest_serial(site)

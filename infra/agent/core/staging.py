@@ -13,10 +13,10 @@ from __future__ import annotations
 from infra.agent.core import hdfs
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import OperationFailed
-from infra.agent.core.work import RECOVERY_POINTS, ROOT, SCRATCH, SECONDARY
+from infra.agent.core.work import RECOVERY_POINTS, SCRATCH, SECONDARY
+from infra.agent.payloads import INCOMING as INCOMING
 from infra.agent.protocol import Instruction
 
-INCOMING = f"{ROOT}/incoming"
 PRIVATE = "700"
 # What a NameNode says when a directory on the way is not there (any more).
 _NOT_THERE = ("FileNotFoundException", "ParentNotDirectoryException")

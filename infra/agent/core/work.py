@@ -14,11 +14,11 @@ from typing import Any
 
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import OperationFailed, SpoolAppend
+from infra.agent.payloads import PRIMARY as PRIMARY
+from infra.agent.payloads import ROOT as ROOT
+from infra.agent.payloads import SECONDARY as SECONDARY
 from infra.agent.protocol import Instruction, canonical
 
-PRIMARY = "primary"
-SECONDARY = "secondary"
-ROOT = "/.understudy"
 SCRATCH = f"{ROOT}/scratch"
 RECOVERY_POINTS = f"{ROOT}/recovery-points"
 

@@ -64,11 +64,11 @@ def _check_not_superseded(spool: Spool, entry: Entry, instruction: Instruction) 
     newer = [other for other in spool.attempts_of(instruction) if other.attempt > instruction.attempt]
     if newer:
         raise WireError("SUPERSEDED", f"attempt {max(other.attempt for other in newer)} has taken over")
-    if entry.exists() and entry.instruction() is None:
+    if entry.exists() and not entry.has_instruction():
         raise WireError("SUPERSEDED", "it was aborted before it arrived")
 
 
 def _check_same(entry: Entry, instruction: Instruction) -> None:
-    known = entry.instruction()
+    known = entry.acceptable_instruction()
     if known is None or known.digest() != instruction.digest():
         raise WireError("NOT_THE_SAME", f"{instruction.id} is known with another content")

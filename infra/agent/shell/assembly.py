@@ -82,8 +82,6 @@ class HBaseProcesses:
                 if hbase is None:
                     raise OperationFailed("NO_HBASE", f"the {site} cluster is configured without HBase")
                 command = hbase.get("admin_command") or DEFAULT_COMMAND
-                if not all(isinstance(word, str) for word in command):
-                    raise OperationFailed("MALFORMED", f"sites.{site}.hbase.admin_command is a list of words")
                 self._processes[site] = HBaseProcess(self._spool.root, command, self._log)
             return self._processes[site]
 

@@ -82,7 +82,7 @@ class Commands:
     def adopt(self) -> None:
         """Start an agent for every unfinished instruction that has none."""
         for entry in self._spool.entries():
-            if entry.outcome() is None and not entry.is_alive() and entry.instruction() is not None:
+            if entry.outcome() is None and not entry.is_alive() and entry.has_instruction():
                 self.answer({"adopted": entry.id, "started": self._start(entry)})
 
     def watchdog(self, instruction_id: str, operation: StartWatchdog) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Callable
 
 from infra.agent.core.abort import ROLLED_FORWARD_ONLY
 from infra.agent.core.operations import OperationFailed
-from infra.agent.protocol import VERSION, canonical
+from infra.agent.protocol import canonical, failure_of, outcome
 from infra.agent.shell.spool import Entry, Spool, is_identifier
 
 LOOK_PATIENCE_SECONDS = 0.5
@@ -29,29 +29,29 @@ class Ending:
             if not entry.exists():
                 self._spool.create(instruction_id, {"outcome.json": canonical(self._aborted(entry)), "abort": b"\n"})
                 return "aborted"
-        outcome = entry.outcome()
-        if outcome is not None:
-            return self._how_it_ended(entry, outcome)
+        ended = entry.outcome()
+        if ended is not None:
+            return self._how_it_ended(entry, ended)
         entry.ask_to_abort()
         if entry.is_alive():
             return "running"
         return self._end_abandoned(entry)
 
-    def _how_it_ended(self, entry: Entry, outcome: dict[str, Any]) -> str:
+    def _how_it_ended(self, entry: Entry, ended: dict[str, Any]) -> str:
         if not entry.abort_is_wanted():
             return "ended_before"
-        if outcome["status"] == "aborted":
+        if ended["status"] == "aborted":
             return "aborted"
-        return "rolled_forward" if outcome["kind"] in ROLLED_FORWARD_ONLY else "ended_before"
+        return "rolled_forward" if ended["kind"] in ROLLED_FORWARD_ONLY else "ended_before"
 
     def _end_abandoned(self, entry: Entry) -> str:
         lock = entry.acquire(LOOK_PATIENCE_SECONDS)
         if lock is None:
             return "running"
         with lock:
-            outcome = entry.outcome()
-            if outcome is not None:
-                return self._how_it_ended(entry, outcome)
+            ended = entry.outcome()
+            if ended is not None:
+                return self._how_it_ended(entry, ended)
             if not must_roll_forward(entry):
                 entry.end(self._aborted(entry))
                 return "aborted"
@@ -59,27 +59,13 @@ class Ending:
         return "running"
 
     def _aborted(self, entry: Entry) -> dict[str, Any]:
-        instruction = entry.instruction()
-        failure: dict[str, Any] = {
-            "code": "ABORTED",
-            "message": "ended before any agent finished it",
-            "remedy": "",
-            "data_set": None,
-            "unknown": False,
-            "detail": {},
-        }
-        return {
-            "version": VERSION,
-            "id": entry.id,
-            "kind": None if instruction is None else instruction.kind,
-            "status": "aborted",
-            "result": None,
-            "failure": failure,
-            "at_ms": int(self._now_ms()),
-        }
+        instruction = entry.acceptable_instruction()
+        kind = None if instruction is None else instruction.kind
+        failure = failure_of("ABORTED", "ended before any agent finished it")
+        return outcome(entry.id, kind, None, failure, int(self._now_ms()))
 
 
 def must_roll_forward(entry: Entry) -> bool:
     """Tell whether the instruction has begun what must be brought to its end."""
-    instruction = entry.instruction()
+    instruction = entry.acceptable_instruction()
     return instruction is not None and instruction.kind in ROLLED_FORWARD_ONLY and entry.has_journal()

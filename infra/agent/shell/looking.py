@@ -72,7 +72,7 @@ def _forget(spool: Spool, entry: Entry, now_ms: float) -> str | None:
     """Remove the entry, or tell why not."""
     if not entry.exists():
         return None
-    instruction = entry.instruction()
+    instruction = entry.acceptable_instruction()
     if instruction is not None and now_ms <= instruction.not_after_ms:
         return "its not_after has not passed"
     if entry.outcome() is None and must_roll_forward(entry):

@@ -7,11 +7,11 @@ for one purpose, and an outcome is never followed by an effect of its instructio
 
 from __future__ import annotations
 
-from typing import Callable, Protocol, Sequence
+from typing import Any, Callable, Protocol, Sequence
 
 from infra.agent.core.machine import Outcome
 from infra.agent.core.operations import Operation
-from infra.agent.protocol import Instruction
+from infra.agent.protocol import Instruction, WireError, failure_of, outcome
 from infra.agent.shell.locks import boot_id
 from infra.agent.shell.reports import Log
 from infra.agent.shell.running import Running
@@ -54,16 +54,29 @@ def run(
         return False
     with lock:
         lock.write_holder(boot_id())
-        instruction = entry.instruction()
-        if instruction is not None and entry.outcome() is None:
+        if entry.has_instruction() and entry.outcome() is None:
             log = Log(entry.path("log"))
-            log.write(f"started {instruction.kind}, {'going on from' if entry.has_journal() else 'without'} a journal")
-            running = Running(spool, entry, instruction, now_ms, log)
-            while running.ended is None:
-                _drive(running, make_performer(instruction, entry, log))
-            entry.end(running.ended)
-            log.write(f"ended: {running.ended['status']}")
+            ended = _carry_out(spool, entry, now_ms, make_performer, log)
+            entry.end(ended)
+            log.write(f"ended: {ended['status']}")
     return True
+
+
+def _carry_out(
+    spool: Spool, entry: Entry, now_ms: Callable[[], float], make_performer: MakePerformer, log: Log
+) -> dict[str, Any]:
+    """The outcome of the entry's instruction; one that cannot be accepted fails before any operation."""
+    try:
+        instruction = entry.instruction()
+    except WireError as error:
+        log.write(f"refused: {error}")
+        return outcome(entry.id, None, None, failure_of(error.code, error.message), int(now_ms()))
+    assert instruction is not None, entry.id
+    log.write(f"started {instruction.kind}, {'going on from' if entry.has_journal() else 'without'} a journal")
+    running = Running(spool, entry, instruction, now_ms, log)
+    while running.ended is None:
+        _drive(running, make_performer(instruction, entry, log))
+    return running.ended
 
 
 def _drive(running: Running, performer: Performer) -> None:

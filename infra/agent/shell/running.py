@@ -17,7 +17,7 @@ from infra.agent.core.abort import after_older_attempts
 from infra.agent.core.machine import Machine, Outcome
 from infra.agent.core.operations import Operation, OperationFailed
 from infra.agent.core.procedures import PROCEDURES
-from infra.agent.protocol import Instruction, canonical, outcome
+from infra.agent.protocol import Instruction, canonical, failure_of, outcome
 from infra.agent.shell.disk import read_file
 from infra.agent.shell.ending import must_roll_forward
 from infra.agent.shell.reports import Log
@@ -87,7 +87,7 @@ class Running:
             self._end(None, self._failure(error))
 
     def _end(self, result: Any, failure: dict[str, Any] | None) -> None:
-        ended = outcome(self._instruction, result, failure, int(self._now_ms()))
+        ended = outcome(self._instruction.id, self._instruction.kind, result, failure, int(self._now_ms()))
         canonical(ended)
         self.ended = ended
 
@@ -95,14 +95,9 @@ class Running:
         if not isinstance(fault, OperationFailed):
             self._log.write("".join(traceback.format_exception(type(fault), fault, fault.__traceback__)))
             fault = OperationFailed("INTERNAL", f"{type(fault).__name__}: {fault}", remedy=f"See {self._log.path}.")
-        return {
-            "code": fault.code,
-            "message": fault.message,
-            "remedy": fault.remedy,
-            "data_set": fault.detail.get("data_set", data_set_id(self._instruction)),
-            "unknown": fault.unknown,
-            "detail": fault.detail,
-        }
+        data_set = fault.detail.get("data_set", data_set_id(self._instruction))
+        more = {"data_set": data_set, "unknown": fault.unknown, "detail": fault.detail}
+        return failure_of(fault.code, fault.message, fault.remedy, **more)
 
 
 def journal(entry: Entry) -> bytes:

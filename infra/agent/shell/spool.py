@@ -17,9 +17,10 @@ import shutil
 import stat
 from typing import Any, Iterator
 
-from infra.agent.protocol import Instruction, canonical, parse_instruction
+from infra.agent.protocol import MAXIMUM_BYTES, Instruction, WireError, canonical, parse_instruction
 from infra.agent.shell.disk import Disk, read_file
 from infra.agent.shell.locks import Lock, acquire, is_held
+from infra.agent.shell.strict_json import decode
 
 ROOT_LOCK_PATIENCE_SECONDS = 30.0
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,200}\Z")
@@ -60,10 +61,25 @@ class Entry:
         """Tell whether the id is known."""
         return os.path.isdir(self.directory)
 
+    def has_instruction(self) -> bool:
+        """Tell whether there is one: not for an unknown id, nor for one that was aborted before it arrived."""
+        return os.path.exists(self.path("instruction.json"))
+
     def instruction(self) -> Instruction | None:
-        """The accepted instruction; None for an unknown id and for one that was aborted before it arrived."""
+        """The accepted instruction, or None where there is none.
+
+        It is checked again as strictly as a submission, because admission is not the only way to write a file: raises
+        ``WireError`` for one that is damaged or that no control device could have sent.
+        """
         data = read_file(self.path("instruction.json"))
-        return None if data is None else parse_instruction(json.loads(data.decode("utf-8")))
+        return None if data is None else parse_instruction(decode(data, MAXIMUM_BYTES))
+
+    def acceptable_instruction(self) -> Instruction | None:
+        """The instruction, or None also where the one that is there cannot be accepted: nobody carries it out."""
+        try:
+            return self.instruction()
+        except WireError:
+            return None
 
     def credentials(self) -> dict[str, Any]:
         """The newest credentials."""
@@ -149,9 +165,19 @@ class Spool:
                 yield self.entry(name)
 
     def attempts_of(self, instruction: Instruction) -> list[Instruction]:
-        """The other known attempts at the same step of the same run and data set."""
-        others = [entry.instruction() for entry in self.entries() if entry.id != instruction.id]
-        return [other for other in others if other is not None and purpose(other) == purpose(instruction)]
+        """The other known attempts at the same step of the same run and data set.
+
+        Only instructions whose text holds this run and step are parsed (what ``create`` is given is canonical, so the
+        two stand there side by side): a spool that keeps many instructions must not make each submission slow.
+        """
+        marks = canonical({"run": instruction.run, "step": instruction.step})[1:-1]
+        found = []
+        for entry in self.entries():
+            if entry.id != instruction.id and marks in (read_file(entry.path("instruction.json")) or b""):
+                other = entry.acceptable_instruction()
+                if other is not None and purpose(other) == purpose(instruction):
+                    found.append(other)
+        return found
 
     def create(self, instruction_id: str, files: dict[str, bytes]) -> None:
         """Make an entry that is whole and durable from the moment it can be seen; under the spool's lock."""

@@ -1,0 +1,267 @@
+"""What the payload of each kind of instruction may hold: the one place where it is checked, before anything is done.
+
+Whoever can write into a spool, or a control device with a fault, must not be able to make an agent delete or overwrite
+what is not the product's. So every field of every kind has a shape, and besides (``check_payload``):
+
+- the cluster that shall act is the one that the kind is for: heads are changed by the secondary's own agent alone;
+- staging is the directory of the instruction's own run, below an epoch that is not later than the instruction's;
+- snapshots have the product's prefix, data sets do not lie in the product's own directory or namespaces;
+- a marker speaks of the instruction's own pair, cluster and epoch, a manifest of the recovery point that is sealed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from infra.agent.shapes import Check, Unfit, each, flag, mapping, one_of, optional, record, text, whole
+
+if TYPE_CHECKING:
+    from infra.agent.protocol import Instruction
+
+PRIMARY = "primary"
+SECONDARY = "secondary"
+ROOT = "/.understudy"
+INCOMING = f"{ROOT}/incoming"
+SNAPSHOT_PREFIX = "us-"
+LEVELS = ("changed", "metadata", "checksum", "bytes")
+IDENTITIES = ("PRIMARY", "SECONDARY", "PROMOTING", "DEMOTING", "FENCED", "DIVERGED")
+
+LATEST_MS = 1 << 50
+MOST_DATA_SETS = 10_000
+LONGEST_PATH = 8_000  # HDFS's own limit
+_RESERVED_PATHS = (ROOT, "/.reserved")
+_NO_COMPONENTS = ("", ".", "..", ".snapshot")
+
+# Names that become names of files and directories: letters, digits, dash and underscore alone.
+identifier = text(r"[A-Za-z0-9_-]{1,200}", "letters, digits, dashes and underscores")
+plain_name = text(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}", "a name")
+_snapshot = text(SNAPSHOT_PREFIX + r"[A-Za-z0-9_-]{1,150}", f"a snapshot's name that begins with {SNAPSHOT_PREFIX}")
+_scratch = text(r"(?!trial\Z)[A-Za-z0-9_][A-Za-z0-9_-]{0,79}", "the name of an opening")
+_table_name = text(r"([A-Za-z0-9_]+:)?[A-Za-z0-9_][A-Za-z0-9_.-]*", "a table's name")
+_table_pattern = text(r"([A-Za-z0-9_*?]+:)?[A-Za-z0-9_*?][A-Za-z0-9_.*?-]*", "a pattern of tables' names")
+_hook = text(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", "the name of a hook")
+_url = text(r"https?://[A-Za-z0-9.\[\]:_-]{1,255}/?", "the address of a NameNode")
+_word = text(r"[^\0]{1,1024}", "a word of a command")
+_staging = text(
+    re.escape(INCOMING) + r"/(0|[1-9][0-9]{0,14})/[A-Za-z0-9_-]{1,200}", f"a directory of one run below {INCOMING}"
+)
+
+
+def _path(where: str, value: Any, first: str = "") -> None:
+    """A normal path whose text begins with ``first``: "/" for absolute ones, "" for relative ones."""
+    whole_path = isinstance(value, str) and value.startswith(first) and len(value) <= LONGEST_PATH and "\0" not in value
+    if not whole_path or any(part in _NO_COMPONENTS for part in value[len(first) :].split("/")):
+        raise Unfit(where, "a normal absolute path" if first else "a normal path within a data set", value)
+
+
+def _directory(where: str, value: Any) -> None:
+    """A directory that may hold data of an application."""
+    _path(where, value, "/")
+    if any(value == reserved or value.startswith(f"{reserved}/") for reserved in _RESERVED_PATHS):
+        raise Unfit(where, "a directory outside of those that are reserved", value)
+
+
+def _table(where: str, value: Any) -> None:
+    """A table of an application: neither HBase's own nor the product's."""
+    _table_name(where, value)
+    _refuse_reserved_namespace(where, value)
+
+
+def _tables(where: str, value: Any) -> None:
+    _table_pattern(where, value)
+    _refuse_reserved_namespace(where, value)
+
+
+def _refuse_reserved_namespace(where: str, value: str) -> None:
+    namespace = value.rpartition(":")[0]
+    if len(value) > 400 or namespace == "hbase" or namespace.startswith("understudy"):
+        raise Unfit(where, "a table of an application", value)
+
+
+def _data_set(table: Check = _table, **more: Check) -> Check:
+    """A data set in wire form, with further fields."""
+    shapes = {
+        "hdfs": record(id=identifier, component=one_of("hdfs"), path=_directory, **more),
+        "hbase": record(id=identifier, component=one_of("hbase"), table=table, **more),
+    }
+
+    def check(where: str, value: Any) -> None:
+        mapping(where, value)
+        one_of(*shapes)(f"{where}.component", value.get("component"))
+        shapes[value["component"]](where, value)
+
+    return check
+
+
+def _data_sets(**more: Check) -> Check:
+    """Data sets of which no two have the same id, and no two are the same directory or table."""
+    check_each = each(_data_set(**more), least=1, most=MOST_DATA_SETS)
+
+    def check(where: str, value: Any) -> None:
+        check_each(where, value)
+        ids = {data_set["id"] for data_set in value}
+        names = {(data_set["component"], data_set.get("path") or data_set.get("table")) for data_set in value}
+        if not len(ids) == len(names) == len(value):
+            raise Unfit(where, "every data set once", value)
+
+    return check
+
+
+_site = record(
+    cluster=plain_name,
+    namenodes=each(_url, least=1, most=16),
+    hbase=optional(record(root=_directory, admin_command=each(_word, least=1, most=32))),
+)
+
+
+def _sites(*roles: tuple[str, ...]) -> Check:
+    """The clusters that the instruction reaches: exactly one of these sets of roles."""
+
+    def check(where: str, value: Any) -> None:
+        mapping(where, value)
+        if tuple(sorted(value)) not in roles:
+            raise Unfit(where, f"the sites {' or '.join(' and '.join(choice) for choice in roles)}", sorted(value))
+        for role, site in value.items():
+            _site(f"{where}.{role}", site)
+
+    return check
+
+
+_BOTH = (PRIMARY, SECONDARY)
+_any_one = _sites((PRIMARY,), (SECONDARY,))
+_only_secondary = _sites((SECONDARY,))
+
+
+def _manifest(where: str, value: Any) -> None:
+    """A recovery point's manifest: evidence of any form, but the ids in it become names of files."""
+    mapping(where, value)
+    each(mapping, least=1, most=MOST_DATA_SETS)(f"{where}.data_sets", value.get("data_sets"))
+    for number, data_set in enumerate(value["data_sets"]):
+        identifier(f"{where}.data_sets[{number}].id", data_set.get("id"))
+
+
+_COPY: dict[str, Check] = {
+    "sites": _sites(_BOTH),
+    "data_set": _data_set(),
+    "snapshot": _snapshot,
+    "base": optional(_snapshot),
+    "base_is_on_source": flag,
+    "recovery_point": optional(identifier),
+    "open_files": each(_path),
+    "staging": _staging,
+    "level": one_of(*LEVELS),
+    "workers": whole(1, 256),
+}
+
+PAYLOADS: dict[str, dict[str, Check]] = {
+    # Look, change nothing: facts for preflight and for `cluster check`. patterns: data sets with wildcards.
+    "CheckCluster": {
+        "sites": _sites((PRIMARY,), (SECONDARY,), _BOTH),
+        "role": one_of(PRIMARY, SECONDARY),
+        "patterns": each(_data_set(table=_tables), most=MOST_DATA_SETS),
+        "copies_here": flag,
+        "snapshot": _snapshot,
+    },
+    # Write a write-once identity marker with the given serial; succeed also when the very same one is there.
+    "WriteMarker": {
+        "sites": _any_one,
+        "serial": whole(1, LATEST_MS),
+        "marker": record(
+            pair=identifier,
+            pair_name=plain_name,
+            cluster=plain_name,
+            identity=one_of(*IDENTITIES),
+            epoch=whole(1, LATEST_MS),
+            serial=whole(1, LATEST_MS),
+        ),
+    },
+    "TakeSnapshots": {
+        "sites": _sites((PRIMARY,)),
+        "moment_ms": whole(0, LATEST_MS),
+        "fire_tolerance_ms": whole(1, 60_000),
+        "warm_up_ms": whole(0, 3_600_000),
+        "snapshot": _snapshot,
+        "data_sets": _data_sets(),
+        "barrier": optional(record(hold=_hook, release=_hook, hold_max_seconds=whole(1, 600))),
+    },
+    "SendSnapshots": _COPY,
+    "ReplicateSnapshots": _COPY,
+    # data_sets: each with "base" (snapshot that the head shows) or null, and "recovery_point" of that base.
+    "ApplyStaged": {
+        "sites": _only_secondary,
+        "data_sets": _data_sets(base=optional(_snapshot), recovery_point=optional(identifier)),
+        "snapshot": _snapshot,
+        "staging": _staging,
+        "head_mode": one_of("700", "755"),
+    },
+    "FreezeCopies": {"sites": _only_secondary, "data_sets": _data_sets(), "snapshot": _snapshot, "staging": _staging},
+    "DigestSnapshots": {
+        "sites": _only_secondary,
+        "data_sets": _data_sets(),
+        "snapshot": _snapshot,
+        "staging": _staging,
+        "level": one_of(*LEVELS),
+        "trial_clone": optional(_table),
+        "sample": record(percent=whole(0, 100), seed=identifier),
+    },
+    # Write the recovery point's manifest and the audit anchor, read both back, keep the source manifests beside them.
+    "SealRecoveryPoint": {
+        "sites": _only_secondary,
+        "recovery_point": identifier,
+        "manifest": _manifest,
+        "anchor": mapping,
+        "staging": optional(_staging),
+    },
+    # staging may be null; recovery_points: manifests to remove besides.
+    "RemoveSnapshots": {
+        "sites": _any_one,
+        "data_sets": _data_sets(),
+        "snapshot": _snapshot,
+        "staging": optional(_staging),
+        "recovery_point": optional(identifier),
+    },
+    "Abort": {"instructions": each(identifier, most=MOST_DATA_SETS)},
+    # Make a recovery point readable under scratch names: tables are cloned, snapshot paths are told.
+    "OpenCopies": {"sites": _only_secondary, "data_sets": _data_sets(), "snapshot": _snapshot, "scratch": _scratch},
+    "CloseCopies": {"sites": _only_secondary, "data_sets": _data_sets(), "scratch": _scratch},
+}
+
+_COPIER = {"SendSnapshots": PRIMARY, "ReplicateSnapshots": SECONDARY}
+
+
+def check_payload(instruction: Instruction) -> None:
+    """Raise ``Unfit``, naming the field, unless the payload is one that this instruction may have."""
+    payload = instruction.payload
+    record(**PAYLOADS[instruction.kind])("payload", payload)
+    if "sites" in payload:
+        _check_who_acts(instruction)
+    if payload.get("staging") is not None:
+        _check_staging(instruction)
+    if instruction.kind == "WriteMarker":
+        marker = payload["marker"]
+        own = {"pair": instruction.pair, "cluster": instruction.cluster, "epoch": instruction.epoch}
+        for field, expected in {**own, "serial": payload["serial"]}.items():
+            if marker[field] != expected:
+                raise Unfit(f"payload.marker.{field}", f"the instruction's own, {expected!r}", marker[field])
+    if instruction.kind == "SealRecoveryPoint":
+        sealed, found = payload["recovery_point"], payload["manifest"].get("recovery_point")
+        if found != sealed:
+            raise Unfit("payload.manifest.recovery_point", f"the one that is sealed, {sealed!r}", found)
+
+
+def _check_who_acts(instruction: Instruction) -> None:
+    """The cluster to which the instruction is addressed must be the one that its kind lets act."""
+    sites = instruction.payload["sites"]
+    role = _COPIER.get(instruction.kind) or instruction.payload.get("role") or next(iter(sites))
+    acting = sites.get(role, {}).get("cluster")
+    if acting != instruction.cluster:
+        raise Unfit(f"payload.sites.{role}.cluster", f"the cluster that shall act, {instruction.cluster!r}", acting)
+
+
+def _check_staging(instruction: Instruction) -> None:
+    """A run's staging is its own; what was begun is brought to its end in a later epoch, too."""
+    _, epoch, run = instruction.payload["staging"].rsplit("/", 2)
+    if run != instruction.run or int(epoch) > instruction.epoch:
+        expected = f"that of run {instruction.run} in epoch {instruction.epoch} or before"
+        raise Unfit("payload.staging", expected, instruction.payload["staging"])
