@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from infra.agent.protocol import canonical
+from infra.agent.shell.detaching import start_detached
 from infra.agent.shell.locks import acquire, is_held
+from infra.agent.shell.spool import Spool
 from tests.agent.counting_agent import holder
 from tests.clusters.test_ssh_gateway import archive_with_test_kinds
 
@@ -97,6 +99,29 @@ class Gateway:
 @pytest.fixture
 def gateway(tmp_path: Path) -> Gateway:
     return Gateway(tmp_path)
+
+
+@pytest.mark.parametrize("deaths", [0, 2, 3])
+def test_an_agent_that_is_killed_while_it_starts_is_started_again(tmp_path: Path, deaths: int) -> None:
+    mortal = tmp_path / "agent"
+    # run --spool DIR --report-to DESCRIPTOR ID
+    mortal.write_text(
+        f"""#!/bin/sh
+        echo x >> {tmp_path}/starts
+        [ $(wc -l < {tmp_path}/starts) -gt {deaths} ] || kill -KILL $$
+        exec {sys.executable} -c 'import os, sys; os.write(int(sys.argv[1]), b"locked\\n")' $5
+        """
+    )
+    mortal.chmod(0o755)
+    spool = Spool(str(tmp_path / "spool"))
+    spool.open()
+    spool.create("i1", {})
+    if deaths < 3:
+        assert start_detached(spool, spool.entry("i1"), [str(mortal)])
+    else:
+        with pytest.raises(OSError, match="did not start"):
+            start_detached(spool, spool.entry("i1"), [str(mortal)])
+    assert (tmp_path / "starts").read_text() == "x\n" * min(deaths + 1, 3)
 
 
 def test_killed_again_and_again_it_counts_each_number_once(gateway: Gateway) -> None:

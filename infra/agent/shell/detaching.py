@@ -19,6 +19,7 @@ from infra.agent.version import ROOT, archive_path
 
 LOCKED = b"locked\n"
 HELD_BY_ANOTHER = b"held\n"
+START_TRIES = 3
 
 
 def own_command() -> list[str]:
@@ -28,7 +29,19 @@ def own_command() -> list[str]:
 
 
 def start_detached(spool: Spool, entry: Entry, command: Sequence[str]) -> bool:
-    """Start ``run`` for the entry; True when the new agent holds the lock, False when another one did already."""
+    """Start ``run`` for the entry; True when the new agent holds the lock, False when another one did already.
+
+    One that ends before it says so may have been killed: it is started again, a few times.
+    """
+    for _ in range(START_TRIES):
+        answer = _start(spool, entry, command)
+        if answer in (LOCKED, HELD_BY_ANOTHER):
+            return answer == LOCKED
+    raise OSError(f"the agent of {entry.id} did not start, see {entry.path('log')}")
+
+
+def _start(spool: Spool, entry: Entry, command: Sequence[str]) -> bytes:
+    """What the new agent says before it goes to work; nothing when it ended before."""
     reader, writer = os.pipe()
     words = [*command, "run", "--spool", spool.root, "--report-to", str(writer), entry.id]
     child = os.fork()
@@ -37,10 +50,7 @@ def start_detached(spool: Spool, entry: Entry, command: Sequence[str]) -> bool:
     os.close(writer)
     os.waitpid(child, 0)
     with os.fdopen(reader, "rb") as stream:
-        answer = stream.read()
-    if answer not in (LOCKED, HELD_BY_ANOTHER):
-        raise OSError(f"the agent of {entry.id} did not start, see {entry.path('log')}")
-    return answer == LOCKED
+        return stream.read()
 
 
 def _become(words: Sequence[str], writer: int, entry: Entry) -> None:
