@@ -1,20 +1,13 @@
-"""Names with wildcards (``*`` any characters, ``?`` one): do they match, can two of them match the same name?"""
+"""Names with wildcards (``*`` any characters, ``?`` one): can two of them match the same name?"""
 
 from __future__ import annotations
 
-import re
 from functools import cache
 
 
 def has_wildcards(pattern: str) -> bool:
     """Say whether the text is a pattern rather than a plain name."""
     return "*" in pattern or "?" in pattern
-
-
-def matches(pattern: str, name: str) -> bool:
-    """Say whether ``name`` fits ``pattern`` as a whole."""
-    expression = "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
-    return re.fullmatch(expression, name, re.DOTALL) is not None
 
 
 def can_meet(first: str, second: str) -> bool:

@@ -80,9 +80,8 @@ class Settings:
         if self.barrier is not None:
             if not 1 <= self.barrier.hold_max_seconds <= 600:
                 raise InvalidInput("barrier.hold_max_seconds", "out of range.", remedy="Give 1 to 600 seconds.")
-            for field, name in (("barrier.hold", self.barrier.hold), ("barrier.release", self.barrier.release)):
-                if not name.replace("-", "").replace("_", "").isalnum():
-                    raise InvalidInput(field, f"{name!r} is not a hook's name.", remedy="Name a file of hooks.d.")
+            check_name("barrier.hold", self.barrier.hold)
+            check_name("barrier.release", self.barrier.release)
 
 
 class BackupPolicy(Stateful):

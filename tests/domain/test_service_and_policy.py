@@ -59,6 +59,8 @@ def test_a_policy_counts_its_revisions() -> None:
         ("sample_percent", -1),
         ("barrier.hold_max_seconds", Barrier("hold", "release", 601)),
         ("barrier.hold", Barrier("../hold", "release", 10)),
+        ("barrier.hold", Barrier("hält", "release", 10)),
+        ("barrier.hold", Barrier("-x", "release", 10)),
         ("barrier.release", Barrier("hold", "", 10)),
     ],
 )
@@ -72,4 +74,4 @@ def test_a_setting_out_of_range_is_refused_by_name(field: str, value: Any) -> No
 
 def test_the_default_and_a_barrier_are_accepted() -> None:
     Settings().validate()
-    Settings(barrier=Barrier("hold-writers", "release_writers", 30)).validate()
+    Settings(barrier=Barrier("hold-writers.sh", "release_writers", 30)).validate()
