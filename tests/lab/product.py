@@ -17,11 +17,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from api.cli.remote.connection import Options, connection
+from api.cli.remote.transport import ApiClient
+from api.cli.remote.transport import path as resource
 from scripts.labkit.lab import Lab
 
 ROOT = Path(__file__).parents[2]
 ENDED = ("COMPLETED", "FAILED", "CANCELLED")
 WITHIN_SECONDS = 240.0
+SHORTEST_LEAD_SECONDS = 8.0
+TABLES_SECONDS = 8.0  # what the checks need more when a service has tables
 
 
 class CommandFailed(AssertionError):
@@ -40,6 +45,7 @@ class Product:
         self.lab = lab
         self.directory = directory
         self.pair = f"lab-{secrets.token_hex(4)}"
+        self.lead_seconds = 0.0
         self.process: subprocess.Popen[bytes] | None = None
         self.environment = {
             **os.environ,
@@ -125,25 +131,39 @@ class Product:
 
     # The usual steps
 
-    def form_pair(self, changes: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-        """Enter both clusters and join them; returns when both have their identities."""
+    def form_pair(self) -> None:
+        """Enter both clusters and join them; returns when both have their identities.
+
+        How long that takes tells how busy the machine is, and so how far ahead a moment has to lie.
+        """
+        began = time.monotonic()
         for name in ("a", "b"):
-            self.enter_cluster(name, (changes or {}).get(name, {}))
+            self.enter_cluster(name)
         self.run("pair", "create", self.pair, "--primary", "a", "--secondary", "b")
         self.wait_for("the pair is formed", lambda: self.ask("pair", "show", self.pair)["state"] == "STEADY", 60)
+        self.lead_seconds = SHORTEST_LEAD_SECONDS + 1.5 * (time.monotonic() - began)
 
-    def enter_cluster(self, name: str, changes: Mapping[str, Any]) -> None:
-        """Enter a cluster as the lab describes it, with some of the gateway's settings changed."""
+    def lead(self, more_seconds: float = 0.0) -> tuple[str, str]:
+        """The option for a moment that lies as far ahead as the checks of a run without tables need, or more."""
+        return ("--at", f"+{round(self.lead_seconds + more_seconds)}s")
+
+    def enter_cluster(
+        self,
+        name: str,
+        *,
+        gateway: Mapping[str, Any] | None = None,
+        hbase: Mapping[str, Any] | None = None,
+        **general: Any,
+    ) -> None:
+        """Enter a cluster as the lab describes it, with some of the settings changed."""
         described = json.loads((self.lab.layout.root / "lab.json").read_text())["clusters"][name]
-        gateway = {**described["gateway"], **changes}
-        hbase = described["hbase"]
-        lines = [
-            f"namenodes = {json.dumps(described['namenodes'])}",
-            "[gateway]",
-            *(f"{key} = {json.dumps(value)}" for key, value in gateway.items()),
-            "[hbase]",
-            *(f"{key} = {json.dumps(hbase[key])}" for key in ("root", "admin_command", "thrift")),
-        ]
+        tables = {
+            "gateway": {**described["gateway"], **(gateway or {})},
+            "hbase": {**{key: described["hbase"][key] for key in ("root", "admin_command", "thrift")}, **(hbase or {})},
+        }
+        lines = _toml({"namenodes": described["namenodes"], **general})
+        for title, table in tables.items():
+            lines += [f"[{title}]", *_toml(table)]
         path = self.directory / f"{name}.toml"
         path.write_text("\n".join(lines) + "\n")
         self.run("cluster", "add", name, "--file", str(path))
@@ -167,12 +187,16 @@ class Product:
         return page
 
     def wait_for_state(self, run: str, *states: str, within_seconds: float = WITHIN_SECONDS) -> dict[str, Any]:
-        """Wait until a run is in one of the states; fails at once when it ends in another one."""
+        """Wait until a run is in one of the states; fails at once when it ends in another one.
+
+        The API is asked directly: some states are shorter than a command takes to start.
+        """
+        client = ApiClient(connection(Options(), self.environment))
         page: dict[str, Any] = {}
 
         def there() -> bool:
             nonlocal page
-            page = self.page(run)
+            page = client.get(resource("runs", run))
             assert page["state"] in states or page["state"] not in ENDED, (page["state"], page.get("failure"))
             return page["state"] in states
 
@@ -192,7 +216,11 @@ class Product:
         give_up_at = time.monotonic() + within_seconds
         while not condition():
             assert time.monotonic() < give_up_at, f"not within {within_seconds} s: {what}"
-            time.sleep(0.2)
+            time.sleep(0.05)
+
+
+def _toml(table: Mapping[str, Any]) -> list[str]:
+    return [f"{key} = {json.dumps(value)}" for key, value in table.items()]
 
 
 def _program() -> list[str]:

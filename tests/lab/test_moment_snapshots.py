@@ -361,7 +361,13 @@ def test_a_clusters_own_gateway_finds_it_fit(cluster_a: Cluster, cluster_b: Clus
         agent = GatewayAgent(cluster, role)
         other_role = "secondary" if role == "primary" else "primary"
         sites = {role: agent.site, other_role: GatewayAgent(other, other_role).site}
-        check: dict[str, Any] = {"role": role, "patterns": [], "copies_here": True, "snapshot": "us-check", "sites": sites}
+        check: dict[str, Any] = {
+            "role": role,
+            "patterns": [],
+            "copies_here": True,
+            "snapshot": "us-check",
+            "sites": sites,
+        }
         try:
             outcome = agent.carry_out(agent.instruction("CheckCluster", **check))
         finally:

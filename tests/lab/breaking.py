@@ -1,0 +1,126 @@
+"""Ways to break a run on the lab: agents that die, copies that are hit, blocks that rot; and what a run has left.
+
+Nothing here knows how the product recovers; it only makes things go wrong at the instant that a test wants.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from scripts.labkit.cluster import Cluster
+
+STAGING = "/.understudy/incoming"
+WORK_FILES = 2  # manifest and plan
+
+
+def agents_of(cluster: Cluster) -> dict[int, str]:
+    """The running agents on a cluster's gateway: process id → the id of its instruction."""
+    spool = str(cluster.layout.spool)
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().decode().rstrip("\0").split("\0")
+        except OSError:
+            continue  # it has ended meanwhile
+        if spool in words and "run" in words:
+            found[int(entry.name)] = words[-1]
+    return found
+
+
+class AgentKiller:
+    """Kills the agents of both gateways while it is entered: each instruction's as soon as it is seen, and once more.
+
+    The second time is ``later_seconds`` after its next agent has been seen, so it is hit in the middle of its work, if
+    that lasts. ``killed`` counts by kind of instruction.
+    """
+
+    def __init__(self, clusters: Sequence[Cluster], later_seconds: float = 0.4) -> None:
+        self.killed: Counter[str] = Counter()
+        self._clusters = clusters
+        self._later_seconds = later_seconds
+        self._seen_at: dict[tuple[str, int], float] = {}
+        self._deaths: Counter[str] = Counter()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._kill_on)
+
+    def __enter__(self) -> AgentKiller:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _kill_on(self) -> None:
+        while not self._ended.wait(0.01):
+            for cluster in self._clusters:
+                for pid, instruction in agents_of(cluster).items():
+                    self._look_at(cluster, pid, instruction)
+
+    def _look_at(self, cluster: Cluster, pid: int, instruction: str) -> None:
+        now = time.monotonic()
+        seen_at = self._seen_at.setdefault((instruction, pid), now)
+        deaths = self._deaths[instruction]
+        if deaths == 0 or (deaths == 1 and now - seen_at >= self._later_seconds):
+            kind = kind_of(cluster, instruction)
+            os.kill(pid, signal.SIGKILL)
+            self._deaths[instruction] += 1
+            self.killed[kind] += 1
+
+
+def kind_of(cluster: Cluster, instruction: str) -> str:
+    """The kind of an instruction in a cluster's spool."""
+    wire = json.loads((cluster.layout.spool / "instructions" / instruction / "instruction.json").read_text())
+    return str(wire["kind"])
+
+
+def wait_until_bytes_arrive(cluster: Cluster, run: str) -> None:
+    """Return when the copies of a run have begun to arrive on the secondary: its staging holds a file's bytes."""
+    client = cluster.webhdfs("hdfs")
+    epochs = client.list(STAGING)
+    staged = [f"{STAGING}/{epoch}/{run.replace('-', '')}" for epoch in epochs]
+    give_up_at = time.monotonic() + 120
+    while time.monotonic() < give_up_at:
+        for directory in staged:
+            found = client.content(directory, strict=False)
+            if found is not None and found["fileCount"] > WORK_FILES:
+                return
+    raise AssertionError(f"nothing of run {run} arrived")
+
+
+def damage(cluster: Cluster, path: str) -> None:
+    """Turn bytes of a file's first block on the DataNode's disk, as a failing disk does."""
+    done = cluster.ssh(f"HADOOP_USER_NAME=hdfs hdfs fsck {path} -files -blocks")
+    block = next(word for word in done.stdout.replace(":", " ").split() if word.startswith("blk_"))
+    (file,) = [found for found in cluster.layout.data.rglob(block.rpartition("_")[0]) if found.is_file()]
+    with file.open("r+b") as stream:
+        stream.seek(1000)
+        stream.write(b"damage" * 10)
+
+
+def left_by(page: dict[str, Any], *clusters: Cluster) -> list[str]:
+    """What is still there of a run that has ended: its snapshots on both sides, its staging and scratch."""
+    run = str(page["id"]).replace("-", "")
+    found = []
+    for cluster in clusters:
+        client = cluster.webhdfs("hdfs")
+        looked_at = [f"{one['name']}/.snapshot/{page['snapshot']}" for one in page["data_sets"]]
+        looked_at += [f"{STAGING}/{page['epoch']}/{run}", f"/.understudy/scratch/{run}"]
+        found += [f"{cluster.name}: {path}" for path in looked_at if client.status(path, strict=False)]
+        for name in cluster.webhdfs("hbase").list("/hbase/.hbase-snapshot"):
+            if name.startswith(page["snapshot"]):
+                found.append(f"{cluster.name}: {name}")
+    return found
