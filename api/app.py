@@ -10,7 +10,7 @@ from api.access import Access
 from api.face import FACE, Face
 from api.middleware import ACCESS, guard, problems
 from api.requests import BODY_BYTES
-from api.routes import clusters, health, pairs, policies, recovery_points, runs, services
+from api.routes import clusters, health, pairs, policies, recovery_points, refusals, runs, services
 from api.watching import STREAMS, Streams
 
 ROUTES: Sequence[web.RouteDef] = (
@@ -21,6 +21,7 @@ ROUTES: Sequence[web.RouteDef] = (
     *policies.ROUTES,
     *runs.ROUTES,
     *recovery_points.ROUTES,
+    *refusals.ROUTES,
 )
 
 

@@ -1,6 +1,6 @@
 """What the web application needs from the control plane: commands and reads.
 
-Kinds are ``cluster``, ``pair``, ``service``, ``policy``, ``run``, ``recovery-point`` and ``replica``.
+Kinds are ``cluster``, ``pair``, ``service``, ``policy``, ``run``, ``recovery-point``, ``replica`` and ``refusal``.
 """
 
 from __future__ import annotations

@@ -20,12 +20,13 @@ from domain.protection.policy import BackupPolicy
 from domain.protection.recovery_point import BUSY, RecoveryPoint
 from domain.protection.replica import Replica
 from domain.protection.service import Service
+from domain.refusal import Refusal
 from domain.stateful import Stateful
 from domain.values.data_set import DataSet
 from infra.store.read_models import AggregateView
 from infra.store.store import StoreContents
 
-VIEWS_VERSION = "1"
+VIEWS_VERSION = "2"
 
 KINDS: dict[str, type[Stateful]] = {
     "cluster": Cluster,
@@ -35,6 +36,7 @@ KINDS: dict[str, type[Stateful]] = {
     "run": BackupRun,
     "recovery-point": RecoveryPoint,
     "replica": Replica,
+    "refusal": Refusal,
 }
 """Everything that the store holds, by the word that people use for it."""
 
@@ -181,6 +183,21 @@ def replica_summary(replica: Replica) -> dict[str, Any]:
     }
 
 
+def refusal_summary(refusal: Refusal) -> dict[str, Any]:
+    """Who tried what, when, and why it was not done."""
+    made = refusal.made
+    return {
+        "at_ms": int(made.timestamp.timestamp() * 1000),
+        "actor": made.actor,
+        "request_id": made.request_id,
+        "command": made.command,
+        "about": made.about,
+        "code": made.code,
+        "message": made.message,
+        "left_out": made.left_out,
+    }
+
+
 def _name(aggregate: Any) -> str:
     return str(aggregate.name)
 
@@ -193,6 +210,7 @@ VIEWS = (
     AggregateView(BackupRun, run_summary, is_open=lambda run: run.state in OPEN),
     AggregateView(RecoveryPoint, recovery_point_summary, is_open=lambda point: point.state in BUSY),
     AggregateView(Replica, replica_summary),
+    AggregateView(Refusal, refusal_summary),
 )
 
 CONTENTS = StoreContents(tuple(KINDS.values()), VIEWS, VIEWS_VERSION)

@@ -33,6 +33,7 @@ COMMANDS = {
     "recovery-point": "remote.recovery_points:recovery_point",
     "open": "remote.recovery_points:open_one",
     "close": "remote.recovery_points:close",
+    "refusals": "remote.refusals:refusals",
 }
 
 

@@ -2,7 +2,7 @@
 
 Each command is one function over a session of the store: it loads what it decides about, calls the aggregates, and
 everything that it changed is saved together. What has to be done on clusters for it is not its business: the workers
-see in the store that there is something to do.
+see in the store that there is something to do. A command that is refused leaves a ``Refusal``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from domain.values.data_set import DataSet
 from domain.values.endpoints import Endpoints
 from infra.control_plane.caller import Caller
 from infra.control_plane.checking import Place, check
+from infra.control_plane.refusals import Refusals, recorded
 from infra.control_plane.run_page import durations, recorded_page
 from infra.store.queries import Queries
 from infra.store.session import Session
@@ -49,7 +50,9 @@ class ControlPlane:
         self._writer = writer
         self._queries = queries
         self._equipment = equipment
+        self.refusals = Refusals(writer)
 
+    @recorded
     async def add_cluster(self, caller: Caller, name: str, endpoints: Endpoints) -> UUID:
         """Enter a cluster; one that is known is reached by these endpoints from now on."""
 
@@ -65,6 +68,7 @@ class ControlPlane:
 
         return await self._command(caller, Cluster.identity(name), decide)
 
+    @recorded
     async def create_pair(self, caller: Caller, name: str, primary: str, secondary: str) -> UUID:
         """Join two clusters; their markers are written by the workers."""
 
@@ -82,6 +86,7 @@ class ControlPlane:
 
         return await self._command(caller, ClusterPair.identity(name), decide)
 
+    @recorded
     async def add_service(self, caller: Caller, name: str, pair: str, data_sets: tuple[DataSet, ...]) -> UUID:
         """Enter a service, or other data sets of one that is known; claims them in the pair, in the same save."""
         identity = Service.identity(name)
@@ -103,6 +108,7 @@ class ControlPlane:
 
         return await self._command(caller, identity, decide)
 
+    @recorded
     async def add_policy(self, caller: Caller, name: str, service: str, settings: Settings) -> UUID:
         """Enter a policy, or other settings of one that is known."""
 
@@ -118,6 +124,7 @@ class ControlPlane:
 
         return await self._command(caller, BackupPolicy.identity(name), decide)
 
+    @recorded
     async def backup(
         self, caller: Caller, service: str, *, policy: str | None, moment_ms: int | None, direction: str | None
     ) -> UUID:
@@ -171,6 +178,7 @@ class ControlPlane:
             raise Refused("AMBIGUOUS", f"service {service} has several policies.", remedy="Name one with --policy.")
         return policies[0].id
 
+    @recorded
     async def cancel_run(self, caller: Caller, run: UUID, reason: str) -> None:
         """Give a run up; raises ``Refused`` once the secondary's heads are being changed."""
 
@@ -180,6 +188,7 @@ class ControlPlane:
 
         await self._command(caller, run, decide)
 
+    @recorded
     async def confirm_run(self, caller: Caller, run: UUID) -> None:
         """Let a run go on that was held because of a mass change; it applies as soon as it is its turn."""
 
@@ -190,6 +199,7 @@ class ControlPlane:
 
         await self._command(caller, run, decide)
 
+    @recorded
     async def open_recovery_point(self, caller: Caller, recovery_point: UUID) -> None:
         """Make it readable on the secondary; it is held as long as it is open."""
 
@@ -201,6 +211,7 @@ class ControlPlane:
 
         await self._command(caller, recovery_point, decide)
 
+    @recorded
     async def close_recovery_point(self, caller: Caller, recovery_point: UUID) -> None:
         """Remove what opening made."""
 
@@ -210,6 +221,7 @@ class ControlPlane:
 
         await self._command(caller, recovery_point, decide)
 
+    @recorded
     async def expire_recovery_point(self, caller: Caller, recovery_point: UUID, reason: str) -> None:
         """Remove it from both clusters; raises ``Conflict`` HELD or IS_BASE for one that is needed."""
 
@@ -226,7 +238,7 @@ class ControlPlane:
         def decide(session: Session) -> Place:
             return _place(session, name)
 
-        answer = await self._writer.execute(self._context(caller), Cluster.identity(name), decide)
+        answer = await self._writer.execute(self.context_of(caller), Cluster.identity(name), decide)
         assert answer.value is not None
         return await check(answer.value, self._equipment, self._controller.term)
 
@@ -248,7 +260,8 @@ class ControlPlane:
             "live": self.live(run_id),
         }
 
-    def _context(self, caller: Caller) -> Context:
+    def context_of(self, caller: Caller) -> Context:
+        """The context of a command that this caller asks for now."""
         return Context(
             command_id=caller.command_id,
             at=self._controller.clock.now(),
@@ -259,7 +272,7 @@ class ControlPlane:
         )
 
     async def _command(self, caller: Caller, target: UUID, decide: Callable[[Session, Context], None]) -> UUID:
-        context = self._context(caller)
+        context = self.context_of(caller)
         await self._writer.execute(context, target, lambda session: decide(session, context))
         return target
 

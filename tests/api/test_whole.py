@@ -187,3 +187,20 @@ def test_a_second_control_device_on_the_same_store_is_refused_and_a_later_one_go
         understudy = runner_for(_Address(socket), tmp_path)  # type: ignore[arg-type]
         assert "nightly" in good(understudy, "policy", "list")
         good(understudy, "backup", "orders", "--watch")
+
+
+def test_who_was_refused_what_can_be_listed(understudy: Run) -> None:
+    a_service(understudy)
+    for arguments in (
+        ("pair", "create", "twice", "--primary", "north", "--secondary", "north"),
+        ("service", "add", "orders", "--pair", "nowhere", "--hdfs", "/data/orders"),
+    ):
+        assert understudy(*arguments).exit_code == 1
+    assert understudy("run", "show", "abcdef").exit_code == 1, "nothing was asked to be done"
+    newest, oldest = good(understudy, "refusals").splitlines()[1:]
+    assert newest.split()[1:5] == ["ann", "add_service", "orders", "NOT_FOUND"]
+    assert oldest.split()[1:5] == ["ann", "create_pair", "twice", "SAME_CLUSTER"]
+    answer = json.loads(good(understudy, "refusals", "--actor", "ann", "--limit", "1", "--json"))
+    assert [one["summary"]["about"] for one in answer["items"]] == ["orders"]
+    assert answer["next"] is not None
+    assert json.loads(good(understudy, "refusals", "--actor", "bob", "--json"))["items"] == []
