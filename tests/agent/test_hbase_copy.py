@@ -220,6 +220,23 @@ def test_only_reading_finds_a_damaged_block(world: World) -> None:
         assert result["files_read"] == 3
 
 
+def test_a_damaged_file_is_sent_again_by_the_next_run_and_replaced(world: World) -> None:
+    world.fill("one")
+    world.backup("r1")
+    damaged = world.path_of_some_file()
+    world.hdfs["secondary"].damage(damaged)
+    result = world.backup("r2", "r1", level="bytes")
+    assert result["files_moved"] == 0
+    assert "cannot be read" in result["digest"]["differences"][0]
+
+    result = world.backup("r3", "r1", level="bytes")
+    assert result["files_moved"] == 1
+    assert result["digest"]["content"]["verdict"] == "EQUAL"
+    assert not world.hdfs["secondary"].is_damaged(damaged)
+    world.assert_equal("r3")
+    assert world.backup("r4", "r3")["files_moved"] == 0
+
+
 def test_a_damaged_source_is_told(world: World) -> None:
     world.cut("r1")
     (path,) = [p for p in _live_files(world) if "/f/" in p][:1]

@@ -255,6 +255,45 @@ def test_digest_finds(world: World, what: str, level: str, content: str, metadat
     assert [difference[: len(told or "")] for difference in result["differences"]] == ([told] if told else [])
 
 
+def known(world: World) -> bytes | None:
+    """What is noted about damage."""
+    found = world.secondary.find("/.understudy/damaged/d1")
+    return None if found is None else found.data()
+
+
+def test_a_damaged_copy_is_copied_again_by_the_next_run(world: World) -> None:
+    populate(world)
+    world.backup("r1")
+    world.secondary.damage(f"{HEAD}/a.txt")
+    result = world.backup("r2", "r1")
+    assert (result["files_moved"], result["digest"]["content"]["verdict"]) == (0, "EQUAL"), "checksums do not show it"
+    result = world.backup("r3", "r2", level="bytes")
+    assert result["digest"]["differences"][0].startswith("a.txt: cannot be read")
+    assert known(world) == b'["a.txt"]'
+
+    result = world.backup("r4", "r2", level="bytes")
+    assert (result["files_moved"], result["replaced"]) == (1, 1)
+    assert result["digest"]["content"]["verdict"] == "EQUAL"
+    assert known(world) is None
+    world.assert_equal("r4")
+    assert world.backup("r5", "r4")["files_moved"] == 0
+
+
+def test_damage_is_remembered_until_it_was_copied_anew_or_read(world: World) -> None:
+    populate(world)
+    world.backup("r1")
+    world.cut("r2")
+    world.run(world.send_instruction("r2", "r1"))
+    world.secondary.call("PUT", "MKDIRS", "/.understudy/damaged", {})
+    world.secondary.write("/.understudy/damaged/d1", b'["a.txt","gone.txt"]')
+    world.run(world.apply_instruction("r2", "r1"))
+    world.run(world.instruction("FreezeCopies", "r2"))
+    world.run(world.digest_instruction("r2"))
+    assert known(world) == b'["a.txt"]', "nobody has read it, and the other one is no more"
+    world.run(world.digest_instruction("r2", "bytes"))
+    assert known(world) is None
+
+
 @pytest.mark.parametrize(("percent", "expected"), [(0, {0}), (50, {1, 2, 3}), (100, {4})])
 def test_sample_is_read_at_every_level(world: World, percent: int, expected: set[int]) -> None:
     populate(world)

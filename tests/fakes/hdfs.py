@@ -132,6 +132,10 @@ class FakeHdfs(Reading, Changing, Settings, Snapshots):
         for block in self._file(path).blocks:
             block.damaged = True
 
+    def is_damaged(self, path: str) -> bool:
+        """Whether a block of a file does not fit its checksums."""
+        return any(block.damaged for block in self._file(path).blocks)
+
     def _take_fault(self, op: str, path: str) -> tuple[OperationFailed, bool] | None:
         for fault in self._faults:
             if fault[0](op, path):

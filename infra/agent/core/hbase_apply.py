@@ -24,6 +24,7 @@ from infra.agent.core.hbase_files import locate
 from infra.agent.core.hbase_layout import ARCHIVE, WORKING, snapshot_directory, working_directory
 from infra.agent.core.hbase_send import fetch_manifest, write
 from infra.agent.core.hbase_snapshot import FILES, name_of, read_files, root_of, understand
+from infra.agent.core.hdfs_details import checksum_by_bytes
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import Now, OperationFailed
@@ -181,12 +182,22 @@ class _Applying:
         there = yield from hdfs.status(SECONDARY, target)
         if there is None or there["length"] != entry["l"]:
             return False
-        if entry["l"] and (yield from hdfs.checksum(SECONDARY, target)) != entry["c"]:
+        if entry["l"] and not (yield from self._is_sound(target, entry)):
             return False
         yield from self._give_to_hbase(target)
         yield from hdfs.set_modification_time(SECONDARY, target, int((yield Now())))
         yield from hdfs.delete(SECONDARY, staged)
         return True
+
+    def _is_sound(self, target: str, entry: Entry) -> Procedure:
+        """Whether a file has the bytes that are wanted: read, because stored checksums do not show a damaged block."""
+        try:
+            by_bytes = yield from checksum_by_bytes(SECONDARY, target, entry["l"])
+            return entry["c"] in (by_bytes, (yield from hdfs.checksum(SECONDARY, target)))
+        except OperationFailed as failure:
+            if failure.code != "SOURCE_DAMAGED":
+                raise
+            return False
 
     def _set_aside(self, number: int, target: str) -> Procedure:
         """A damaged file of this name: the staged one, which is proved, takes its place."""

@@ -21,6 +21,7 @@ from infra.agent.core.hbase_send import fetch_manifest
 from infra.agent.core.hbase_snapshot import name_of, read_files, root_of
 from infra.agent.core.hdfs_details import BY_BYTES, checksum_by_bytes
 from infra.agent.core.hdfs_digest import AT_ONCE, DIFFERENCES_TOLD, PROVED, UNREADABLE
+from infra.agent.core.known_damage import Judgement, known_damage
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import DigestFile, OperationFailed
@@ -50,9 +51,12 @@ class _Digesting:
         self._files_read = 0
         self._bytes_read = 0
         self._meter = Meter("digest", data_set["id"], manifest.bytes, len(manifest.files))
+        self._data_set = data_set
+        self._damage = Judgement(frozenset())
 
     def run(self) -> Procedure:
         """Look at everything and return the result."""
+        self._damage = Judgement((yield from known_damage(self._data_set)))
         yield from self._meter.tell()
         owner = (yield from hdfs.status(SECONDARY, self._root))["owner"]
         contents = yield from read_files(SECONDARY, self._directory)
@@ -61,6 +65,7 @@ class _Digesting:
             self._differs(self._directory, "is missing" if contents is None else "has other bytes")
         located = yield from locate(SECONDARY, self._root, [file_of(entry) for entry in self._manifest.files])
         found = yield Together((self._look(entry, located, owner) for entry in self._manifest.files), AT_ONCE)
+        yield from self._damage.record(self._data_set)
         if self._wrong_owners:
             raise _wrong_owner(self._wrong_owners, owner)
         return {
@@ -85,6 +90,8 @@ class _Digesting:
             return found
         if "c" in entry:
             found["c"] = yield from self._checksum(entry, at)
+            if found["c"] != entry["c"]:
+                self._damage.is_damaged(entry["p"])
             if found["c"] not in (entry["c"], UNREADABLE):
                 self._differs(entry["p"], "has other bytes")
         yield from self._meter.add(at.length, 1)
@@ -93,6 +100,7 @@ class _Digesting:
     def _checksum(self, entry: Entry, at: Found) -> Procedure:
         """The checksum as far as the level asks for it; otherwise the expected one, and ``proved`` says so."""
         is_read = self._level == "bytes" or self._is_in_sample(entry["p"])
+        self._damage.saw(entry["p"], is_new=is_read or bool(entry.get("w")))
         is_checked = is_read or self._level == "checksum" or (self._level == "changed" and entry.get("w"))
         if not is_checked:
             return entry["c"]

@@ -20,6 +20,7 @@ from infra.agent.core.hbase_files import Found, follow, locate
 from infra.agent.core.hbase_layout import MOB, Wanted, snapshot_directory
 from infra.agent.core.hbase_manifest import SnapshotDamaged, parse_table
 from infra.agent.core.hbase_snapshot import FILES, Snapshot, name_of, read_snapshot, root_of
+from infra.agent.core.known_damage import known_damage
 from infra.agent.core.lines import LineWriter
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.meter import Meter
@@ -114,8 +115,11 @@ def _there(work: Work, data_set: dict[str, Any], base: Snapshot | None, found: d
     files = [item.file for item in base.wanted if item.file.relative in found]
     copies = yield from locate(SECONDARY, root_of(work, SECONDARY), files)
     checksums = yield from _known_checksums(work, data_set)
+    damaged = yield from known_damage(data_set)
     return {
-        relative: checksums.get(relative) for relative, copy in copies.items() if copy.length == found[relative].length
+        relative: checksums.get(relative)
+        for relative, copy in copies.items()
+        if copy.length == found[relative].length and relative not in damaged
     }
 
 

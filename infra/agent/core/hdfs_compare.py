@@ -59,8 +59,9 @@ class Comparison:
 
     ``prefix`` begins the names of the work files. ``have`` is None on a first copy. ``manifest`` is the work file that
     holds the manifest of what one has, or None. ``modified`` holds the inode ids that the snapshot difference names.
-    ``open_files`` and ``open_in_have`` are paths relative to the roots. ``for_manifest`` says that the wanted tree is a
-    snapshot of the source and that every entry's details are needed, not only those of what changes.
+    ``open_files`` and ``distrusted_in_have`` are paths relative to the roots; the latter, open or known to be damaged,
+    are put into place anew whatever is stored about them. ``for_manifest`` says that the wanted tree is a snapshot of
+    the source and that every entry's details are needed, not only those of what changes.
     """
 
     prefix: str
@@ -70,7 +71,7 @@ class Comparison:
     for_manifest: bool
     manifest: str | None = None
     open_files: frozenset[str] = frozenset()
-    open_in_have: frozenset[str] = frozenset()
+    distrusted_in_have: frozenset[str] = frozenset()
     modified: array[int] = field(default_factory=lambda: array("Q"))
 
     def file(self, name: str) -> str:
@@ -115,7 +116,8 @@ def compare(comparison: Comparison) -> Procedure:
     is_cut = comparison.for_manifest
     listings = [write_listing(want.site, want.root, comparison.file("want"), comparison.open_files, is_cut)]
     if have is not None:
-        listings.append(write_listing(have.site, have.root, comparison.file("have"), comparison.open_in_have, False))
+        distrusted = comparison.distrusted_in_have
+        listings.append(write_listing(have.site, have.root, comparison.file("have"), distrusted, False))
     counts = yield Together(listings, limit=2)
     matching = _Matching(comparison)
     yield from matching.run()

@@ -115,7 +115,7 @@ class _Details:
     def _is_equal(self, have: Entry, want: Entry) -> Procedure:
         """Tell whether both files hold the same bytes, by what is stored about them."""
         if have["l"] != want["l"] or have.get("f"):
-            return False  # what is open may become anything
+            return False  # what is open may become anything, and what is damaged does not show it
         if want["l"] == 0:
             return True
         if not have.get("D"):

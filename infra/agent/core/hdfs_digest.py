@@ -22,6 +22,7 @@ from infra.agent.core.hdfs_details import BY_BYTES, checksum_by_bytes
 from infra.agent.core.hdfs_entries import FILE, Entry, TreeDigest, below, path_key
 from infra.agent.core.hdfs_snapshots import snapshot_path
 from infra.agent.core.hdfs_walk import Walk
+from infra.agent.core.known_damage import Judgement, known_damage
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import DigestFile, Download, OperationFailed
@@ -60,9 +61,11 @@ class _Digesting:
         self._files_read = 0
         self._bytes_read = 0
         self._meter = Meter("digest", data_set["id"], 0, 0)
+        self._damage = Judgement(frozenset())
 
     def run(self) -> Procedure:
         """Walk both and return the result."""
+        self._damage = Judgement((yield from known_damage(self._data_set)))
         manifest = yield from self._fetch_manifest()
         yield from self._count(manifest)
         expected = EntryReader(manifest)
@@ -90,6 +93,7 @@ class _Digesting:
             if len(window) >= WINDOW:
                 yield from self._check(window)
         yield from self._check(window)
+        yield from self._damage.record(self._data_set)
         return self._result()
 
     def _fetch_manifest(self) -> Procedure:
@@ -117,6 +121,7 @@ class _Digesting:
             self._found.add(found)
             if complaint:
                 self._differs(found["p"], complaint, content=True)
+                self._damage.is_damaged(found["p"])
             self._compare(expected, found)
         window.clear()
 
@@ -143,6 +148,7 @@ class _Digesting:
     def _look_at_contents(self, expected: Entry, found: Entry, path: str) -> Procedure:
         wanted: str | None = expected.get("c")
         is_read = self._level == "bytes" or self._is_in_sample(found["p"])
+        self._damage.saw(found["p"], is_new=is_read or bool(expected.get("w")))
         is_checked = is_read or self._level == "checksum" or (self._level == "changed" and expected.get("w"))
         if wanted is None or not is_checked or found["l"] == 0:
             if wanted is not None:
@@ -176,8 +182,10 @@ class _Digesting:
             return
         if expected.get("l") != found.get("l"):
             self._differs(found["p"], f"has {found.get('l')} bytes instead of {expected.get('l')}", content=True)
+            self._damage.is_damaged(found["p"])
         elif expected.get("c") != found.get("c") and found.get("c") != UNREADABLE:
             self._differs(found["p"], "has other bytes", content=True)
+            self._damage.is_damaged(found["p"])
         if found["p"] == "":
             return
         different = [

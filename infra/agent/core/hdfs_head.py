@@ -161,7 +161,7 @@ def _plan_healing(data_set: dict[str, Any], prefix: str, frozen: Side) -> Proced
         comparable=True,
         for_manifest=False,
         modified=modified,
-        open_in_have=(yield from _open_files(head)),
+        distrusted_in_have=(yield from _open_files(head)),
     )
     yield from compare(comparison)
     yield from add_details(comparison)

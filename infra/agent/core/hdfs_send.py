@@ -22,6 +22,7 @@ from infra.agent.core.hdfs_manifest import write_manifest
 from infra.agent.core.hdfs_plan import BUCKET, make_plan
 from infra.agent.core.hdfs_snapshots import snapshot_path
 from infra.agent.core.hdfs_stage import Staging, finish_directories, make_directories, stage_files
+from infra.agent.core.known_damage import known_damage
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import DigestFile, Download, OperationFailed, SpoolRead, SpoolTruncate, Upload
@@ -53,6 +54,8 @@ def _comparison(work: Work, data_set: dict[str, Any], anew: bool) -> Procedure:
         have, comparable = yield from _base(payload, data_set)
         manifest = yield from _base_manifest(payload, data_set, prefix)
     known: dict[str, Any] = {}
+    if have is not None:
+        known["distrusted_in_have"] = yield from known_damage(data_set)
     if comparable:
         known["modified"] = yield from modified_ids(PRIMARY, data_set["path"], base, work.snapshot)
     open_files = frozenset(payload["open_files"])
