@@ -242,6 +242,17 @@ def test_verification_is_tried_again_unless_the_failure_is_final(voyage: Voyage)
     assert (voyage.run.state, voyage.replica.state) == (states.CLEANING, replica_states.DIRTY)
 
 
+def test_a_verification_that_never_succeeds_ends_the_run_so_that_the_next_one_has_its_turn(voyage: Voyage) -> None:
+    voyage.to(states.VERIFYING)
+    for _ in range(conclude.ATTEMPTS["verify"] - 1):
+        voyage.answer("verify", failed("TRIAL_CLONE_FAILED"))
+        assert voyage.run.state == states.VERIFYING
+    voyage.answer("verify", failed("TRIAL_CLONE_FAILED"))
+    assert (voyage.run.state, voyage.replica.state) == (states.CLEANING, replica_states.DIRTY)
+    clean(voyage)
+    voyage.next().to(states.COMPLETED)
+
+
 def test_sealing_is_tried_again(voyage: Voyage) -> None:
     voyage.to(states.SEALING)
     voyage.answer("seal", failed("NO_RIGHT"))

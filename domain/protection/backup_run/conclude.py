@@ -1,7 +1,8 @@
 """What an outcome means for a run: the one place where agents' answers become decisions.
 
 Everything here is a function of the run, its replica and the answer. Whether a failure is worth another attempt:
-before the heads are touched, a few; afterwards, without end (later each time), because the only way is forward.
+before the heads are touched, a few; afterwards, without end (later each time), because the only way is forward;
+a verification that fails again and again ends the run and leaves the head to be healed.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ from domain.protection.replica import APPLYING as REPLICA_APPLYING
 from domain.protection.replica import Kept, Replica
 from domain.stateful import Context
 
-ATTEMPTS = {"check": 3, "snapshots": 1, "copy": 4}
-"""How often a step is tried before the run fails; steps that are not named are rolled forward without end."""
+ATTEMPTS = {"check": 3, "snapshots": 1, "copy": 4, "verify": 8}
+"""How often a step is tried before the run fails; steps that are not named are rolled forward without end.
+
+Verifying changes nothing, so it may end, after some ten minutes: a run that cannot be proved must not block the next.
+"""
 
 FINAL_CODES = frozenset(
     {
@@ -81,7 +85,7 @@ def _failed(context: Context, run: BackupRun, around: Around, wanted: Wanted, fa
         run.refuse(context, [{**failure, "subject": wanted.cluster}])
     elif step in ("snapshots", "copy") and final:
         _give_up(context, run, around, {**failure, "data_set": failure.get("data_set") or wanted.data_set})
-    elif failure["code"] in FINAL_CODES and (step == "verify" or (step == "apply" and untouched)):
+    elif final and (step == "verify" or (step == "apply" and untouched)):
         _give_up(context, run, around, failure)
     else:
         run.fail_attempt(context, wanted, failure)
@@ -201,7 +205,7 @@ def _digested(context: Context, run: BackupRun, around: Around, wanted: Wanted, 
             failure = {
                 "code": "VERIFICATION_FAILED",
                 "message": f"{data_set}: the secondary's copy differs from the source: {differences}.",
-                "remedy": "The last recovery point is untouched; the next run heals the head and copies again.",
+                "remedy": "No recovery point was changed. The next run heals the copy and sends again what is damaged.",
                 "data_set": data_set.id,
             }
             _give_up(context, run, around, failure)
