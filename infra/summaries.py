@@ -17,7 +17,7 @@ from domain.pair.pair import FORMING, ClusterPair
 from domain.protection.backup_run.run import BackupRun
 from domain.protection.backup_run.states import OPEN
 from domain.protection.policy import BackupPolicy
-from domain.protection.recovery_point import BUSY, RecoveryPoint
+from domain.protection.recovery_point import RecoveryPoint
 from domain.protection.replica import Replica
 from domain.protection.service import Service
 from domain.refusal import Refusal
@@ -158,6 +158,8 @@ def recovery_point_summary(point: RecoveryPoint) -> dict[str, Any]:
         "failure": point.failure,
         "expiry_reason": point.expiry_reason,
         "sides_left": list(point.sides_left),
+        "primary_manifest": point.primary_manifest,
+        "primary_failure": point.primary_failure,
         **_instructing(point),
     }
 
@@ -208,7 +210,7 @@ VIEWS = (
     AggregateView(Service, service_summary, _name),
     AggregateView(BackupPolicy, policy_summary, _name),
     AggregateView(BackupRun, run_summary, is_open=lambda run: run.state in OPEN),
-    AggregateView(RecoveryPoint, recovery_point_summary, is_open=lambda point: point.state in BUSY),
+    AggregateView(RecoveryPoint, recovery_point_summary, is_open=lambda point: not point.is_at_rest),
     AggregateView(Replica, replica_summary),
     AggregateView(Refusal, refusal_summary),
 )

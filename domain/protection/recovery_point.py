@@ -4,6 +4,10 @@ Invariant: it is AVAILABLE only after its run had every proof. Expiry is an inte
 only when both clusters said that the snapshots are gone. It is not expired while it is open.
 
 Opening makes it readable under scratch names on the secondary (snapshot paths, cloned tables); closing removes them.
+
+Its manifest and the audit anchor stand on the secondary before it exists. The primary is *owed* the same two files: it
+gets them whenever it can be reached, in whatever state the recovery point is, and nothing ever waits for that. When it
+expires before, an instruction that may still be writing there is ended first, so nothing is left behind.
 """
 
 from __future__ import annotations
@@ -26,6 +30,13 @@ EXPIRING = "EXPIRING"
 EXPIRED = "EXPIRED"
 DAMAGED = "DAMAGED"
 BUSY = (OPENING, CLOSING, EXPIRING)
+LIVING = (AVAILABLE, OPENING, OPEN, CLOSING, DAMAGED)
+
+OWED = "OWED"
+WRITTEN = "WRITTEN"
+GIVEN_UP = "GIVEN_UP"
+NOT_OWED_ANY_MORE = frozenset({"INVALID_PAYLOAD", "MALFORMED", "MARKER_MISMATCH", "SEAL_DIFFERS", "TOO_LARGE"})
+"""Failures of sealing on the primary that another attempt would only repeat: most of all, it is no primary any more."""
 
 
 class RecoveryPoint(Instructing):
@@ -44,14 +55,16 @@ class RecoveryPoint(Instructing):
     )
     ALLOWED_IN = {
         "SideExpired": (EXPIRING,),
-        "OpeningAborted": (CLOSING,),
-        "Instructed": BUSY,
-        "AttemptFailed": BUSY,
+        "Aborted": (CLOSING, EXPIRING),
+        "PrimarySealed": LIVING,
+        "PrimaryGivenUp": LIVING,
+        "Instructed": (*LIVING, EXPIRING),
+        "AttemptFailed": (*LIVING, EXPIRING),
         "SpoolsForgotten": (AVAILABLE, OPEN, EXPIRED, DAMAGED),
     }
 
     class Established(Stateful.Created):
-        """A run completed; ``evidence`` is what its sealed manifest says."""
+        """A run completed; ``evidence`` is what its sealed manifest says, ``anchor`` what is sealed beside it."""
 
         run: UUID
         service: UUID
@@ -64,6 +77,7 @@ class RecoveryPoint(Instructing):
         data_sets: tuple[DataSet, ...]
         manifest_sha256: str
         evidence: dict[str, Any]
+        anchor: dict[str, Any]
 
         def evolve(self, aggregate: RecoveryPoint) -> None:
             """Take what is known for good."""
@@ -103,12 +117,29 @@ class RecoveryPoint(Instructing):
             if self.from_state == OPENING and self.failure is None:
                 aggregate.to_abort = aggregate.sent_to(aggregate.made.secondary)
 
-    class OpeningAborted(Stateful.Event):
-        """What was opening it has ended and can make nothing any more."""
+    class Aborted(Stateful.Event):
+        """What was going on for it has ended and can make nothing any more."""
 
         def evolve(self, aggregate: RecoveryPoint) -> None:
             """Go on to the removal."""
             aggregate.to_abort = ()
+
+    class PrimarySealed(Stateful.Event):
+        """Manifest and anchor stand on the primary, too; they were read back."""
+
+        def evolve(self, aggregate: RecoveryPoint) -> None:
+            """Nothing is owed any more."""
+            aggregate.primary_manifest = WRITTEN
+
+    class PrimaryGivenUp(Stateful.Event):
+        """The primary will not get manifest and anchor: another attempt would only fail the same way."""
+
+        failure: dict[str, Any]
+
+        def evolve(self, aggregate: RecoveryPoint) -> None:
+            """Owe nothing, and keep why."""
+            aggregate.primary_manifest = GIVEN_UP
+            aggregate.primary_failure = self.failure
 
     class Closed(Stateful.Moved):
         """Nothing of the opening is left."""
@@ -128,6 +159,8 @@ class RecoveryPoint(Instructing):
             aggregate.endpoints = dict(self.endpoints)
             aggregate.expiry_reason = self.reason
             aggregate.sides_left = ["primary", "secondary"]
+            if aggregate.primary_manifest == OWED:
+                aggregate.to_abort = aggregate.sent_to(aggregate.made.primary)
 
     class SideExpired(Stateful.Event):
         """One cluster has nothing of it any more."""
@@ -169,6 +202,8 @@ class RecoveryPoint(Instructing):
         self.sides_left: list[str] = []
         self.endpoints: dict[str, Endpoints] = {}
         self.to_abort: tuple[str, ...] = ()
+        self.primary_manifest = OWED
+        self.primary_failure: dict[str, Any] | None = None
 
     @classmethod
     def establish(cls, context: Context, identity: UUID, **facts: Any) -> RecoveryPoint:
@@ -181,41 +216,60 @@ class RecoveryPoint(Instructing):
         return self.made.pair
 
     @property
+    def owes_primary(self) -> bool:
+        """Whether the primary is still to get manifest and anchor."""
+        return self.primary_manifest == OWED and self.state in LIVING
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is wanted; what is owed to the primary is wanted until it is there."""
+        return super().is_at_rest and not self.owes_primary
+
+    @property
     def scratch(self) -> str:
         """The prefix of the names of the present opening; unique per recovery point and opening."""
         return f"understudy_scratch_{self.id.hex[:12]}_{self.openings}"
 
     def next_instructions(self) -> tuple[Wanted, ...]:
-        """Open, close, or remove from each side."""
-        common = {"data_sets": [d.to_wire() for d in self.made.data_sets]}
+        """Open, close, or remove from each side; besides, what the primary is owed."""
+        wanted: list[Wanted] = []
+        data_sets = {"data_sets": [d.to_wire() for d in self.made.data_sets]}
         if self.state == OPENING:
-            payload = {**common, "snapshot": self.made.snapshot, "scratch": self.scratch}
-            return (self._wanted(f"open-{self.openings}", "OpenCopies", "secondary", self._at("secondary", payload)),)
-        if self.state == CLOSING and self.to_abort:
-            abort = {"instructions": list(self.to_abort)}
-            return (self._wanted(f"abort-{self.openings}", "Abort", "secondary", abort),)
-        if self.state == CLOSING:
-            payload = {**common, "scratch": self.scratch}
-            return (self._wanted(f"close-{self.openings}", "CloseCopies", "secondary", self._at("secondary", payload)),)
-        if self.state == EXPIRING:
-            return tuple(self._remove(role, common) for role in self.sides_left)
-        return ()
+            payload = {**data_sets, "snapshot": self.made.snapshot, "scratch": self.scratch}
+            wanted.append(self._wanted_at("secondary", f"open-{self.openings}", "OpenCopies", payload))
+        elif self.state == CLOSING and self.to_abort:
+            wanted.append(self._abort("secondary", f"abort-{self.openings}"))
+        elif self.state == CLOSING:
+            payload = {**data_sets, "scratch": self.scratch}
+            wanted.append(self._wanted_at("secondary", f"close-{self.openings}", "CloseCopies", payload))
+        elif self.state == EXPIRING:
+            wanted += [self._remove(role, data_sets) for role in self.sides_left]
+        if self.owes_primary:
+            wanted.append(self._seal_primary())
+        return tuple(wanted)
 
-    def _remove(self, role: str, common: dict[str, Any]) -> Wanted:
-        payload = {
-            **common,
-            "snapshot": self.made.snapshot,
-            "staging": None,
-            "recovery_point": self.id.hex if role == "secondary" else None,
-        }
-        return self._wanted(f"expire-{role}", "RemoveSnapshots", role, self._at(role, payload))
+    def _remove(self, role: str, data_sets: dict[str, Any]) -> Wanted:
+        """Remove one side; on the primary first end what may still be writing there."""
+        if role == "primary" and self.to_abort:
+            return self._abort(role, "abort-seal")
+        removed = {"snapshot": self.made.snapshot, "staging": None, "recovery_point": self.id.hex}
+        return self._wanted_at(role, f"expire-{role}", "RemoveSnapshots", {**data_sets, **removed})
+
+    def _abort(self, role: str, step: str) -> Wanted:
+        return self._wanted(step, "Abort", role, {"instructions": list(self.to_abort)})
+
+    def _seal_primary(self) -> Wanted:
+        sealed = {"manifest": self.made.evidence, "anchor": self.made.anchor, "staging": None}
+        return self._wanted_at("primary", "seal", "SealRecoveryPoint", {"recovery_point": self.id.hex, **sealed})
 
     def _cluster_of(self, role: str) -> str:
         return self.made.primary if role == "primary" else self.made.secondary
 
-    def _at(self, role: str, payload: dict[str, Any]) -> dict[str, Any]:
+    def _wanted_at(self, role: str, step: str, kind: str, payload: dict[str, Any]) -> Wanted:
+        """A wish about the one cluster that has a role."""
         cluster = self._cluster_of(role)
-        return {"sites": {role: self.endpoints[cluster].to_site(cluster)}, **payload}
+        sites = {"sites": {role: self.endpoints[cluster].to_site(cluster)}}
+        return self._wanted(step, kind, role, {**sites, **payload})
 
     def _wanted(self, step: str, kind: str, role: str, payload: dict[str, Any]) -> Wanted:
         return Wanted(
@@ -246,18 +300,28 @@ class RecoveryPoint(Instructing):
         wanted = self.wants(instruction)
         if wanted is None:
             return
-        failure = outcome["failure"]
-        if failure is not None:
-            if self.state == OPENING:
-                self.fire("close", context, endpoints=self.endpoints, failure=dict(failure))
-            else:
-                self.fail_attempt(context, wanted, failure)
-        elif self.state == OPENING:
-            self.fire("opened", context, readable=outcome["result"]["data_sets"])
-        elif self.state == CLOSING and self.to_abort:
-            self.note(self.OpeningAborted, context)
-        elif self.state == CLOSING:
+        if outcome["failure"] is not None:
+            self._failed(context, wanted, dict(outcome["failure"]))
+        else:
+            self._succeeded(context, wanted, outcome["result"])
+
+    def _failed(self, context: Context, wanted: Wanted, failure: dict[str, Any]) -> None:
+        if wanted.kind == "OpenCopies":
+            self.fire("close", context, endpoints=self.endpoints, failure=failure)
+        elif wanted.kind == "SealRecoveryPoint" and failure["code"] in NOT_OWED_ANY_MORE:
+            self.note(self.PrimaryGivenUp, context, failure=failure)
+        else:
+            self.fail_attempt(context, wanted, failure)
+
+    def _succeeded(self, context: Context, wanted: Wanted, result: dict[str, Any]) -> None:
+        if wanted.kind == "OpenCopies":
+            self.fire("opened", context, readable=result["data_sets"])
+        elif wanted.kind == "CloseCopies":
             self.fire("closed", context)
+        elif wanted.kind == "Abort":
+            self.note(self.Aborted, context)
+        elif wanted.kind == "SealRecoveryPoint":
+            self.note(self.PrimarySealed, context)
         else:
             self.note(self.SideExpired, context, role=wanted.role)
             if not self.sides_left:

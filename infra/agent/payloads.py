@@ -207,7 +207,7 @@ PAYLOADS: dict[str, dict[str, Check]] = {
     },
     # Write the recovery point's manifest and the audit anchor, read both back, keep the source manifests beside them.
     "SealRecoveryPoint": {
-        "sites": _only_secondary,
+        "sites": _any_one,
         "recovery_point": identifier,
         "manifest": _manifest,
         "anchor": mapping,
@@ -260,7 +260,9 @@ def _check_who_acts(instruction: Instruction) -> None:
 
 
 def _check_staging(instruction: Instruction) -> None:
-    """A run's staging is its own; what was begun is brought to its end in a later epoch, too."""
+    """A run's staging is its own, on the secondary; what was begun is brought to its end in a later epoch, too."""
+    if SECONDARY not in instruction.payload["sites"]:
+        raise Unfit("payload.staging", "null, for staging is the secondary's", instruction.payload["staging"])
     _, epoch, run = instruction.payload["staging"].rsplit("/", 2)
     if run != instruction.run or int(epoch) > instruction.epoch:
         expected = f"that of run {instruction.run} in epoch {instruction.epoch} or before"

@@ -64,6 +64,7 @@ class Carrier:
         self._restart = Backoff(clock, settings.retry_seconds, settings.longest_retry_seconds)
         self._stall = _StallWatch(clock, settings.stall_seconds)
         self._milestones: set[str] = set()
+        self._told = ""
 
     async def carry(self) -> Mapping[str, Any]:
         """Return how the instruction ended; raises ``TakenOver``."""
@@ -83,7 +84,9 @@ class Carrier:
                 error = unreachable.error
                 if self._outgoing.fails_unreachable:
                     return failed(error.code, error.message, error.remedy)
-                _log.warning("%s: %s", self._name(), error)
+                # Told once: a cluster that is down for a week is asked ten thousand times.
+                _log.log(logging.DEBUG if str(error) == self._told else logging.WARNING, "%s: %s", self._name(), error)
+                self._told = str(error)
                 await self._retry.wait()
 
     async def _submit(self) -> Mapping[str, Any] | None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
+from infra.agent.core.components import remove_snapshots
 from infra.agent.core.machine import Procedure
 from infra.agent.core.markers import check_marker, check_unchanged, newest_marker, write_marker
 from infra.agent.core.operations import HdfsCall, OperationFailed
@@ -38,7 +39,7 @@ class Place:
 
     def instruction(self, kind: str, name: str = "i1", term: int = 5, **payload: Any) -> Instruction:
         site = {"cluster": "b", "namenodes": ["http://b"], "hbase": None}
-        payload = {"sites": {"secondary": site}, **payload}
+        payload = {"sites": {payload.pop("role", "secondary"): site}, **payload}
         return Instruction(name, kind, "pair", "b", EPOCH, term, "run1", "step", 1, 1 << 60, payload)
 
     def marker(self, serial: int = 1, **changed: Any) -> dict[str, Any]:
@@ -46,7 +47,7 @@ class Place:
         return {**marker, **changed}
 
     def run(self, procedure: Procedure, kill: Kill | None = None, name: str = "i1") -> Any:
-        executor = FakeExecutor(self.clock, self.directory / name, hdfs={"secondary": self.hdfs})
+        executor = FakeExecutor(self.clock, self.directory / name, hdfs={"primary": self.hdfs, "secondary": self.hdfs})
         try:
             return run_procedure(procedure, executor, kill)
         finally:
@@ -287,3 +288,47 @@ def test_a_cluster_that_is_something_else_by_now_is_not_written_to(staged: Place
     with pytest.raises(OperationFailed, match="MARKER_MISMATCH"):
         staged.seal()
     assert not any("recovery-points" in name for name in staged.files())
+
+
+# What the primary is owed
+
+
+@pytest.fixture
+def primary(place: Place) -> Place:
+    place.write(place.marker(identity="PRIMARY"))
+    return place
+
+
+def test_the_primary_keeps_manifest_and_anchor_alone(primary: Place, tmp_path: Path) -> None:
+    result = primary.seal(staging=None, role="primary")
+    other = Place(tmp_path / "other")
+    other.write(other.marker(), name="w1")
+    other.stage()
+    assert other.seal() == result, "the very same bytes on both sides"
+    both = ("recovery-points/rp1/anchor.json", "recovery-points/rp1/manifest.json")
+    assert without_marker(primary) == {name: SEALED[name] for name in both}
+
+
+def test_nothing_is_written_where_no_primary_is(staged: Place) -> None:
+    with pytest.raises(OperationFailed, match="MARKER_MISMATCH"):
+        staged.seal(staging=None, role="primary")
+    assert not any("recovery-points" in name for name in staged.files())
+
+
+@pytest.mark.parametrize("when", WHENS)
+def test_what_an_ended_sealing_left_goes_with_the_recovery_point(tmp_path: Path, when: When) -> None:
+    for number in range(1, 100):
+        place = Place(tmp_path / str(number))
+        place.write(place.marker(identity="PRIMARY"), name="w1")
+        wanted = {"snapshot": "us-1", "data_sets": [], "staging": None, "recovery_point": "rp1"}
+        try:
+            place.seal(Kill(number, when, in_flight_lands=True), staging=None, role="primary")
+        except AgentKilled:
+            removal = place.instruction("RemoveSnapshots", "i2", role="primary", **wanted)
+            place.run(remove_snapshots(removal, b""), name="i2")
+            assert without_marker(place) == {}
+            assert place.hdfs.find("/.understudy/scratch/rp1-seal") is None
+        else:
+            assert number > 5
+            return
+    raise AssertionError("it never came to its end")

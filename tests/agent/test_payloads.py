@@ -234,6 +234,15 @@ def assert_invalid(wire: dict[str, Any], place: Place) -> None:
     assert error.code == "INVALID_PAYLOAD", place
 
 
+@pytest.mark.parametrize("kind", ["RemoveSnapshots", "SealRecoveryPoint"])
+def test_staging_is_the_secondarys_alone(kind: str) -> None:
+    wire = {**golden(kind), "cluster": "east"}
+    wire["payload"]["sites"] = golden("TakeSnapshots")["payload"]["sites"]
+    assert_invalid(wire, ("staging",))
+    wire["payload"]["staging"] = None
+    assert parse_instruction(wire).payload["sites"].keys() == {"primary"}
+
+
 class NoPerformer:
     """Carries nothing out; it must never be asked."""
 

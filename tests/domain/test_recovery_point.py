@@ -1,4 +1,4 @@
-"""A recovery point: opened, closed, expired; never expired while it is open, never left half open."""
+"""A recovery point: sealed on the primary, too, opened, closed, expired; never expired while open, never half open."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ FACTS: dict[str, dict[str, Any]] = {
     "ExpiryIntended": {"endpoints": ENDPOINTS, "reason": "old"},
     "SideExpired": {"role": "primary"},
     "DamageFound": {"failure": {"code": "COPY_DAMAGED"}},
+    "PrimaryGivenUp": {"failure": {"code": "MARKER_MISMATCH"}},
 }
 
 
@@ -32,7 +33,8 @@ def contexts() -> Contexts:
 
 
 @pytest.fixture
-def point(contexts: Contexts) -> RecoveryPoint:
+def owing(contexts: Contexts) -> RecoveryPoint:
+    """A recovery point as its run has left it."""
     return RecoveryPoint.establish(
         contexts(),
         IDENTITY,
@@ -46,8 +48,16 @@ def point(contexts: Contexts) -> RecoveryPoint:
         moment_ms=1_000,
         data_sets=DATA_SETS,
         manifest_sha256="0" * 64,
-        evidence={},
+        evidence={"version": 1},
+        anchor={"position": 7},
     )
+
+
+@pytest.fixture
+def point(owing: RecoveryPoint, contexts: Contexts) -> RecoveryPoint:
+    """One whose primary has what it was owed."""
+    conclude(owing, contexts, succeeded())
+    return owing
 
 
 def conclude(point: RecoveryPoint, contexts: Contexts, outcome: dict[str, Any]) -> None:
@@ -125,7 +135,7 @@ def test_it_expires_on_both_sides(point: RecoveryPoint, contexts: Contexts) -> N
         point.refuse_if_gone()
     primary, secondary = point.next_instructions()
     assert primary.payload["sites"]["primary"]["namenodes"] == ["http://elsewhere:9870"]
-    assert (primary.payload["recovery_point"], secondary.payload["recovery_point"]) == (None, IDENTITY.hex)
+    assert primary.payload["recovery_point"] == secondary.payload["recovery_point"] == IDENTITY.hex
     point.conclude(contexts(), secondary.id, succeeded())
     assert point.next_instructions() == (primary,)
     point.conclude(contexts(), primary.id, failed("HDFS"))
@@ -136,3 +146,64 @@ def test_it_expires_on_both_sides(point: RecoveryPoint, contexts: Contexts) -> N
     point.conclude(contexts(), again.id, succeeded())
     assert (point.state, point.is_at_rest, point.pair_id) == (states.EXPIRED, True, SPACE)
     assert tables.same_state(point, tables.rebuilt(point))
+
+
+def test_the_primary_is_owed_manifest_and_anchor_until_it_has_them(owing: RecoveryPoint, contexts: Contexts) -> None:
+    (wanted,) = owing.next_instructions()
+    assert (wanted.kind, wanted.cluster, set(wanted.payload["sites"])) == ("SealRecoveryPoint", "north", {"primary"})
+    assert (wanted.payload["manifest"], wanted.payload["anchor"]) == ({"version": 1}, {"position": 7})
+    assert wanted.payload["staging"] is None
+    assert not owing.is_at_rest
+    conclude(owing, contexts, failed("NO_SPACE"))
+    (again,) = owing.next_instructions()
+    assert (again.attempt, again.not_before is not None, owing.owes_primary) == (2, True, True)
+    conclude(owing, contexts, succeeded())
+    assert (owing.primary_manifest, owing.state, owing.is_at_rest) == (states.WRITTEN, states.AVAILABLE, True)
+    assert owing.next_instructions() == ()
+    assert tables.same_state(owing, tables.rebuilt(owing))
+
+
+def test_a_debt_to_the_primary_stands_in_nobodys_way(owing: RecoveryPoint, contexts: Contexts) -> None:
+    owing.open(contexts(), ENDPOINTS)
+    opening, seal = owing.next_instructions()
+    assert (opening.kind, seal.kind) == ("OpenCopies", "SealRecoveryPoint")
+    owing.conclude(contexts(), opening.id, succeeded({"data_sets": {}}))
+    assert owing.next_instructions() == (seal,)
+    owing.close(contexts(), ENDPOINTS)
+    assert [wanted.kind for wanted in owing.next_instructions()] == ["CloseCopies", "SealRecoveryPoint"]
+    owing.conclude(contexts(), seal.id, succeeded())
+    assert (owing.state, owing.primary_manifest) == (states.CLOSING, states.WRITTEN)
+
+
+def test_a_primary_that_is_none_any_more_is_owed_nothing(owing: RecoveryPoint, contexts: Contexts) -> None:
+    conclude(owing, contexts, failed("MARKER_MISMATCH"))
+    assert (owing.primary_manifest, owing.state, owing.is_at_rest) == (states.GIVEN_UP, states.AVAILABLE, True)
+    assert owing.primary_failure is not None
+    assert owing.primary_failure["code"] == "MARKER_MISMATCH"
+    assert tables.same_state(owing, tables.rebuilt(owing))
+
+
+def test_what_may_still_write_on_the_primary_is_ended_before_it_is_cleaned(
+    owing: RecoveryPoint, contexts: Contexts
+) -> None:
+    (seal,) = owing.next_instructions()
+    owing.instruct(contexts(), seal, "digest", 1, 2)
+    owing.expire(contexts(), "old", ENDPOINTS)
+    abort, secondary = owing.next_instructions()
+    assert (abort.kind, abort.cluster, abort.payload) == ("Abort", "north", {"instructions": [seal.id]})
+    assert secondary.kind == "RemoveSnapshots"
+    owing.conclude(contexts(), seal.id, succeeded())
+    assert owing.primary_manifest == states.OWED, "what it says now decides nothing"
+    owing.conclude(contexts(), abort.id, failed("STILL_RUNNING"))
+    (abort, _) = owing.next_instructions()
+    owing.conclude(contexts(), abort.id, succeeded())
+    assert [wanted.kind for wanted in owing.next_instructions()] == ["RemoveSnapshots", "RemoveSnapshots"]
+    for wanted in owing.next_instructions():
+        owing.conclude(contexts(), wanted.id, succeeded())
+    assert (owing.state, owing.is_at_rest) == (states.EXPIRED, True)
+    assert tables.same_state(owing, tables.rebuilt(owing))
+
+
+def test_nothing_is_ended_on_a_primary_that_was_never_asked(owing: RecoveryPoint, contexts: Contexts) -> None:
+    owing.expire(contexts(), "old", ENDPOINTS)
+    assert [wanted.kind for wanted in owing.next_instructions()] == ["RemoveSnapshots", "RemoveSnapshots"]

@@ -59,6 +59,7 @@ class Story:
             self.first_expires,
             self.open_second,
             self.close_second,
+            self.primary_has_the_manifest,
         ]
 
     def tell(self, world: World, crash_after: Callable[[int], int | None] = lambda position: None) -> None:
@@ -133,6 +134,15 @@ class Story:
     async def _close(self, life: Life, word: str) -> None:
         await life.control_plane.close_recovery_point(life.caller(f"close {word}"), point_id(word))
         await life.until("recovery-point", point_id(word), ["AVAILABLE"])
+
+    async def primary_has_the_manifest(self, life: Life) -> None:
+        """What it was owed stands there, whenever that could be done."""
+        while True:
+            head = (await life.queries.head()).position
+            summary = (await life.queries.get("RecoveryPoint", point_id("second"))).summary
+            if summary["primary_manifest"] == "WRITTEN":
+                return
+            await life.queries.wait_for(head + 1)
 
     async def first_expires(self, life: Life) -> None:
         """The policy keeps one."""

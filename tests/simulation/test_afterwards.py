@@ -10,10 +10,13 @@ import pytest
 from domain.errors import Refused, Unavailable
 from domain.protection.replica import Replica
 from domain.protection.service import Service
-from tests.simulation.doing import failing, prepare, run_once
+from infra.agent.core.machine import Procedure
+from infra.agent.core.operations import Now, SleepUntil
+from infra.agent.protocol import Instruction
+from tests.simulation.doing import failing, nothing_is_left, plan, prepare, run_once
 from tests.simulation.story import point_id, run_id
 from tests.simulation.test_story import toy_world
-from tests.simulation.toy import toys
+from tests.simulation.toy import TOYS, toys
 from tests.simulation.world import Life, World
 
 
@@ -98,8 +101,86 @@ def test_spools_of_a_gateway_that_is_away_are_swept_later(world: World) -> None:
         assert list(north.spool.entries())
         assert not list(life.world.gateways["south"].spool.entries())
         north.cut_off = None
-        await life.clock.sleep_until(life.clock.monotonic_seconds() + 3_600)
+        # The recovery point's manifest, which the primary was owed, is written before that.
+        await life.clock.sleep_until(life.clock.monotonic_seconds() + 8 * 3_600)
         assert not list(north.spool.entries())
 
     with toys():
         world.live(wait)
+
+
+async def summary_of(life: Life, word: str) -> dict[str, Any]:
+    return (await life.queries.get("RecoveryPoint", point_id(word))).summary
+
+
+def test_a_run_completes_without_its_primary_which_gets_the_manifest_later(world: World) -> None:
+    north = world.gateways["north"]
+    path = f"/recovery-points/{point_id('first').hex}"
+
+    def digest_and_lose_the_primary(instruction: Instruction, journal: bytes) -> Procedure:
+        north.cut_off = Unavailable("GATEWAY_UNREACHABLE", "the site burns")
+        return (yield from TOYS["DigestSnapshots"](instruction, journal))
+
+    async def go_on(life: Life) -> None:
+        await life.until("recovery-point", point_id("first"), ["AVAILABLE"])
+        assert (await summary_of(life, "first"))["primary_manifest"] == "OWED"
+        await life.control_plane.open_recovery_point(life.caller("open"), point_id("first"))
+        await life.until("recovery-point", point_id("first"), ["OPEN"])
+        await life.control_plane.close_recovery_point(life.caller("close"), point_id("first"))
+        await life.until("recovery-point", point_id("first"), ["AVAILABLE"])
+        await life.clock.sleep_until(life.clock.monotonic_seconds() + 86_400)
+        assert (await summary_of(life, "first"))["primary_manifest"] == "OWED"
+        assert path not in world.clusters["north"].hdfs.values
+        north.cut_off = None
+        await life.clock.sleep_until(life.clock.monotonic_seconds() + 600)
+        assert (await summary_of(life, "first"))["primary_manifest"] == "WRITTEN"
+
+    assert run_once(world, DigestSnapshots=digest_and_lose_the_primary)["state"] == "COMPLETED"
+    with toys():
+        world.live(go_on)
+    north_has, south_has = (world.clusters[name].hdfs.values for name in ("north", "south"))
+    assert north_has[path] == south_has[path]
+    events = [type(event).__name__ for event in world.events()[point_id("first")]]
+    assert events.count("PrimarySealed") == 1
+
+
+def test_a_primary_that_is_none_any_more_gets_nothing(world: World) -> None:
+    def sealed_on_the_secondary_alone(instruction: Instruction, journal: bytes) -> Procedure:
+        if "primary" in instruction.payload["sites"]:
+            return (yield from failing("MARKER_MISMATCH")(instruction, journal))
+        return (yield from TOYS["SealRecoveryPoint"](instruction, journal))
+
+    async def wait(life: Life) -> None:
+        await life.clock.sleep_until(life.clock.monotonic_seconds() + 60)
+        told = await summary_of(life, "first")
+        assert (told["primary_manifest"], told["primary_failure"]["code"]) == ("GIVEN_UP", "MARKER_MISMATCH")
+        assert await life.queries.open_work() == []
+
+    run_once(world, SealRecoveryPoint=sealed_on_the_secondary_alone)
+    with toys(SealRecoveryPoint=sealed_on_the_secondary_alone):
+        world.live(wait)
+
+
+def test_what_expires_while_the_primary_is_being_given_its_manifest_leaves_nothing_there(world: World) -> None:
+    def slowly_on_the_primary(instruction: Instruction, journal: bytes) -> Procedure:
+        if "primary" in instruction.payload["sites"]:
+            now = yield Now()
+            yield SleepUntil(now + 3_600_000)
+        return (yield from TOYS["SealRecoveryPoint"](instruction, journal))
+
+    async def scenario(life: Life) -> None:
+        for word in ("first", "second"):
+            await plan(life, word)
+            await life.until("run", run_id(word), ["COMPLETED"])
+        await life.control_plane.expire_recovery_point(life.caller("expire"), point_id("first"), "not wanted")
+        await life.until("recovery-point", point_id("first"), ["EXPIRED"])
+        assert not nothing_is_left(world), "the second one is there"
+        await life.clock.sleep_until(life.clock.monotonic_seconds() + 7_200)
+        assert (await summary_of(life, "second"))["primary_manifest"] == "WRITTEN"
+
+    with toys(SealRecoveryPoint=slowly_on_the_primary):
+        world.live(scenario)
+    for cluster in world.clusters.values():
+        assert [path for path in cluster.hdfs.values if path.startswith("/recovery-points")] == [
+            f"/recovery-points/{point_id('second').hex}"
+        ]

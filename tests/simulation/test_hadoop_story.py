@@ -57,8 +57,8 @@ def check_the_end(world: HadoopWorld) -> None:
             f"{second}-{table.replace(':', '.')}" for table in TABLES
         ]
         assert not [table for table in world.tables[name].tables if table.startswith("understudy_scratch")]
-    assert _files(world.north) == ["identity/1.json"]
     point = f"recovery-points/{point_id('second').hex}"
+    assert _files(world.north) == sorted(["identity/1.json", f"{point}/anchor.json", f"{point}/manifest.json"])
     manifests = sorted(f"{point}/{one.id}.manifest" for one in DATA_SETS)
     assert _files(world.south) == sorted(
         ["identity/1.json", f"{point}/anchor.json", *manifests, f"{point}/manifest.json"]

@@ -43,8 +43,9 @@ def check_the_end(world: World) -> None:
     expected = {f"/snapshots{name}": f"{name} 2" for name in NAMES}
     assert _snapshots(north) == _snapshots(south) == {f"{name}{second}": value for name, value in expected.items()}
     assert {name: south.values[f"/data/{name}"] for name in NAMES} == {name: f"{name} 2" for name in NAMES}
-    left = [path.split("/")[1] for path in south.values if not path.startswith(("/snapshots", "/data"))]
-    assert sorted(left) == ["marker", "recovery-points"], "no staging, no scratch copy, no expired recovery point"
+    for cluster in (north, south):
+        left = [path.split("/")[1] for path in cluster.values if not path.startswith(("/snapshots", "/data"))]
+        assert sorted(left) == ["marker", "recovery-points"], "no staging, no scratch copy, no expired recovery point"
     for cluster in (north, south):
         assert [path for path, count in cluster.created.items() if count > 1] == []
     check_histories(world)

@@ -173,10 +173,11 @@ def digest(instruction: Instruction, journal: bytes) -> Procedure:
 def seal(instruction: Instruction, journal: bytes) -> Procedure:
     """Keep the manifest; staging is not needed any more."""
     payload = instruction.payload
+    (role,) = payload["sites"]
     manifest = canonical(payload["manifest"]).decode()
-    yield from _do("secondary", "PUT", f"/recovery-points/{payload['recovery_point']}", manifest)
-    for path in (yield from _do("secondary", "LIST", payload["staging"])):
-        yield from _do("secondary", "DELETE", path)
+    yield from _do(role, "PUT", f"/recovery-points/{payload['recovery_point']}", manifest)
+    for path in (yield from _do(role, "LIST", payload["staging"])) if payload["staging"] else ():
+        yield from _do(role, "DELETE", path)
     return {"manifest_sha256": "a" * 64, "anchor_sha256": "b" * 64}
 
 

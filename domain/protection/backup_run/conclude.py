@@ -239,6 +239,7 @@ def _complete(context: Context, run: BackupRun, around: Around, result: dict[str
         data_sets=run.data_sets,
         manifest_sha256=result["manifest_sha256"],
         evidence=manifest,
+        anchor=run.anchor,
     )
 
 

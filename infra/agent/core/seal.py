@@ -1,7 +1,8 @@
-"""SealRecoveryPoint: manifest, audit anchor and source manifests stand together on the secondary, read back.
+"""SealRecoveryPoint: manifest, audit anchor and source manifests stand together on a cluster, read back.
 
 They are prepared in scratch and renamed into place as one directory, so a recovery point's directory is whole or not
 there. Staging is removed afterwards: what it still holds was moved away by APPLY and belongs to no recovery point.
+On the primary there is no staging and there are no source manifests: it keeps manifest and anchor alone.
 """
 
 from __future__ import annotations
@@ -13,31 +14,33 @@ from infra.agent.core import hdfs
 from infra.agent.core.machine import Procedure
 from infra.agent.core.markers import check_marker, write_file
 from infra.agent.core.operations import OperationFailed, ReadFile
-from infra.agent.core.staging import PRIVATE, remove_run
-from infra.agent.core.work import RECOVERY_POINTS, SCRATCH, SECONDARY
+from infra.agent.core.staging import PRIVATE, prepared_seal, remove_run
+from infra.agent.core.work import PRIMARY, RECOVERY_POINTS, SECONDARY
 from infra.agent.protocol import Instruction, canonical
 
 MANIFEST = "manifest.json"
 ANCHOR = "anchor.json"
+IDENTITY_OF = {PRIMARY: "PRIMARY", SECONDARY: "SECONDARY"}
 
 
 def seal_recovery_point(instruction: Instruction, journal: bytes) -> Procedure:
     """Carry out SealRecoveryPoint; returns the digests of what was read back."""
     payload = instruction.payload
-    yield from check_marker(instruction, SECONDARY, "SECONDARY")
+    (site,) = payload["sites"]
+    yield from check_marker(instruction, site, IDENTITY_OF[site])
     target = f"{RECOVERY_POINTS}/{payload['recovery_point']}"
-    if (yield from hdfs.status(SECONDARY, target)) is None:
-        prepared = f"{SCRATCH}/{payload['recovery_point']}-seal"
-        yield from hdfs.make_directory(SECONDARY, prepared, PRIVATE)
-        yield from write_file(SECONDARY, f"{prepared}/{MANIFEST}", canonical(payload["manifest"]))
-        yield from write_file(SECONDARY, f"{prepared}/{ANCHOR}", canonical(payload["anchor"]))
+    if (yield from hdfs.status(site, target)) is None:
+        prepared = prepared_seal(payload["recovery_point"])
+        yield from hdfs.make_directory(site, prepared, PRIVATE)
+        yield from write_file(site, f"{prepared}/{MANIFEST}", canonical(payload["manifest"]))
+        yield from write_file(site, f"{prepared}/{ANCHOR}", canonical(payload["anchor"]))
         if payload["staging"] is not None:
             for data_set in payload["manifest"]["data_sets"]:
-                yield from _move_manifest(payload["staging"], data_set["id"], prepared)
-        yield from hdfs.rename(SECONDARY, prepared, target)
+                yield from _move_manifest(site, payload["staging"], data_set["id"], prepared)
+        yield from hdfs.rename(site, prepared, target)
     digests = {}
     for name in (MANIFEST, ANCHOR):
-        written = yield ReadFile(SECONDARY, f"{target}/{name}")
+        written = yield ReadFile(site, f"{target}/{name}")
         if written != canonical(payload[name[: -len(".json")]]):
             raise OperationFailed(
                 "SEAL_DIFFERS",
@@ -49,9 +52,9 @@ def seal_recovery_point(instruction: Instruction, journal: bytes) -> Procedure:
     return {"manifest_sha256": digests[MANIFEST], "anchor_sha256": digests[ANCHOR]}
 
 
-def _move_manifest(staging: str, data_set_id: str, prepared: str) -> Procedure:
+def _move_manifest(site: str, staging: str, data_set_id: str, prepared: str) -> Procedure:
     """Move one source manifest beside the others, unless an earlier agent has done so."""
     source, target = f"{staging}/{data_set_id}/manifest", f"{prepared}/{data_set_id}.manifest"
-    there: Any = yield from hdfs.status(SECONDARY, target)
+    there: Any = yield from hdfs.status(site, target)
     if there is None:
-        yield from hdfs.rename(SECONDARY, source, target)
+        yield from hdfs.rename(site, source, target)

@@ -91,9 +91,15 @@ def remove_recovery_point(instruction: Instruction) -> Procedure:
     recovery_point = instruction.payload.get("recovery_point")
     if recovery_point is None:
         return []
-    path = f"{RECOVERY_POINTS}/{recovery_point}"
-    removed: list[tuple[str, bool]] = [(path, (yield from hdfs.delete(_site(instruction), path)))]
+    path, site = f"{RECOVERY_POINTS}/{recovery_point}", _site(instruction)
+    yield from hdfs.delete(site, prepared_seal(recovery_point))
+    removed: list[tuple[str, bool]] = [(path, (yield from hdfs.delete(site, path)))]
     return removed
+
+
+def prepared_seal(recovery_point: str) -> str:
+    """Where the directory of a recovery point is prepared; an aborted sealing may leave it there."""
+    return f"{SCRATCH}/{recovery_point}-seal"
 
 
 def _site(instruction: Instruction) -> str:

@@ -51,9 +51,10 @@ class RecoveryPointHandler(Handler[RecoveryPoint]):
             shed_one(session, context, replica)
 
     def clusters(self, aggregate: RecoveryPoint) -> tuple[str, ...]:
-        """Both sides while it expires; only the secondary otherwise."""
+        """Both sides while it expires or owes something to the primary; only the secondary otherwise."""
         made = aggregate.made
-        return (made.primary, made.secondary) if aggregate.state == EXPIRING else (made.secondary,)
+        needs_both = aggregate.state == EXPIRING or aggregate.owes_primary
+        return (made.primary, made.secondary) if needs_both else (made.secondary,)
 
     def epoch(self, session: Session, aggregate: RecoveryPoint) -> int:
         """The pair's present one: a recovery point outlives changes of identity."""
@@ -66,4 +67,5 @@ class RecoveryPointHandler(Handler[RecoveryPoint]):
             CLOSING: "what opening made to be removed",
             EXPIRING: f"its snapshots to be removed on the {' and the '.join(aggregate.sides_left)}",
         }
-        return words.get(aggregate.state, "")
+        owed = "its manifest to be kept on the primary, too" if aggregate.owes_primary else ""
+        return words.get(aggregate.state, owed)
