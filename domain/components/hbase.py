@@ -35,6 +35,11 @@ def mass_change(staged: Mapping[str, Any], bytes_in_base: int) -> tuple[int, int
     return max(bytes_in_base - int(staged.get("bytes") or 0), 0), bytes_in_base, "bytes"
 
 
+def place(table: str) -> tuple[str, ...]:
+    """Where a table is: two are the same exactly when their places are."""
+    return (qualified(table),)
+
+
 def overlaps(first: str, second: str) -> bool:
     """Say whether some table could be in both."""
     return can_meet(qualified(first), qualified(second))

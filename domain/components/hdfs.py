@@ -34,6 +34,11 @@ def mass_change(staged: Mapping[str, Any], bytes_in_base: int) -> tuple[int, int
     return changed, int(staged.get("entries_in_base") or 0), "entries"
 
 
+def place(path: str) -> tuple[str, ...]:
+    """Where a directory is: two overlap exactly when one's place begins with the other's."""
+    return tuple(path.split("/"))
+
+
 def overlaps(first: str, second: str) -> bool:
     """Say whether some directory could be in both, or one could lie inside the other."""
     return all(can_meet(a, b) for a, b in zip(first.split("/")[1:], second.split("/")[1:], strict=False))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from typing import Any
 
-from domain.preflight.data_sets import resolved_data_sets
 from domain.preflight.finding import REFUSE, WARN, Facts, Finding
 
 WARNINGS = frozenset(
@@ -23,7 +22,7 @@ ABOUT_TARGETS = frozenset({"snapshots", "target"})
 
 def check(facts: Facts) -> list[Finding]:
     """Turn each finding of an agent that is not ok into one of ours."""
-    wanted = {data_set.name for data_set in resolved_data_sets(facts.primary)}
+    wanted = {value.get("path") for value in facts.primary.get("data_sets") or ()}
     return [
         Finding(
             WARN if found["code"] in WARNINGS else REFUSE,
@@ -38,5 +37,5 @@ def check(facts: Facts) -> list[Finding]:
     ]
 
 
-def _concerns(found: Mapping[str, Any], wanted: Set[str]) -> bool:
+def _concerns(found: Mapping[str, Any], wanted: Set[str | None]) -> bool:
     return found.get("check") not in ABOUT_TARGETS or found.get("subject") in wanted

@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Literal, get_type_hints
 from uuid import UUID
 
@@ -165,7 +166,9 @@ class EventCodec(Mapper[UUID]):
         )
 
 
+@cache
 def _event_type(topic: str, event_class: type[Any], aggregate_class: type[Stateful]) -> EventType:
+    """Resolve the fields' types, once for each class: it takes a hundred times longer than all the rest of a codec."""
     version = getattr(event_class, _VERSION, 1)
     for older in range(1, version):
         assert hasattr(event_class, f"upcast_v{older}_v{older + 1}"), f"{topic} cannot upcast version {older}"

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.preflight import CHECKS, clocks, data_sets, health, hooks, identity, observed, skew, versions
 from domain.preflight.finding import Facts, Finding
@@ -145,6 +147,48 @@ def test_patterns_that_stand_for_nothing_or_for_something_twice() -> None:
     assert told(data_sets.check(facts({"data_sets": []}))) == [("REFUSE", "NOTHING_TO_BACK_UP", "a")]
     twice = [DataSet("hdfs", path).to_wire() for path in ("/data", "/data/sales", "/other")]
     assert [code for _, code, _ in told(data_sets.check(facts({"data_sets": twice})))] == ["OVERLAP"]
+
+
+NAMES = st.one_of(
+    st.builds(DataSet, st.just("hdfs"), st.lists(st.sampled_from(["/a", "/b", "/-"]), min_size=1).map("".join)),
+    st.builds(DataSet, st.just("hbase"), st.sampled_from(["a", "b", "default:a", "n:a", "n:b", "default:-"])),
+)
+
+
+@given(st.lists(NAMES, max_size=12))
+def test_overlaps_are_those_that_comparing_all_pairs_finds(names: list[DataSet]) -> None:
+    ordered = sorted(names)
+    pairs = [(one, other) for n, one in enumerate(ordered) for other in ordered[n + 1 :] if one.overlaps(other)]
+    found = [tuple(sorted(pair)) for pair in data_sets.overlapping(names)]
+    assert sorted(found) == sorted(pairs)
+
+
+def test_the_messages_name_both_and_come_in_order() -> None:
+    given_names = ("/b", "/a/x", "/a", "/a/x/y", "/a-1")
+    wire = [DataSet("hdfs", path).to_wire() for path in given_names]
+    wire += [DataSet("hbase", table).to_wire() for table in ("shop", "default:shop")]
+    messages = [finding.message for finding in data_sets.check(facts({"data_sets": wire}))]
+    assert messages == [
+        f"{one} and {other} overlap once the patterns are resolved."
+        for one, other in (
+            ("hbase:default:shop", "hbase:shop"),
+            ("hdfs:/a", "hdfs:/a/x"),
+            ("hdfs:/a", "hdfs:/a/x/y"),
+            ("hdfs:/a/x", "hdfs:/a/x/y"),
+        )
+    ]
+
+
+def test_thousands_of_data_sets_are_compared_at_once() -> None:
+    wire = [DataSet("hdfs", f"/data/{number // 100}/{number}").to_wire() for number in range(20_000)]
+    assert data_sets.check(facts({"data_sets": wire})) == []
+
+
+def test_a_pattern_that_stands_for_what_cannot_be_protected() -> None:
+    wire = [{"id": "t1", "component": "hbase", "table": "füchse"}]
+    (found,) = data_sets.check(facts({"data_sets": wire}))
+    assert (found.code, found.refuses) == ("UNFIT_NAME", True)
+    assert "füchse" in found.message
 
 
 def test_hooks_that_are_not_on_the_primarys_gateway() -> None:
