@@ -74,12 +74,18 @@ def init(directory: Path, name: str | None, port: int | None, with_socket: bool,
     token = new_token()
     listen = Listen(port=Listen.port if port is None else port)
     text = 'socket = "api.sock"' if with_socket else f'host = "{listen.host}"\nport = {listen.port}'
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise usage("NOT_WRITABLE", f"{directory} cannot be made: {error.strerror}.", "Name another place.") from None
     config = directory / CONFIG_NAME
+    if config.exists():
+        raise usage("EXISTS", f"{config} exists already.", "Name another place, or move it away.")
+    if token_file:  # first: without its token the settings would be worth nothing
+        _write_private(token_file, token + "\n")
     _write_private(config, CONFIG.format(listen=text, name=f'"{name}"', digest=token_hash(token)))
     click.echo(f"settings: {config}")
     if token_file:
-        _write_private(token_file, token + "\n")
         click.echo(f"token of {name}: in {token_file}")
     else:
         click.echo(f"token of {name}, shown this once: {token}")

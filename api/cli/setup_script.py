@@ -11,6 +11,11 @@ import click
 from api.cli.remote.errors import usage
 from api.main import GatewaySetup, administrators_script
 
+_LACKS = {
+    "authorized-key": "nobody can log in as the gateway's user: give the control device's public key",
+    "snapshottable": "no directory is made snapshottable: name the data sets' directories, or allow them yourself",
+}
+
 
 def _settings(function: Callable[..., Any]) -> Callable[..., Any]:
     """An option for each setting but the cluster's name; their meaning is told in ``GatewaySetup`` and the script."""
@@ -36,5 +41,8 @@ def setup_script(**settings: Any) -> None:
     """
     try:
         click.echo(administrators_script(GatewaySetup(**settings)), nl=False)
+        for option, lack in _LACKS.items():
+            if not settings[option.replace("-", "_")]:
+                click.echo(f"note: without --{option} {lack}", err=True)
     except ValueError as error:
         raise usage("BAD_SETTING", f"{error}.", "Correct the option.") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shlex
@@ -14,9 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from scripts.demokit.telling import Teller
+from scripts.labkit.processes import poll
 
 START_WITHIN_SECONDS = 30
 STOP_WITHIN_SECONDS = 20
+
+
+def _holder(lock: Path) -> int | None:
+    """The process that holds a control device's lock, or None."""
+    if not lock.exists():
+        return None
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return int(file.read().strip())
+    return None
 
 
 class DemoFailed(Exception):
@@ -41,10 +55,17 @@ class Device:
     def exports(self) -> str:
         """What a person types to use it."""
         names = ("UNDERSTUDY_SOCKET", "UNDERSTUDY_TOKEN_FILE")
-        return "export " + " ".join(f"{name}={self._environment[name]}" for name in names)
+        words = [f"{name}={self._environment[name]}" for name in names]
+        return " ".join(["export", *words, f'PATH="{Path(self._program).parent}:$PATH"'])
 
     def install(self) -> None:
-        """Write settings and a token."""
+        """Write settings and a token; a control device of an earlier demonstration that was kept is ended first."""
+        earlier = _holder(self.directory / "events.db.lock")
+        if earlier is not None:
+            self._teller.note(f"ending the control device of an earlier demonstration, process {earlier}")
+            os.kill(earlier, signal.SIGTERM)
+            if not poll(lambda: _holder(self.directory / "events.db.lock") is None, STOP_WITHIN_SECONDS):
+                raise DemoFailed(f"the control device of an earlier demonstration does not end: process {earlier}")
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True)
         self.show("init", "--directory", str(self.directory), "--socket", "--name", "demo", "--token-file", self.token)

@@ -14,6 +14,7 @@ from rich.console import Console
 from scripts.demokit.device import DemoFailed, Device
 from scripts.demokit.proof import compare
 from scripts.demokit.telling import Teller
+from scripts.labkit import processes
 from scripts.labkit.application.control import progress_of, start_application, stop_application
 from scripts.labkit.application.settings import ApplicationSettings
 from scripts.labkit.comparison import comparison_table
@@ -95,14 +96,25 @@ class Story:
             f"It writes files below {settings.directory} and rows of {' and '.join(settings.tables)} on cluster a,",
             "and keeps a log of what it was told is stored: the independent truth for what follows.",
         )
+        self._stop_earlier_applications()
         self._application_runs = True
         start_application(self._lab, settings)
         self._fill()
         self._teller.note(f"its log: {settings.log_file(self._lab.cluster(settings.cluster).layout)}")
         self._set_up_as_administrator()
 
+    def _stop_earlier_applications(self) -> None:
+        """An application that a demonstration with --keep left writing."""
+        for name in processes.recorded_names(self._lab.cluster(self._application.cluster).layout):
+            kind, _, application = name.partition("-")
+            if kind == "app" and application.startswith("shop-"):
+                self._teller.note(f"stopping an earlier demonstration's application, {application}")
+                stop_application(self._lab, application)
+
     def _fill(self) -> None:
         """Let it fill its directory, then change it slowly: most of what a service stores is not of today."""
+
+        self._teller.note(f"filling it: {FILLED} operations on each data set …")
 
         def is_filled() -> bool:
             return all(line.acknowledged >= FILLED for line in progress_of(self._lab, self._application))
@@ -180,4 +192,4 @@ class Story:
 
     @property
     def _pair(self) -> str:
-        return f"sites-{self._mark}"
+        return "sites"

@@ -37,7 +37,7 @@ def stop_clusters(clusters: tuple[ClusterLayout, ...], report: Report, *, kill: 
     for cluster in clusters:
         left = processes.end_leftovers(cluster)
         if left:
-            report(f"{cluster.name}: ended {len(left)} processes that its gateway had left")
+            report(f"{cluster.name}: ended {len(left)} processes of its gateway, such as the warm HBase administration")
 
 
 def _stop_what_is_no_part(clusters: tuple[ClusterLayout, ...]) -> None:

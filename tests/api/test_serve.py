@@ -165,8 +165,10 @@ def test_the_administrators_script_is_printed_with_the_settings_given() -> None:
     arguments = ["setup-script", "north", "--user", "backup", "--snapshottable", "/data/a b", "--without-hbase"]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
-    assert result.output == setup_script(
+    assert result.stdout == setup_script(
         GatewaySetup("north", user="backup", snapshottable=("/data/a b",), with_hbase=False)
     )
+    assert "--authorized-key" in result.stderr
+    assert "--snapshottable" not in result.stderr
     wrong = CliRunner().invoke(main, ["setup-script", "north", "--user", "a b"])
     assert (wrong.exit_code, "error BAD_SETTING" in wrong.stderr) == (2, True)

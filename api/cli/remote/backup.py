@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
+from api.cli.remote.errors import usage
 from api.cli.remote.moments import moment
 from api.cli.remote.session import Session, command
 from api.cli.remote.text import instant, printable, short
@@ -23,12 +24,15 @@ from api.cli.remote.watching import watch_run
     metavar="MOMENT",
     help="2026-05-04T03:00:00Z, 2026-05-04T05:00:00+02:00, +90s (ms, s, m, h), or now: as soon as the policy allows.",
 )
-@click.option("--push", "direction", flag_value="push", help="The primary sends, whatever the policy says.")
-@click.option("--pull", "direction", flag_value="pull", help="The secondary fetches, whatever the policy says.")
+@click.option("--push", is_flag=True, help="The primary sends, whatever the policy says.")
+@click.option("--pull", is_flag=True, help="The secondary fetches, whatever the policy says.")
 @click.option("--watch", is_flag=True, help="Follow the run to its end.")
 @command
-def backup(session: Session, service: str, policy: str | None, at: str, direction: str | None, watch: bool) -> None:
+def backup(session: Session, service: str, policy: str | None, at: str, push: bool, pull: bool, watch: bool) -> None:
     """Back up a whole service as of one moment."""
+    if push and pull:
+        raise usage("TWO_DIRECTIONS", "both --push and --pull are given.", "Give one of them.")
+    direction = "push" if push else "pull" if pull else None
     wanted = {"policy": policy, "at": moment(at, datetime.now(UTC)), "direction": direction}
     answer = session.client.post(path("services", service, "backups"), wanted)
     summary = answer["summary"]

@@ -30,7 +30,7 @@ def create(session: Session, name: str, primary: str, secondary: str, wait: bool
     answer = session.client.post(path("pairs"), {"name": name, "primary": primary, "secondary": secondary})
     if wait and answer["state"] == "FORMING":
         answer = wait_until_done(session, "pairs", answer, wait_seconds)
-    session.show(answer, page(answer))
+    session.show(answer, page(answer, _services(session)))
 
 
 @pair.command("list")
@@ -48,17 +48,26 @@ def list_all(session: Session) -> None:
 def show(session: Session, name: str) -> None:
     """Show a pair: identities, epoch, what its services claim, what stands in the way."""
     answer = session.client.get(path("pairs", name))
-    session.show(answer, page(answer))
+    session.show(answer, page(answer, _services(session)))
 
 
-def page(answer: Mapping[str, Any]) -> str:
+def _services(session: Session) -> dict[str, str]:
+    """The names of services by their ids."""
+    return {item["id"]: item["name"] for item in session.client.get(path("services"), {"limit": 1000})["items"]}
+
+
+def page(answer: Mapping[str, Any], services: Mapping[str, str]) -> str:
     """What people want to know of a pair: who is what, and which services claim which data sets."""
     facts = answer["summary"]
     members = [
         (member["cluster"], member["identity"], _to_become(member), member["serial"])
         for member in facts.get("members", ())
     ]
-    claims = [(short(claim["service"]), name) for claim in facts.get("claims", ()) for name in claim["data_sets"]]
+    claims = [
+        (services.get(claim["service"]) or short(claim["service"]), f"{data_set['component']}:{data_set['name']}")
+        for claim in facts.get("claims", ())
+        for data_set in claim["data_sets"]
+    ]
     head = [("pair", answer["name"]), ("id", answer["id"]), ("state", answer["state"])]
     parts = [
         pairs([*head, ("epoch", facts.get("epoch", NOTHING))]),

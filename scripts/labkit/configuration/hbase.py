@@ -75,7 +75,7 @@ def _hbase_site(cluster: ClusterLayout) -> dict[str, object]:
         "hbase.thrift.info.bindAddress": HOST,
         # There is one DataNode: while it is down, rolling a log is tried again (by default the server gives itself up
         # at once), and when it is back it is not avoided for six hours.
-        "hbase.regionserver.logroll.retries": 60,
+        "hbase.regionserver.logroll.retries": 600,  # a DataNode may be away for ten minutes
         "hbase.regionserver.logroll.wait.timeout.ms": 60_000,
         "hbase.regionserver.async.wal.max.exclude.datanode.count": 0,
         # Small heaps.
