@@ -72,6 +72,16 @@ locate() {
     printf '%s' "$found"
 }
 
+# Append a line to a file of keys: append_key PATH LINE. As the user, where the user could have put a link in its place.
+append_key() {
+    if [ "$(stat -c %U "$(dirname "$1")" 2>/dev/null)" = root ]; then
+        printf '%s\n' "$2" >>"$1"
+    else
+        # shellcheck disable=SC2016 # the inner shell expands its own arguments
+        runuser -u "$user" -- sh -c 'umask 077; mkdir -p "${1%/*}" && printf "%s\n" "$2" >>"$1"' sh "$1" "$2"
+    fi
+}
+
 gateway_user() {
     if ! id "$user" >/dev/null 2>&1; then
         # A password of "*" opens nothing, and does not lock the account, which an SSH server without PAM would refuse.
@@ -82,14 +92,11 @@ gateway_user() {
         keys=${authorized_keys_file:-${home:-/home/$user}/.ssh/authorized_keys}
         line="restrict $authorized_key"
         if ! grep -qxF "$line" "$keys" 2>/dev/null; then
-            [ -d "$(dirname "$keys")" ] || run install -d -m 0700 -o "$user" -g "$user" "$(dirname "$keys")"
             if [ $dry_run = yes ]; then
                 say "would append to $keys: $line"
             else
                 say "append to $keys: $line"
-                printf '%s\n' "$line" >>"$keys"
-                chown "$user:" "$keys"
-                chmod 0600 "$keys"
+                append_key "$keys" "$line"
             fi
         fi
     fi
