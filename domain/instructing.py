@@ -6,7 +6,7 @@ Ordering rule: ``Instructed`` is committed before an instruction is sent, and an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -101,6 +101,16 @@ class Instructing(Stateful):
     def next_instructions(self) -> tuple[Wanted, ...]:
         """What should be done now; none when the aggregate waits for a person or is at its end."""
         raise NotImplementedError
+
+    def cluster_of(self, role: str) -> str:
+        """The name of the cluster that has a role ("primary" or "secondary") in what is to be done."""
+        raise NotImplementedError
+
+    def wish(self, step: str, kind: str, role: str, payload: dict[str, Any], **more: Any) -> Wanted:
+        """The present attempt of a step, on the cluster that has a role; ``more`` are further fields of ``Wanted``."""
+        first = Wanted(self.id, step, kind, role, self.cluster_of(role), 1, payload, **more)
+        attempt, not_before = self.attempt_of(first.wire_step), self.not_before.get(first.wire_step)
+        return replace(first, attempt=attempt, not_before=not_before)
 
     def attempt_of(self, step: str) -> int:
         """The number of the present attempt of a step, from 1."""

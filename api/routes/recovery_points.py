@@ -8,18 +8,10 @@ from aiohttp import web
 from msgspec import Struct
 
 from api.face import FACE, answer, find, page, shown
-from api.requests import Empty, Page, body, caller, identity, query
-from api.routes.names import Name, Reason
-from api.routes.runs import State
+from api.requests import Empty, body, caller, identity, query
+from api.routes.names import OfService, Reason
 from api.watching import Watched, watch
 from domain.protection.recovery_point import BUSY
-
-
-class RecoveryPointPage(Page, forbid_unknown_fields=True, kw_only=True):
-    """A page of recovery points, the newest first; of one service and in one state if they are named."""
-
-    service: Name | None = None
-    state: State | None = None
 
 
 class Expiry(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -30,9 +22,8 @@ class Expiry(Struct, forbid_unknown_fields=True, kw_only=True):
 
 async def list_all(request: web.Request) -> web.Response:
     """Answer a page of recovery points."""
-    wanted = query(request, RecoveryPointPage)
-    filters = {"service_name": wanted.service, "state": wanted.state}
-    return await page(request.app[FACE], "recovery-point", wanted, filters, newest_first=True)
+    wanted = query(request, OfService)
+    return await page(request.app[FACE], "recovery-point", wanted, wanted.filters, newest_first=True)
 
 
 async def show(request: web.Request) -> web.Response:

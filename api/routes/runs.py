@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from aiohttp import web
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from api.face import FACE, answer, changed, find, page
-from api.requests import Empty, Page, body, caller, identity, query
-from api.routes.names import Name, Reason
+from api.requests import Empty, body, caller, identity, query
+from api.routes.names import OfService, Reason
 from api.watching import Watched, watch
 from domain.protection.backup_run.states import ENDED
-
-State = Annotated[str, Meta(pattern="^[A-Z]{1,32}$")]
-
-
-class RunPage(Page, forbid_unknown_fields=True, kw_only=True):
-    """A page of runs, the newest first; of one service and in one state if they are named."""
-
-    service: Name | None = None
-    state: State | None = None
 
 
 class Cancellation(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -31,9 +20,8 @@ class Cancellation(Struct, forbid_unknown_fields=True, kw_only=True):
 
 async def list_all(request: web.Request) -> web.Response:
     """Answer a page of runs."""
-    wanted = query(request, RunPage)
-    filters = {"service_name": wanted.service, "state": wanted.state}
-    return await page(request.app[FACE], "run", wanted, filters, newest_first=True)
+    wanted = query(request, OfService)
+    return await page(request.app[FACE], "run", wanted, wanted.filters, newest_first=True)
 
 
 async def show(request: web.Request) -> web.Response:

@@ -143,6 +143,10 @@ class ClusterPair(Instructing):
         """The member with this cluster name."""
         return self.members[key]
 
+    def cluster_of(self, role: str) -> str:
+        """The name of the cluster that is to have a role."""
+        return next(name for name, identity in self.intended.items() if identity == role.upper())
+
     def cluster_with(self, identity: str) -> str:
         """The name of the cluster that has an identity; raise ``Refused`` if none has it."""
         for name, member in self.members.items():
@@ -189,22 +193,8 @@ class ClusterPair(Instructing):
             "epoch": self.epoch,
             "serial": serial,
         }
-        return (
-            Wanted(
-                owner=self.id,
-                step=step,
-                kind="WriteMarker",
-                role=role,
-                cluster=name,
-                attempt=self.attempt_of(step),
-                payload={
-                    "sites": {role: self.endpoints[name].to_site(name)},
-                    "serial": serial,
-                    "marker": marker,
-                },
-                not_before=self.not_before.get(step),
-            ),
-        )
+        sites = {role: self.endpoints[name].to_site(name)}
+        return (self.wish(step, "WriteMarker", role, {"sites": sites, "serial": serial, "marker": marker}),)
 
     def conclude(self, context: Context, instruction: str, outcome: dict[str, object]) -> None:
         """Take the outcome of a marker: assign the identity, or try again; settle once both have theirs."""

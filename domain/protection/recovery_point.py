@@ -256,32 +256,21 @@ class RecoveryPoint(Instructing):
         return self._wanted_at(role, f"expire-{role}", "RemoveSnapshots", {**data_sets, **removed})
 
     def _abort(self, role: str, step: str) -> Wanted:
-        return self._wanted(step, "Abort", role, {"instructions": list(self.to_abort)})
+        return self.wish(step, "Abort", role, {"instructions": list(self.to_abort)})
 
     def _seal_primary(self) -> Wanted:
         sealed = {"manifest": self.made.evidence, "anchor": self.made.anchor, "staging": None}
         return self._wanted_at("primary", "seal", "SealRecoveryPoint", {"recovery_point": self.id.hex, **sealed})
 
-    def _cluster_of(self, role: str) -> str:
+    def cluster_of(self, role: str) -> str:
+        """The name of the cluster that had a role when it was made."""
         return self.made.primary if role == "primary" else self.made.secondary
 
     def _wanted_at(self, role: str, step: str, kind: str, payload: dict[str, Any]) -> Wanted:
         """A wish about the one cluster that has a role."""
-        cluster = self._cluster_of(role)
+        cluster = self.cluster_of(role)
         sites = {"sites": {role: self.endpoints[cluster].to_site(cluster)}}
-        return self._wanted(step, kind, role, {**sites, **payload})
-
-    def _wanted(self, step: str, kind: str, role: str, payload: dict[str, Any]) -> Wanted:
-        return Wanted(
-            owner=self.id,
-            step=step,
-            kind=kind,
-            role=role,
-            cluster=self._cluster_of(role),
-            attempt=self.attempt_of(step),
-            payload=payload,
-            not_before=self.not_before.get(step),
-        )
+        return self.wish(step, kind, role, {**sites, **payload})
 
     def open(self, context: Context, endpoints: dict[str, Endpoints]) -> None:
         """Begin to make it readable."""

@@ -118,3 +118,5 @@ def test_an_aggregate_with_instructions_says_itself_what_it_wants(contexts: Cont
         silent.next_instructions()
     with pytest.raises(NotImplementedError):
         _ = silent.pair_id
+    with pytest.raises(NotImplementedError):
+        silent.cluster_of("primary")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from domain.pair.pair import ClusterPair
-from domain.protection.backup_run import next as next_step
 from domain.protection.backup_run import states
+from domain.protection.backup_run.run import BackupRun
 from infra.replay import check_history
 from infra.workers.outgoing import digest_of
 from tests.domain.builders import Contexts, new_pair, succeeded
@@ -45,14 +45,13 @@ def test_the_code_that_wrote_a_history_would_write_it_again(history: Any) -> Non
 
 def test_an_instruction_that_would_be_altered_is_named_with_what_would_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     events = run_history()
-    wanted = next_step._wanted
+    wish = BackupRun.wish
 
-    def altered(run: Any, step: str, kind: str, role: str, payload: dict[str, Any], **more: Any) -> Any:
-        return wanted(
-            run, step, kind, role, {**payload, "warm_up_ms": 1} if kind == "TakeSnapshots" else payload, **more
-        )
+    def altered(run: BackupRun, step: str, kind: str, role: str, payload: dict[str, Any], **more: Any) -> Any:
+        changed = {**payload, "warm_up_ms": 1} if kind == "TakeSnapshots" else payload
+        return wish(run, step, kind, role, changed, **more)
 
-    monkeypatch.setattr(next_step, "_wanted", altered)
+    monkeypatch.setattr(BackupRun, "wish", altered)
     (difference,) = check_history(events)
     assert (difference.step, difference.version) == ("snapshots", events[-1].originator_version)
     assert difference.digest == events[-1].digest

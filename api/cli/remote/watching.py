@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, Self
 
 import click
 
@@ -86,16 +86,20 @@ def _end(page: RunPage) -> None:
     )
 
 
-class JsonLines:
-    """Each event as one line."""
+class _Lines:
+    """Writes lines, so there is nothing to begin and nothing to leave."""
 
-    def __enter__(self) -> JsonLines:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         pass
+
+
+class JsonLines(_Lines):
+    """Each event as one line."""
 
     def take(self, event: ServerEvent, progress: RunProgress) -> None:
         """Write it."""
@@ -107,21 +111,13 @@ class JsonLines:
         click.echo(f"connection lost: {error.message} It is tried again.", err=True)
 
 
-class PlainLines:
+class PlainLines(_Lines):
     """A line at each change of state; now and then those of the copies, and what is waited for, if they are new."""
 
     def __init__(self) -> None:
         self._state = ""
         self._told_at = 0.0
         self._told: list[str] = []
-
-    def __enter__(self) -> PlainLines:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
 
     def take(self, event: ServerEvent, progress: RunProgress) -> None:
         """Write what is new."""

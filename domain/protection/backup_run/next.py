@@ -30,21 +30,6 @@ def next_instructions(run: BackupRun) -> tuple[Wanted, ...]:
     return builder(run) if builder else ()
 
 
-def _wanted(run: BackupRun, step: str, kind: str, role: str, payload: dict[str, Any], **more: Any) -> Wanted:
-    wire_step = f"{step}-{more['data_set']}" if more.get("data_set") else step
-    return Wanted(
-        owner=run.id,
-        step=step,
-        kind=kind,
-        role=role,
-        cluster=run.cluster_of(role),
-        attempt=run.attempt_of(wire_step),
-        payload=payload,
-        not_before=run.not_before.get(wire_step),
-        **more,
-    )
-
-
 def _wire(run: BackupRun) -> list[dict[str, Any]]:
     return [data_set.to_wire() for data_set in run.data_sets]
 
@@ -54,8 +39,7 @@ def _check(run: BackupRun) -> tuple[Wanted, ...]:
         return _take_snapshots(run)
     missing = [role for role in ("primary", "secondary") if role not in run.facts]
     return tuple(
-        _wanted(
-            run,
+        run.wish(
             f"check-{role}",
             "CheckCluster",
             role,
@@ -86,7 +70,7 @@ def _take_snapshots(run: BackupRun) -> tuple[Wanted, ...]:
         if barrier is None
         else {"hold": barrier.hold, "release": barrier.release, "hold_max_seconds": barrier.hold_max_seconds},
     }
-    return (_wanted(run, "snapshots", "TakeSnapshots", "primary", payload),)
+    return (run.wish("snapshots", "TakeSnapshots", "primary", payload),)
 
 
 def _copy(run: BackupRun) -> tuple[Wanted, ...]:
@@ -109,7 +93,7 @@ def _copy(run: BackupRun) -> tuple[Wanted, ...]:
             "level": run.plan.settings.verification,
             "workers": run.plan.settings.workers,
         }
-        wanted.append(_wanted(run, "copy", kind, run.copier, payload, data_set=data_set.id))
+        wanted.append(run.wish("copy", kind, run.copier, payload, data_set=data_set.id))
     return tuple(wanted)
 
 
@@ -135,7 +119,7 @@ def _apply(run: BackupRun) -> tuple[Wanted, ...]:
         "staging": run.staging,
         "head_mode": run.plan.settings.head_mode,
     }
-    return (_wanted(run, "apply", "ApplyStaged", "secondary", payload),)
+    return (run.wish("apply", "ApplyStaged", "secondary", payload),)
 
 
 def _freeze(run: BackupRun) -> tuple[Wanted, ...]:
@@ -145,7 +129,7 @@ def _freeze(run: BackupRun) -> tuple[Wanted, ...]:
         "snapshot": run.snapshot,
         "staging": run.staging,
     }
-    return (_wanted(run, "freeze", "FreezeCopies", "secondary", payload),)
+    return (run.wish("freeze", "FreezeCopies", "secondary", payload),)
 
 
 def _digest(run: BackupRun) -> tuple[Wanted, ...]:
@@ -159,7 +143,7 @@ def _digest(run: BackupRun) -> tuple[Wanted, ...]:
         "trial_clone": run.table_for_trial(),
         "sample": {"percent": settings.sample_percent, "seed": run.id.hex},
     }
-    return (_wanted(run, "verify", "DigestSnapshots", "secondary", payload),)
+    return (run.wish("verify", "DigestSnapshots", "secondary", payload),)
 
 
 def _seal(run: BackupRun) -> tuple[Wanted, ...]:
@@ -170,7 +154,7 @@ def _seal(run: BackupRun) -> tuple[Wanted, ...]:
         "anchor": run.anchor,
         "staging": run.staging,
     }
-    return (_wanted(run, "seal", "SealRecoveryPoint", "secondary", payload),)
+    return (run.wish("seal", "SealRecoveryPoint", "secondary", payload),)
 
 
 def _clean(run: BackupRun) -> tuple[Wanted, ...]:
@@ -181,7 +165,7 @@ def _clean(run: BackupRun) -> tuple[Wanted, ...]:
         role = step.partition("-")[2]
         if step in aborts:
             payload: dict[str, Any] = {"instructions": list(run.to_abort[role])}
-            wanted.append(_wanted(run, step, "Abort", role, payload))
+            wanted.append(run.wish(step, "Abort", role, payload))
         else:
             payload = {
                 "sites": {role: run.sites[role]},
@@ -190,5 +174,5 @@ def _clean(run: BackupRun) -> tuple[Wanted, ...]:
                 "staging": run.staging if role == "secondary" else None,
                 "recovery_point": run.recovery_point_id.hex if role == "secondary" else None,
             }
-            wanted.append(_wanted(run, step, "RemoveSnapshots", role, payload))
+            wanted.append(run.wish(step, "RemoveSnapshots", role, payload))
     return tuple(wanted)

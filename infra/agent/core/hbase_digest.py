@@ -4,12 +4,11 @@
 *Metadata* is the snapshot's own two files, byte by byte: the table's schema and its regions. Every store file must
 belong to HBase's user, because HBase does not say so otherwise: it lets a clone hang.
 
-What each level proves is the same as for directories (``hdfs_digest``).
+What each level proves is the same as for directories (``levels``).
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from infra.agent.core import hdfs
@@ -20,8 +19,9 @@ from infra.agent.core.hbase_layout import snapshot_directory
 from infra.agent.core.hbase_send import fetch_manifest
 from infra.agent.core.hbase_snapshot import name_of, read_files, root_of
 from infra.agent.core.hdfs_details import BY_BYTES, checksum_by_bytes
-from infra.agent.core.hdfs_digest import AT_ONCE, DIFFERENCES_TOLD, PROVED, UNREADABLE
+from infra.agent.core.hdfs_digest import AT_ONCE, DIFFERENCES_TOLD, UNREADABLE
 from infra.agent.core.known_damage import Judgement, known_damage
+from infra.agent.core.levels import Level
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import DigestFile, OperationFailed
@@ -41,9 +41,8 @@ def digest_table(work: Work, data_set: dict[str, Any]) -> Procedure:
 
 class _Digesting:
     def __init__(self, work: Work, data_set: dict[str, Any], manifest: Manifest) -> None:
-        self._work = work
         self._manifest = manifest
-        self._level = work.payload["level"]
+        self._level = Level(work)
         self._root = root_of(work, SECONDARY)
         self._directory = snapshot_directory(self._root, name_of(work, data_set))
         self._differences: list[str] = []
@@ -69,7 +68,7 @@ class _Digesting:
         if self._wrong_owners:
             raise _wrong_owner(self._wrong_owners, owner)
         return {
-            "content": _verdict(self._manifest.files, [entry for entry in found if entry], PROVED[self._level]),
+            "content": _verdict(self._manifest.files, [entry for entry in found if entry], self._level.proved),
             "metadata": _verdict(self._manifest.own, own, "the table's schema and regions"),
             "differences": self._differences,
             "files_read": self._files_read,
@@ -99,10 +98,9 @@ class _Digesting:
 
     def _checksum(self, entry: Entry, at: Found) -> Procedure:
         """The checksum as far as the level asks for it; otherwise the expected one, and ``proved`` says so."""
-        is_read = self._level == "bytes" or self._is_in_sample(entry["p"])
+        is_read = self._level.reads(entry["p"])
         self._damage.saw(entry["p"], is_new=is_read or bool(entry.get("w")))
-        is_checked = is_read or self._level == "checksum" or (self._level == "changed" and entry.get("w"))
-        if not is_checked:
+        if not self._level.checks(entry["p"], entry):
             return entry["c"]
         try:
             return (yield from follow(SECONDARY, self._root, at, lambda path: self._digest(entry, path, is_read)))
@@ -123,12 +121,6 @@ class _Digesting:
             self._files_read += 1
             self._bytes_read += entry["l"]
         return checksum
-
-    def _is_in_sample(self, path: str) -> bool:
-        sample = self._work.payload["sample"]
-        drawn = hashlib.sha256(f"{sample.get('seed', '')}/{path}".encode()).digest()
-        percent: int = sample.get("percent", 0)
-        return int.from_bytes(drawn[:4], "big") % 10_000 < percent * 100
 
     def _differs(self, path: str, what: str) -> None:
         if len(self._differences) < DIFFERENCES_TOLD:

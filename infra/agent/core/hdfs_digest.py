@@ -1,19 +1,14 @@
 """Digest: compare the secondary's frozen snapshot with the source manifest, on the secondary alone.
 
 The frozen tree is walked beside the manifest. Two verdicts: *content* (paths, types, lengths, checksums) and *metadata*
-(owners, groups, modes, ACLs, extended attributes, times; not those of the root, which the protection owns).
-
-What each level proves about contents: ``metadata`` names and lengths; ``changed`` also the stored checksums of what
-this run moved; ``checksum`` the stored checksums of all files; ``bytes`` also reads every file, which a DataNode does
-not let pass when a block does not fit its stored checksums. At every level ``sample.percent`` of the files are read,
-chosen by ``sample.seed``, so that over the runs all are.
+(owners, groups, modes, ACLs, extended attributes, times; not those of the root, which the protection owns). What is
+proved about contents depends on the level (``levels``).
 
 Extended attributes are asked for where the manifest names some and for what this run moved.
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from infra.agent.core import hdfs
@@ -23,17 +18,12 @@ from infra.agent.core.hdfs_entries import FILE, Entry, TreeDigest, below, path_k
 from infra.agent.core.hdfs_snapshots import snapshot_path
 from infra.agent.core.hdfs_walk import Walk
 from infra.agent.core.known_damage import Judgement, known_damage
+from infra.agent.core.levels import Level
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import DigestFile, Download, OperationFailed
 from infra.agent.core.work import SECONDARY, Work
 
-PROVED = {
-    "metadata": "names and lengths",
-    "changed": "checksums of what moved",
-    "checksum": "stored checksums",
-    "bytes": "bytes",
-}
 DIFFERENCES_TOLD = 20
 UNREADABLE = "unreadable"
 WINDOW = 1000
@@ -51,7 +41,7 @@ class _Digesting:
     def __init__(self, work: Work, data_set: dict[str, Any]) -> None:
         self._work = work
         self._data_set = data_set
-        self._level = work.payload["level"]
+        self._level = Level(work)
         self._root = snapshot_path(data_set["path"], work.snapshot)
         self._expected = TreeDigest()
         self._found = TreeDigest()
@@ -147,10 +137,9 @@ class _Digesting:
 
     def _look_at_contents(self, expected: Entry, found: Entry, path: str) -> Procedure:
         wanted: str | None = expected.get("c")
-        is_read = self._level == "bytes" or self._is_in_sample(found["p"])
+        is_read = self._level.reads(found["p"])
         self._damage.saw(found["p"], is_new=is_read or bool(expected.get("w")))
-        is_checked = is_read or self._level == "checksum" or (self._level == "changed" and expected.get("w"))
-        if wanted is None or not is_checked or found["l"] == 0:
+        if wanted is None or not self._level.checks(found["p"], expected) or found["l"] == 0:
             if wanted is not None:
                 found["c"] = wanted  # not looked at; "proved" says so
             return
@@ -167,14 +156,6 @@ class _Digesting:
     def _count_read(self, found: Entry) -> None:
         self._files_read += 1
         self._bytes_read += found["l"]
-
-    def _is_in_sample(self, path: str) -> bool:
-        sample = self._work.payload["sample"]
-        percent: int = sample.get("percent", 0)
-        if not percent:
-            return False
-        drawn = hashlib.sha256(f"{sample.get('seed', '')}/{path}".encode()).digest()
-        return int.from_bytes(drawn[:4], "big") % 10_000 < percent * 100
 
     def _compare(self, expected: Entry, found: Entry) -> None:
         if expected["t"] != found["t"]:
@@ -209,7 +190,7 @@ class _Digesting:
                 "verdict": "EQUAL" if self._is_content_equal else "DIFFERENT",
                 "expected": expected.content(),
                 "found": found.content(),
-                "proved": PROVED[self._level],
+                "proved": self._level.proved,
             },
             "metadata": {
                 "verdict": "EQUAL" if self._is_metadata_equal else "DIFFERENT",

@@ -1,0 +1,79 @@
+"""What aggregates want is what agents accept: both have the same limits, each where its layer may read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from domain.instructing import Instructing, Sent
+from domain.pair.identity import UNASSIGNED, Member
+from domain.protection.backup_run import states
+from domain.protection.policy import HEAD_MODES, LEVELS, Barrier
+from domain.protection.recovery_point import RecoveryPoint
+from infra.agent import payloads
+from infra.agent.protocol import parse_instruction
+from infra.workers.outgoing import instruction_of
+from tests.domain.builders import ENDPOINTS, Contexts, new_pair, succeeded
+from tests.domain.voyage import Voyage
+
+LONGEST: dict[str, Any] = {"fire_tolerance_ms": 60_000, "warm_up_seconds": 3_600, "workers": 256, "sample_percent": 100}
+SHORTEST: dict[str, Any] = {"fire_tolerance_ms": 1, "warm_up_seconds": 1, "workers": 1, "sample_percent": 0}
+
+
+def accepted(aggregate: Instructing) -> list[str]:
+    """Record all that is wanted as sent, and return the kinds; raises for an instruction that an agent would refuse."""
+    kinds = []
+    for wish in aggregate.next_instructions():
+        instruction = instruction_of(wish, aggregate.pair_id, Sent(wish.cluster, "", 1, 1), 1)
+        assert parse_instruction(instruction.to_wire()) == instruction
+        aggregate.instruct(Contexts()(), wish, "digest", 1, 1)
+        kinds.append(instruction.kind)
+    return kinds
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {**LONGEST, "barrier": Barrier("hold", "release", 600)},
+        {**SHORTEST, "barrier": Barrier("hold", "release", 1)},
+        *({"verification": level} for level in LEVELS),
+        *({"head_mode": mode} for mode in HEAD_MODES),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("direction", ["push", "pull"])
+def test_every_setting_of_a_policy_can_be_carried_out(settings: dict[str, Any], direction: str) -> None:
+    voyage = Voyage(direction=direction, **settings)
+    for state in (states.CHECKING, states.ARMED, states.STAGING, states.APPLYING, states.VERIFYING, states.SEALING):
+        assert accepted(voyage.to(state).run)
+
+
+def test_names_are_the_same_on_both_sides() -> None:
+    assert set(payloads.LEVELS) == set(LEVELS)
+    assert {*payloads.IDENTITIES, UNASSIGNED} == set(Member.STATES)
+    assert Voyage().run.snapshot.startswith(payloads.SNAPSHOT_PREFIX)
+
+
+def test_pairs_and_recovery_points_want_what_agents_accept() -> None:
+    contexts = Contexts()
+    assert accepted(new_pair(contexts)) == ["WriteMarker"]
+    point = Voyage().to(states.SEALING).seal()
+    assert accepted(point) == ["SealRecoveryPoint"]
+    point.open(contexts(), ENDPOINTS)
+    assert accepted(point) == ["OpenCopies", "SealRecoveryPoint"]
+    point.close(contexts(), ENDPOINTS)
+    assert accepted(point) == ["Abort", "SealRecoveryPoint"]
+    answer(point, contexts)
+    assert accepted(point) == ["CloseCopies", "SealRecoveryPoint"]
+    answer(point, contexts)
+    point.expire(contexts(), "old", ENDPOINTS)
+    assert accepted(point) == ["Abort", "RemoveSnapshots"]
+    answer(point, contexts)
+    assert accepted(point) == ["RemoveSnapshots", "RemoveSnapshots"]
+
+
+def answer(point: RecoveryPoint, contexts: Callable[[], Any]) -> None:
+    """What it wants first is done."""
+    point.conclude(contexts(), point.next_instructions()[0].id, succeeded())
