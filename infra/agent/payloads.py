@@ -41,7 +41,7 @@ _scratch = text(r"(?!trial\Z)[A-Za-z0-9_][A-Za-z0-9_-]{0,79}", "the name of an o
 _table_name = text(r"([A-Za-z0-9_]+:)?[A-Za-z0-9_][A-Za-z0-9_.-]*", "a table's name")
 _table_pattern = text(r"([A-Za-z0-9_*?]+:)?[A-Za-z0-9_*?][A-Za-z0-9_.*?-]*", "a pattern of tables' names")
 _hook = text(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", "the name of a hook")
-_url = text(r"https?://[A-Za-z0-9.\[\]:_-]{1,255}/?", "the address of a NameNode")
+_url = text(r"https?://[A-Za-z0-9.\[\]:_-]{1,300}/?", "the address of a NameNode")
 _word = text(r"[^\0]{1,1024}", "a word of a command")
 _staging = text(
     re.escape(INCOMING) + r"/(0|[1-9][0-9]{0,14})/[A-Za-z0-9_-]{1,200}", f"a directory of one run below {INCOMING}"
