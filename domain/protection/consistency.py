@@ -5,13 +5,14 @@ widened on both sides by the uncertainty of that clock as measured before and af
 within its own [asked, done], whatever its creation time says, so nothing narrower can be claimed.
 
 Verdict against the policy's limit: FAILED when the skew exceeds it; DEGRADED when it does not but some data set (or
-some file in it) is FUZZY; CONSISTENT otherwise.
+some file in it) is FUZZY; CONSISTENT otherwise. A file that was open at the cut although no listing named it shows only
+while it is copied: what a copy found is added to what was known at the moment (``with_copy``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from domain.values.clock import ClockOffset
@@ -78,6 +79,25 @@ def assess(snapshots: Mapping[str, Mapping[str, Any]], clocks: Mapping[str, Any]
         limit_ms=float(max_skew_ms),
         grades=grades,
     )
+
+
+def with_copy(consistency: Consistency, data_set: str, fuzzy_files: int) -> Consistency:
+    """Add what the copy of a data set found: FUZZY, and DEGRADED, when some file was open at the cut."""
+    if not fuzzy_files:
+        return consistency
+    grades = tuple(_fuzzy(one, fuzzy_files) if one.data_set == data_set else one for one in consistency.grades)
+    verdict = DEGRADED if consistency.verdict == CONSISTENT else consistency.verdict
+    return replace(consistency, verdict=verdict, grades=grades)
+
+
+def _fuzzy(grade: Grade, files: int) -> Grade:
+    what = "1 file was" if files == 1 else f"{files} files were"
+    reason = f"the copy found that {what} open at the cut"
+    if grade.grade == EXACT:
+        reason += "; all others are of one instant"
+    elif grade.grade == FUZZY:
+        reason = f"{grade.reason}; {reason}"
+    return replace(grade, grade=FUZZY, reason=reason, fuzzy_files=max(files, grade.fuzzy_files))
 
 
 def _grade(data_set: str, snapshot: Mapping[str, Any]) -> Grade:

@@ -160,6 +160,26 @@ def test_a_mass_change_is_asked_about_unless_there_was_nothing_before(voyage: Vo
     assert other.replica.state == replica_states.CLEAN, "the head is not taken while a person is asked"
 
 
+def test_files_that_only_the_copy_found_open_are_told_everywhere(voyage: Voyage) -> None:
+    voyage.to(states.STAGING)
+    for data_set in voyage.run.data_sets:
+        fuzzy = 3 if data_set == ORDERS else 0
+        voyage.answer(f"copy-{data_set.id}", succeeded({"bytes": 1, "entries_in_base": 0, "fuzzy": fuzzy}))
+    run = voyage.run
+    assert run.consistency is not None
+    assert run.consistency.verdict == "DEGRADED"
+    graded = {grade.data_set: grade for grade in run.consistency.grades}
+    assert (graded[ORDERS.id].grade, graded[ORDERS.id].fuzzy_files) == ("FUZZY", 3)
+    assert (graded[ACCOUNTS.id].grade, graded[ACCOUNTS.id].fuzzy_files) == ("EXACT", 0)
+    assert run.snapshots[ORDERS.id]["evidence"] == {"grade": "FUZZY", "reason": graded[ORDERS.id].reason}
+    voyage.to(states.SEALING)
+    manifest = recovery_point_manifest(run)
+    assert manifest["consistency"]["verdict"] == "DEGRADED"
+    (sealed,) = [one for one in manifest["data_sets"] if one["id"] == ORDERS.id]
+    assert sealed["snapshot"]["evidence"]["grade"] == "FUZZY"
+    assert tables.same_state(run, tables.rebuilt(run))
+
+
 def test_a_table_is_judged_by_its_bytes_because_compactions_replace_every_file(voyage: Voyage) -> None:
     voyage.to(states.STAGING)
     voyage.copy(bytes=1_000)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.protection.consistency import CONSISTENT, DEGRADED, FAILED, assess
+from domain.protection.consistency import CONSISTENT, DEGRADED, FAILED, assess, with_copy
 from domain.values.clock import ClockOffset
 from domain.values.interval import Interval
 
@@ -77,6 +77,24 @@ def test_anything_fuzzy_degrades_and_never_hides_a_failure(fuzzy: dict[str, Any]
     assert assess(both, clocks(SURE, SURE), 500).verdict == DEGRADED
     assert assess(both, clocks(SURE, SURE), 10).verdict == FAILED
     assert assess(both, clocks(SURE, SURE), 500).grades[3].fuzzy_files == len(fuzzy["open_files"])
+
+
+@pytest.mark.parametrize(
+    ("grade", "files", "reason"),
+    [
+        ("EXACT", 1, "the copy found that 1 file was open at the cut; all others are of one instant"),
+        ("BOUNDED", 2, "the copy found that 2 files were open at the cut"),
+        ("FUZZY", 3, "why; the copy found that 3 files were open at the cut"),
+    ],
+)
+def test_what_the_copy_found_open_makes_a_data_set_fuzzy(grade: str, files: int, reason: str) -> None:
+    before = assess({**ONE, "d": snapshot(1_000, 1_100, grade)}, clocks(SURE, SURE), 500)
+    found = with_copy(before, "d", files)
+    assert (found.verdict, found.skew_ms) == (DEGRADED, before.skew_ms)
+    assert found.grades[:3] == before.grades[:3], "the others are as they were"
+    assert (found.grades[3].grade, found.grades[3].reason, found.grades[3].fuzzy_files) == ("FUZZY", reason, files)
+    assert with_copy(before, "d", 0) == before
+    assert with_copy(assess(ONE, clocks(SURE, SURE), 10), "a", files).verdict == FAILED
 
 
 @given(st.lists(st.tuples(instants, instants), min_size=1, max_size=8), offsets, offsets)

@@ -41,8 +41,8 @@ class DataSetPart:
 
     @property
     def open_files(self) -> int:
-        """How many of its files were open at the cut, and so are FUZZY."""
-        return len(self.snapshot.get("open_files") or ())
+        """How many of its files were open at the cut (FUZZY): as listed then, or as found while copying."""
+        return max(len(self.snapshot.get("open_files") or ()), int(self.staged.get("fuzzy") or 0))
 
 
 @dataclass(frozen=True)

@@ -116,8 +116,9 @@ class RunEvents(Instructing):
         result: dict[str, Any]
 
         def evolve(self, aggregate: BackupRun) -> None:
-            """Keep totals and digests."""
+            """Keep totals and digests, and correct the grade by what the copy has seen."""
             aggregate.staged[self.key] = self.result
+            aggregate.correct_grade(self.key, int(self.result.get("fuzzy") or 0))
 
     class CopyStalled(Stateful.Event):
         """A copy has not moved a byte for a while."""

@@ -22,7 +22,7 @@ from domain.protection.backup_run import next as next_step
 from domain.protection.backup_run import states
 from domain.protection.backup_run.events import RunEvents
 from domain.protection.backup_run.states import Copy
-from domain.protection.consistency import Consistency
+from domain.protection.consistency import Consistency, with_copy
 from domain.protection.policy import BackupPolicy
 from domain.protection.replica import Kept
 from domain.protection.service import Service
@@ -285,3 +285,15 @@ class BackupRun(RunEvents):
         roles = ("primary", "secondary")
         self.to_abort = {role: self.sent_to(self.cluster_of(role)) for role in roles}
         self.to_clean = [f"abort-{r}" for r in roles if self.to_abort[r]] + [f"remove-{r}" for r in roles]
+
+    def correct_grade(self, key: str, fuzzy_files: int) -> None:
+        """Say FUZZY of a data set in whose copy files turned up that were open at the cut; applied by ``CopyStaged``.
+
+        Evidence and verdict are corrected together, so that page, list and manifest all say the same.
+        """
+        if not fuzzy_files or self.consistency is None:
+            return
+        self.consistency = with_copy(self.consistency, key, fuzzy_files)
+        (graded,) = [grade for grade in self.consistency.grades if grade.data_set == key]
+        evidence = {"grade": graded.grade, "reason": graded.reason}
+        self.snapshots = {**self.snapshots, key: {**self.snapshots[key], "evidence": evidence}}

@@ -15,6 +15,14 @@ def test_a_completed_run() -> None:
     assert run_text(RunPage(pages.completed())) + "\n" == (GOLDEN / "run_completed.txt").read_text(encoding="utf-8")
 
 
+def test_files_that_the_copy_found_open_count_even_if_nobody_listed_them() -> None:
+    page = pages.completed()
+    page["snapshots"][pages.FILES]["open_files"] = []
+    page["staged"][pages.FILES]["fuzzy"] = 3
+    (files, _) = RunPage(page).data_sets
+    assert files.open_files == 3
+
+
 def test_a_run_that_has_just_begun_has_nothing_but_its_heading() -> None:
     text = run_text(RunPage(pages.planned()))
     assert text.splitlines()[0] == "Run 1a2b3c4d5e6f of service orders"
