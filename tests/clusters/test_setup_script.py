@@ -117,7 +117,9 @@ def test_what_cannot_be_is_an_error(tmp_path: Path) -> None:
     assert run(setup_script(setup), tmp_path, "--nonsense").returncode == 2
     missing = setup_script(setup).replace(f"hbase_command={setup.hbase_command}", "hbase_command=''")
     done = run(
-        missing.replace("hbase_user=hbase", "PATH=/nowhere:/usr/sbin:/usr/bin:/sbin:/bin; hbase_user=hbase"), tmp_path, "gateway"
+        missing.replace("hbase_user=hbase", "PATH=/nowhere:/usr/sbin:/usr/bin:/sbin:/bin; hbase_user=hbase"),
+        tmp_path,
+        "gateway",
     )
     assert done.returncode == 1
     assert "the command hbase is not in this shell's PATH" in done.stderr
