@@ -160,6 +160,30 @@ def test_a_mass_change_is_asked_about_unless_there_was_nothing_before(voyage: Vo
     assert other.replica.state == replica_states.CLEAN, "the head is not taken while a person is asked"
 
 
+@pytest.mark.parametrize(("limit", "expected"), [(50, states.HELD), (99, states.HELD), (100, states.APPLYING)])
+def test_a_data_set_that_is_gone_is_asked_about_by_its_name(voyage: Voyage, limit: int, expected: str) -> None:
+    voyage.to(states.COMPLETED)
+    second = voyage.next(mass_change_percent=limit)
+    second.check(data_sets=(ACCOUNTS,))
+    second.arm()
+    second.to(states.STAGING)
+    second.copy()
+    assert second.run.state == expected
+    if expected == states.HELD:
+        assert second.run.mass_change == {
+            "data_set": "hbase:shop:carts, hdfs:/data/orders",
+            "changed": 2,
+            "entries": 2,
+            "unit": "data sets",
+            "percent": 100,
+            "limit_percent": limit,
+        }
+        second.run.confirm(second.contexts())
+        conclude.begin_applying(second.contexts(), second.run, second.around)
+        assert second.run.state == states.APPLYING
+    assert tables.same_state(second.run, tables.rebuilt(second.run))
+
+
 def test_files_that_only_the_copy_found_open_are_told_everywhere(voyage: Voyage) -> None:
     voyage.to(states.STAGING)
     for data_set in voyage.run.data_sets:

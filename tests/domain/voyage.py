@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 from domain.instruction import Wanted
 from domain.protection.backup_run import conclude, states
@@ -37,6 +37,7 @@ class Voyage:
     """A run with its replica; every method hands in one kind of answer."""
 
     def __init__(self, contexts: Contexts | None = None, replica: Replica | None = None, **settings: Any) -> None:
+        self.points: dict[UUID, RecoveryPoint] = {}
         self.contexts = contexts or Contexts()
         self.service = new_service(self.contexts)
         self.policy = new_policy(self.contexts, self.service, **settings)
@@ -61,7 +62,7 @@ class Voyage:
 
     @property
     def around(self) -> Around:
-        return Around(self.replica, lambda: ANCHOR)
+        return Around(self.replica, lambda: ANCHOR, lambda point: self.points[point])
 
     def wanted(self, step: str) -> Wanted:
         """The wish whose step begins so."""
@@ -158,6 +159,7 @@ class Voyage:
         """The recovery point is sealed."""
         point = self.answer("seal", succeeded({"manifest_sha256": "a" * 64, "anchor_sha256": "b" * 64}))
         assert point is not None
+        self.points[point.id] = point
         return point
 
     def to(self, state: str) -> Voyage:
@@ -180,4 +182,6 @@ class Voyage:
 
     def next(self, **settings: Any) -> Voyage:
         """The next run on the same replica."""
-        return Voyage(self.contexts, self.replica, **settings)
+        voyage = Voyage(self.contexts, self.replica, **settings)
+        voyage.points = self.points
+        return voyage

@@ -85,10 +85,12 @@ def _held(page: RunPage) -> str:
     change = page.mass_change
     if not change or page.state != "HELD":
         return ""
+    what = f"{count(change.get('changed'))} of {count(change.get('entries'))} {change.get('unit')} deleted or replaced"
+    if change.get("unit") == "data sets":
+        what = "in the last recovery point, and not found any more"
     return _section(
         "Held: it changes more than the policy allows without asking",
-        f"{printable(change.get('data_set'))}: {count(change.get('changed'))} of {count(change.get('entries'))}"
-        f" {change.get('unit')} deleted or replaced"
+        f"{printable(change.get('data_set'))}: {what}"
         f" ({change.get('percent')} %, allowed {change.get('limit_percent')} %)\n"
         f"understudy run confirm {short(page.id)}   or   understudy run cancel {short(page.id)}",
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from domain import preflight
 from domain.components.registry import component
@@ -24,6 +25,7 @@ from domain.protection.recovery_point import RecoveryPoint
 from domain.protection.replica import APPLYING as REPLICA_APPLYING
 from domain.protection.replica import Kept, Replica
 from domain.stateful import Context
+from domain.values.data_set import DataSet
 
 ATTEMPTS = {"check": 3, "snapshots": 1, "copy": 4, "verify": 8}
 """How often a step is tried before the run fails; steps that are not named are rolled forward without end.
@@ -41,13 +43,19 @@ FINAL_CODES = frozenset(
 )  # fmt: skip
 """Failures that another attempt would only repeat."""
 
+DATA_SETS = "data sets"
+"""The unit of a mass change that is the loss of whole data sets."""
+
+NAMES_TOLD = 5
+
 
 @dataclass(frozen=True)
 class Around:
-    """What a decision may need besides the run: its replica, and the head of the audit log as ``anchor()`` gives it."""
+    """What a decision may need besides the run: its replica, the audit log's head, a recovery point by its id."""
 
     replica: Replica
     anchor: Callable[[], dict[str, Any]]
+    point: Callable[[UUID], RecoveryPoint]
 
 
 def milestone(context: Context, run: BackupRun, instruction: str, name: str, facts: dict[str, Any]) -> None:
@@ -152,24 +160,41 @@ def _copied(context: Context, run: BackupRun, around: Around, wanted: Wanted, re
     run.fire_part(run.copies[wanted.data_set], "finish", context, result=result)
     if any(copy.state != states.STAGED for copy in run.copies.values()):
         return
+    change = _mass_change(run, around)
+    if change is not None:
+        run.fire("brake", context, **change)
+        return
+    begin_applying(context, run, around)
+
+
+def _mass_change(run: BackupRun, around: Around) -> dict[str, Any] | None:
+    """What would be lost beyond the policy's limit, as ``MassChangeFound`` tells it; None if nothing is.
+
+    A data set that the base has and the run has not is lost as a whole.
+    """
     limit = run.plan.settings.mass_change_percent
+    lost = _lost(run, around) if limit < 100 else []
+    if lost:
+        names = ", ".join(str(data_set) for data_set in lost[:NAMES_TOLD]) + (", …" if len(lost) > NAMES_TOLD else "")
+        return _change(names, len(lost), len(lost), DATA_SETS, limit)
     for data_set in run.data_sets:
         base = run.base_of(data_set)
         bytes_in_base = base.data_sets[data_set.id] if base else 0
         changed, whole, unit = component(data_set.component).mass_change(run.staged[data_set.id], bytes_in_base)
         if whole and changed * 100 > whole * limit:
-            run.fire(
-                "brake",
-                context,
-                data_set=str(data_set),
-                changed=changed,
-                entries=whole,
-                unit=unit,
-                percent=changed * 100 // whole,
-                limit_percent=limit,
-            )
-            return
-    begin_applying(context, run, around)
+            return _change(str(data_set), changed, whole, unit, limit)
+    return None
+
+
+def _lost(run: BackupRun, around: Around) -> list[DataSet]:
+    if run.base is None or set(run.base.data_sets) <= {data_set.id for data_set in run.data_sets}:
+        return []
+    return sorted(set(around.point(run.base.recovery_point).made.data_sets) - set(run.data_sets))
+
+
+def _change(what: str, changed: int, entries: int, unit: str, limit: int) -> dict[str, Any]:
+    counts = {"changed": changed, "entries": entries, "unit": unit}
+    return {"data_set": what, **counts, "percent": changed * 100 // entries, "limit_percent": limit}
 
 
 def begin_applying(context: Context, run: BackupRun, around: Around) -> None:

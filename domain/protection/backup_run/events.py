@@ -133,7 +133,10 @@ class RunEvents(Instructing):
             aggregate.stalled[self.key] = self.instruction
 
     class MassChangeFound(Stateful.Moved):
-        """More would be deleted or replaced than the policy allows: ``changed`` of ``entries``, counted in ``unit``."""
+        """More would be deleted or replaced than the policy allows: ``changed`` of ``entries``, counted in ``unit``.
+
+        Where the unit is "data sets", all of them are gone, and ``data_set`` names the first few.
+        """
 
         data_set: str
         changed: int

@@ -10,6 +10,7 @@ from domain.pair.pair import ClusterPair
 from domain.protection.backup_run import conclude, states
 from domain.protection.backup_run.conclude import Around
 from domain.protection.backup_run.run import SNAPSHOT_GRACE_MS, BackupRun
+from domain.protection.recovery_point import RecoveryPoint
 from domain.protection.replica import Replica
 from domain.stateful import Context
 from infra.store.session import Session
@@ -20,7 +21,7 @@ from infra.workers.shedding import shed_one
 def around(session: Session, run: BackupRun, anchor: dict[str, Any]) -> Around:
     """What decisions about a run need besides it."""
     replica = session.load(Replica, Replica.identity(run.plan.service, run.plan.secondary))
-    return Around(replica, lambda: anchor)
+    return Around(replica, lambda: anchor, lambda point: session.load(RecoveryPoint, point))
 
 
 def instant(milliseconds: float) -> datetime:

@@ -45,6 +45,13 @@ def test_a_held_run_shows_the_numbers_and_the_two_ways_out() -> None:
     assert "understudy run confirm 1a2b3c4d5e6f   or   understudy run cancel 1a2b3c4d5e6f" in text
 
 
+def test_a_run_that_is_held_because_data_sets_are_gone_names_them() -> None:
+    page = pages.held()
+    page["mass_change"] |= {"data_set": "hdfs:/a, hdfs:/b", "unit": "data sets", "percent": 100}
+    text = run_text(RunPage(page))
+    assert "hdfs:/a, hdfs:/b: in the last recovery point, and not found any more (100 %, allowed 50 %)" in text
+
+
 def test_what_is_being_tried_again_is_told() -> None:
     failure = {"code": "NO_SPACE", "message": "the disk is full.", "remedy": "Free space."}
     text = run_text(RunPage({**pages.staging(), "last_failure": {"copy-x": failure}}))
