@@ -26,7 +26,7 @@ def moment_ms(text: str) -> int | None:
         raise InvalidInput(
             "at",
             f"{text[:80]!r} is no moment.",
-            remedy="Give one such as 2026-05-04T03:00:00Z, 2026-05-04T05:00:00+02:00 or now.",
+            remedy="Give one such as 2026-05-04T03:00:00Z, 2026-05-04T05:00:00+02:00, now or (in the CLI) +90s.",
         ) from None
     if instant.tzinfo is None:
         raise InvalidInput(

@@ -8,6 +8,7 @@ see in the store that there is something to do. A command that is refused leaves
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -40,6 +41,8 @@ from infra.workers.shedding import expire
 
 T = TypeVar("T")
 A = TypeVar("A", bound=Stateful)
+
+FARTHEST_MOMENT = timedelta(days=31)
 
 
 class ControlPlane:
@@ -130,8 +133,8 @@ class ControlPlane:
     ) -> UUID:
         """Plan a run for a moment (None: as soon as the policy's lead allows) and return its id.
 
-        Raises ``Refused`` MOMENT_PAST, NO_SUCH_IDENTITY while the pair is forming, and AMBIGUOUS when the service has
-        several policies and none is named.
+        Raises ``Refused`` MOMENT_PAST, MOMENT_FAR, NO_SUCH_IDENTITY while the pair is forming, and AMBIGUOUS when the
+        service has several policies and none is named.
         """
         policy_id = await self._policy_of(service, policy)
         identity = BackupRun.identity_of_wish(policy_id, caller.command_id)
@@ -284,8 +287,14 @@ def _moment(context: Context, settings: Settings, moment_ms: int | None) -> int:
     if moment_ms <= now_ms:
         raise Refused(
             "MOMENT_PAST",
-            f"the moment passed {(now_ms - moment_ms) / 1000:.1f} s ago.",
+            f"the moment passed {timedelta(seconds=(now_ms - moment_ms) // 1000)} (h:mm:ss) ago.",
             remedy="Choose a moment to come, far enough away for the checks.",
+        )
+    if moment_ms - now_ms > FARTHEST_MOMENT / timedelta(milliseconds=1):
+        raise Refused(
+            "MOMENT_FAR",
+            f"the moment is more than {FARTHEST_MOMENT.days} days away.",
+            remedy="Choose an earlier one: agents wait for it on the gateway all the time.",
         )
     return moment_ms
 

@@ -123,6 +123,7 @@ def test_what_a_backup_needs(world: World) -> None:
         plane = life.control_plane
         now_ms = int(world.clock.now_ms)
         await refused(plan(life, "past", moment_ms=now_ms), "MOMENT_PAST")
+        await refused(plan(life, "far", moment_ms=now_ms + 32 * 86_400_000), "MOMENT_FAR")
         await plane.add_service(life.caller("two"), "two", "main", (DataSet("hdfs", "/two"),))
         call = plane.backup(life.caller("none"), "two", policy=None, moment_ms=None, direction=None)
         await refused(call, "NO_POLICY")

@@ -118,7 +118,7 @@ def frame(progress: RunProgress, now_ms: float, *, silent_seconds: float = 0.0) 
     if progress.waiting_for:
         lines.append(f"waiting for {progress.waiting_for}")
     lines += progress.trouble
-    if silent_seconds >= SILENCE_SECONDS:
+    if silent_seconds >= SILENCE_SECONDS and page.state != "ARMED":  # then nothing is to be heard
         lines.append(f"nothing new for {duration(round(silent_seconds))}")
     return lines
 

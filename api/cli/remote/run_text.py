@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from api.cli.remote.page import RunPage
+from api.cli.remote.page import ENDED, RunPage
 from api.cli.remote.skew_picture import Line, skew_picture
 from api.cli.remote.text import (
     NOTHING,
@@ -62,7 +62,7 @@ def _head(page: RunPage) -> str:
     if facts.get("recovery_point"):
         rows.append(("recovery point", short(str(facts["recovery_point"]))))
     waiting = page.live.get("waiting_for")
-    if waiting:
+    if waiting and page.state not in ENDED:
         rows.append(("waiting for", waiting))
     rows += [("", line) for line in unreachable(page.live)]
     return _section(f"Run {short(page.id)} of service {printable(page.service)}", pairs(rows))
