@@ -122,7 +122,7 @@ class ScriptedGateway:
         }
 
     def _DigestSnapshots(self, payload: dict[str, Any]) -> dict[str, Any]:
-        equal = {"verdict": "EQUAL", "expected": "0", "found": "0", "proved": "stored checksums"}
+        equal = {"verdict": "EQUAL", "expected": "0" * 64, "found": "0" * 64, "proved": "stored checksums"}
         verdict = {"content": equal, "metadata": equal, "differences": [], "files_read": 0, "bytes_read": 0}
         table = payload["trial_clone"]
         trial = {"table": table, "rows_seen": 5, "seconds": 0.5} if table else None

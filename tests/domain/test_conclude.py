@@ -188,7 +188,7 @@ def test_files_that_only_the_copy_found_open_are_told_everywhere(voyage: Voyage)
     voyage.to(states.STAGING)
     for data_set in voyage.run.data_sets:
         fuzzy = 3 if data_set == ORDERS else 0
-        voyage.answer(f"copy-{data_set.id}", succeeded({"bytes": 1, "entries_in_base": 0, "fuzzy": fuzzy}))
+        voyage.answer(f"copy-{data_set.id}", succeeded(voyage.totals(fuzzy=fuzzy)))
     run = voyage.run
     assert run.consistency is not None
     assert run.consistency.verdict == "DEGRADED"
@@ -212,7 +212,7 @@ def test_a_table_is_judged_by_its_bytes_because_compactions_replace_every_file(v
         other = voyage.next().to(states.STAGING)
         for data_set in other.run.data_sets:
             deleted = 10 if data_set.component == "hbase" else 0
-            answer = {"bytes": left, "deleted": deleted, "entries_in_base": 10}
+            answer = other.totals(bytes=left, deleted=deleted, entries_in_base=10)
             other.answer(f"copy-{data_set.id}", succeeded(answer))
         assert other.run.state == expected
         if expected == states.APPLYING:
@@ -276,6 +276,33 @@ def test_a_digest_that_differs_leaves_the_head_dirty_and_names_paths(voyage: Voy
     clean(voyage)
     healed = voyage.next().to(states.COMPLETED)
     assert healed.replica.state == replica_states.CLEAN
+
+
+@pytest.mark.parametrize("part", ["content", "metadata"])
+@pytest.mark.parametrize("expected", ["another", None])
+def test_a_verification_against_anything_but_what_was_staged_proves_nothing(
+    voyage: Voyage, part: str, expected: str | None
+) -> None:
+    voyage.to(states.VERIFYING)
+    result = voyage.digests()
+    result["data_sets"][ORDERS.id][part] = {"verdict": "EQUAL", "expected": expected}
+    voyage.answer("verify", succeeded(result))
+    assert (voyage.run.state, voyage.replica.state) == (states.CLEANING, replica_states.DIRTY)
+    assert voyage.run.failure is not None
+    assert voyage.run.failure["code"] == "VERIFICATION_FAILED"
+    told = f"the secondary expected the {part} digest {expected}, and the source's is {part[0]}"
+    assert voyage.run.failure["message"] == f"{ORDERS}: {told}."
+
+
+def test_a_sender_that_told_no_digest_cannot_be_verified(voyage: Voyage) -> None:
+    voyage.to(states.STAGING)
+    voyage.copy(content_digest="", metadata_digest="")
+    voyage.to(states.VERIFYING)
+    result = voyage.digests()
+    for verdict in result["data_sets"].values():
+        verdict["content"]["expected"] = ""
+    voyage.answer("verify", succeeded(result))
+    assert voyage.run.state == states.CLEANING
 
 
 def test_verification_is_tried_again_unless_the_failure_is_final(voyage: Voyage) -> None:

@@ -162,7 +162,7 @@ class Runs(RuleBasedStateMachine):
         answers: dict[str, Any] = {
             "CheckCluster": lambda: voyage.facts(wanted.role),
             "TakeSnapshots": lambda: voyage.snapshots(spread_ms=deleted * 20.0),
-            "SendSnapshots": lambda: {"bytes": 100 - deleted * 10, "deleted": deleted, "entries_in_base": 10},
+            "SendSnapshots": lambda: voyage.totals(bytes=100 - deleted * 10, deleted=deleted, entries_in_base=10),
             "ApplyStaged": lambda: {"data_sets": {"applied": True}},
             "DigestSnapshots": lambda: voyage.digests("DIFFERENT" if deleted else "EQUAL"),
             "SealRecoveryPoint": lambda: {"manifest_sha256": "a" * 64},

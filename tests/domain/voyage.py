@@ -136,11 +136,19 @@ class Voyage:
     def copy(self, **totals: Any) -> None:
         """Every copy is staged."""
         for data_set in self.run.data_sets:
-            self.answer(f"copy-{data_set.id}", succeeded({"bytes": 1, "entries_in_base": 0, **totals}))
+            self.answer(f"copy-{data_set.id}", succeeded(self.totals(**totals)))
+
+    def totals(self, **more: Any) -> Result:
+        """What SendSnapshots answers."""
+        return {"bytes": 1, "entries_in_base": 0, "content_digest": "c", "metadata_digest": "m", **more}
 
     def digests(self, content: str = "EQUAL", metadata: str = "EQUAL") -> Result:
         """What DigestSnapshots answers."""
-        verdicts = {"content": {"verdict": content}, "metadata": {"verdict": metadata}, "differences": ["a", "b"]}
+        verdicts = {
+            "content": {"verdict": content, "expected": "c"},
+            "metadata": {"verdict": metadata, "expected": "m"},
+            "differences": ["a", "b"],
+        }
         return {"data_sets": {one.id: dict(verdicts) for one in self.run.data_sets}, "trial_clone": None}
 
     def apply(self) -> None:

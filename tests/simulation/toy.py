@@ -128,7 +128,7 @@ def send(instruction: Instruction, journal: bytes) -> Procedure:
     return {
         "files": 1, "directories": 0, "bytes": len(value), "bytes_moved": len(value), "files_moved": 1, "deleted": 0,
         "renamed": 0, "changed_attributes": 0, "entries_in_base": 1, "full": payload["base"] is None,
-        "content_digest": value, "metadata_digest": "", "manifest_sha256": "0",
+        "content_digest": value, "metadata_digest": value, "manifest_sha256": "0",
     }  # fmt: skip
 
 

@@ -87,6 +87,8 @@ def confirm(session: Session, run_id: str, yes: bool) -> None:
 def mass_change_text(page: RunPage) -> str:
     """Return what a held run would do, in numbers."""
     change = page.mass_change
+    if change.get("unit") == "data sets":
+        return f"The last recovery point has {printable(change.get('data_set'))}, and the next one would not."
     return (
         f"On the secondary, {printable(change.get('data_set'))} would lose or have replaced"
         f" {count(change.get('changed'))} of its {count(change.get('entries'))} {change.get('unit')}"

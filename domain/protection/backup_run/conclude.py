@@ -223,19 +223,35 @@ def _frozen(context: Context, run: BackupRun, around: Around, wanted: Wanted, re
 
 def _digested(context: Context, run: BackupRun, around: Around, wanted: Wanted, result: dict[str, Any]) -> None:
     for data_set in run.data_sets:
-        verdict = result["data_sets"].get(data_set.id)
-        parts = ("content", "metadata")
-        if verdict is None or any(verdict[part]["verdict"] != "EQUAL" for part in parts):
-            differences = ", ".join((verdict or {}).get("differences", [])[:5]) or "no digest of it"
+        wrong = _wrong_with(run.staged[data_set.id], result["data_sets"].get(data_set.id))
+        if wrong:
             failure = {
                 "code": "VERIFICATION_FAILED",
-                "message": f"{data_set}: the secondary's copy differs from the source: {differences}.",
+                "message": f"{data_set}: {wrong}.",
                 "remedy": "No recovery point was changed. The next run heals the copy and sends again what is damaged.",
                 "data_set": data_set.id,
             }
             _give_up(context, run, around, failure)
             return
     run.fire("seal", context, result=result, anchor=around.anchor())
+
+
+def _wrong_with(staged: dict[str, Any], verdict: dict[str, Any] | None) -> str:
+    """What speaks against a data set's verification, "" if nothing does.
+
+    The secondary compares with a manifest that it has read from staging, so what it expected must be the very digests
+    that the sender told when it had written that manifest: otherwise it has compared with something else.
+    """
+    if verdict is None:
+        return "the secondary's copy differs from the source: no digest of it"
+    for part in ("content", "metadata"):
+        sent, expected = staged.get(f"{part}_digest"), verdict[part].get("expected")
+        if not sent or sent != expected:
+            return f"the secondary expected the {part} digest {expected}, and the source's is {sent}"
+    if any(verdict[part]["verdict"] != "EQUAL" for part in ("content", "metadata")):
+        differences = ", ".join(verdict.get("differences", [])[:5]) or "no path is told"
+        return f"the secondary's copy differs from the source: {differences}"
+    return ""
 
 
 def _complete(context: Context, run: BackupRun, around: Around, result: dict[str, Any]) -> RecoveryPoint:
