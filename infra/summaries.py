@@ -26,7 +26,7 @@ from domain.values.data_set import DataSet
 from infra.store.read_models import AggregateView
 from infra.store.store import StoreContents
 
-VIEWS_VERSION = "2"
+VIEWS_VERSION = "3"
 
 KINDS: dict[str, type[Stateful]] = {
     "cluster": Cluster,
@@ -132,6 +132,7 @@ def run_summary(run: BackupRun) -> dict[str, Any]:
         "totals": totals(run),
         "failure": run.failure,
         "warnings": len(run.warnings),
+        "alarms": [alarm["code"] for alarm in run.alarms],
         "recovery_point": str(run.recovery_point) if run.recovery_point else None,
         **_instructing(run),
     }

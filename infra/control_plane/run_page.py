@@ -5,6 +5,7 @@ moment_ms, snapshot, slot_attempt
 data_sets       [{id, component, name}], patterns alike; before the checks have resolved them only patterns
 facts           what the checks found, by role
 warnings        findings that did not refuse the run; findings: those that did
+alarms          what a person has to do something about, such as a barrier that was not released; barrier: its evidence
 snapshots       by data set: when asked for and done, evidence (grade and reason); clocks; consistency
 base            the recovery point that the copies start from, or null
 copies          by data set: COPYING or STAGED; staged: totals and digests of those that are; stalled
@@ -53,6 +54,8 @@ def recorded_page(run: BackupRun) -> dict[str, Any]:
         "facts": run.facts,
         "findings": run.findings,
         "warnings": run.warnings,
+        "alarms": run.alarms,
+        "barrier": run.barrier,
         "snapshots": run.snapshots,
         "clocks": run.clocks,
         "consistency": run.consistency.to_json() if run.consistency else None,

@@ -26,6 +26,7 @@ FACTS: dict[str, dict[str, Any]] = {
     **INSTRUCTING_FACTS,
     "ChecksFailed": {"findings": [{"code": "SAFE_MODE"}]},
     "Armed": {"facts": {}},
+    "BarrierStuck": {"facts": {}},
     "SnapshotsTaken": {
         "snapshots": {}, "clocks": {}, "consistency": Consistency("CONSISTENT", 0.0, 0.0, 0.0, 0.0, 0.0, ()),
     },

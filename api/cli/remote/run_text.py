@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from api.cli.remote.page import ENDED, RunPage
@@ -29,6 +29,7 @@ def run_text(page: RunPage) -> str:
     """Return the whole page; sections that would be empty are left out."""
     sections = (
         _head(page),
+        _findings("Alarms", page.page.get("alarms")),
         _failure(page),
         _held(page),
         _tried_again(page),
@@ -37,7 +38,7 @@ def run_text(page: RunPage) -> str:
         _bytes(page),
         _verification(page),
         _durations(page),
-        _warnings(page),
+        _findings("Warnings", page.page.get("warnings")),
     )
     return "\n\n".join(text for text in sections if text)
 
@@ -208,14 +209,14 @@ def _durations(page: RunPage) -> str:
     return _section("Time spent", table(("STATE", "TIME", ""), rows, right=(1,)))
 
 
-def _warnings(page: RunPage) -> str:
-    lines = list(_warning_lines(page))
-    return _section("Warnings", "\n".join(lines)) if lines else ""
+def _findings(title: str, findings: Iterable[Mapping[str, Any]] | None) -> str:
+    lines = list(_finding_lines(findings or ()))
+    return _section(title, "\n".join(lines)) if lines else ""
 
 
-def _warning_lines(page: RunPage) -> Iterator[str]:
-    for warning in page.page.get("warnings") or ():
-        subject = f" ({printable(warning['subject'])})" if warning.get("subject") else ""
-        yield f"{printable(warning.get('code'))}{subject}: {printable(warning.get('message'))}"
-        if warning.get("remedy"):
-            yield f"  remedy: {printable(warning['remedy'])}"
+def _finding_lines(findings: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for finding in findings:
+        subject = f" ({printable(finding['subject'])})" if finding.get("subject") else ""
+        yield f"{printable(finding.get('code'))}{subject}: {printable(finding.get('message'))}"
+        if finding.get("remedy"):
+            yield f"  remedy: {printable(finding['remedy'])}"

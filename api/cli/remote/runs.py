@@ -13,7 +13,7 @@ from api.cli.remote.text import NOTHING, count, instant, milliseconds, printable
 from api.cli.remote.transport import path
 from api.cli.remote.watching import watch_run
 
-HEADINGS = ("RUN", "SERVICE", "POLICY", "MOMENT", "STATE", "SKEW", "VERDICT", "MOVED", "PROTECTED", "FAILURE")
+HEADINGS = ("RUN", "SERVICE", "POLICY", "MOMENT", "STATE", "SKEW", "VERDICT", "MOVED", "PROTECTED", "FAILURE OR ALARM")
 
 
 @click.command()
@@ -110,5 +110,5 @@ def _row(item: dict[str, Any]) -> tuple[object, ...]:
         summary.get("verdict") or NOTHING,
         size(totals.get("bytes_moved") if is_staged else None),
         size(totals.get("bytes") if is_staged else None),
-        (summary.get("failure") or {}).get("code") or "",
+        ", ".join(filter(None, [(summary.get("failure") or {}).get("code"), *(summary.get("alarms") or ())])),
     )

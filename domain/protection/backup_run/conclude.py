@@ -59,10 +59,13 @@ class Around:
 
 
 def milestone(context: Context, run: BackupRun, instruction: str, name: str, facts: dict[str, Any]) -> None:
-    """Take a named point that an agent reached; only 'armed' decides anything."""
-    wanted = run.wants(instruction)
-    if wanted is not None and name == "armed" and run.state == states.CHECKING:
+    """Take a named point that an agent reached: that the moment is armed, or that the barrier does not go away."""
+    if run.wants(instruction) is None:
+        return
+    if name == "armed" and run.state == states.CHECKING:
         run.fire("arm", context, facts=facts)
+    elif name == "barrier_not_released" and run.barrier != {**facts, "released": False}:
+        run.note(run.BarrierStuck, context, facts=facts)
 
 
 def conclude(
@@ -139,7 +142,12 @@ def _snapshots_taken(context: Context, run: BackupRun, around: Around, wanted: W
         run.fire("arm", context, facts={})
     consistency = assess(result["data_sets"], result["clocks"], run.plan.settings.max_skew_ms)
     run.fire(
-        "accept_snapshots", context, snapshots=result["data_sets"], clocks=result["clocks"], consistency=consistency
+        "accept_snapshots",
+        context,
+        snapshots=result["data_sets"],
+        clocks=result["clocks"],
+        consistency=consistency,
+        barrier=result.get("barrier"),
     )
     if consistency.verdict == TOO_WIDE:
         failure = {

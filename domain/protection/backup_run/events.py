@@ -87,15 +87,27 @@ class RunEvents(Instructing):
 
         facts: dict[str, Any]
 
+    class BarrierStuck(Stateful.Event):
+        """The hook that lets the writers go on failed; ``facts`` say with which code and message."""
+
+        facts: dict[str, Any]
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """Nobody has proved the release until the snapshots' result says so."""
+            aggregate.barrier = {**self.facts, "released": False}
+
     class SnapshotsTaken(Stateful.Moved):
         """Every snapshot exists: when it was asked for and done, and how consistent they are together."""
 
         snapshots: dict[str, Any]
         clocks: dict[str, Any]
         consistency: Consistency
+        barrier: dict[str, Any] | None = None
 
         def evolve(self, aggregate: BackupRun) -> None:
             """Keep the evidence."""
+            if self.barrier is not None:
+                aggregate.barrier = {**aggregate.barrier, **self.barrier}
             aggregate.snapshots = self.snapshots
             aggregate.clocks = self.clocks
             aggregate.consistency = self.consistency

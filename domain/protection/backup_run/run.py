@@ -43,6 +43,7 @@ class BackupRun(RunEvents):
     ALLOWED_IN = {
         "ClusterChecked": (states.CHECKING,),
         "ChecksPassed": (states.CHECKING,),
+        "BarrierStuck": (states.CHECKING, states.ARMED),
         "CopyStalled": (states.STAGING,),
         "ChangesConfirmed": (states.HELD,),
         "SideCleaned": (states.CLEANING,),
@@ -61,6 +62,7 @@ class BackupRun(RunEvents):
         self.snapshots: dict[str, Any] = {}
         self.clocks: dict[str, Any] = {}
         self.consistency: Consistency | None = None
+        self.barrier: dict[str, Any] = {}
         self.base: Kept | None = None
         self.copies: dict[str, Copy] = {}
         self.staged: dict[str, dict[str, Any]] = {}
@@ -186,6 +188,23 @@ class BackupRun(RunEvents):
         if self.state == states.HELD:
             return self.confirmed
         return self.state == states.STAGING and all(copy.state == states.STAGED for copy in self.copies.values())
+
+    @property
+    def alarms(self) -> list[dict[str, Any]]:
+        """What a person has to do something about whether the run succeeds or not; of the form of a finding."""
+        hooks = self.plan.settings.barrier
+        if hooks is None or self.barrier.get("released") is not False:
+            return []
+        why = f" ({self.barrier['code']}: {self.barrier['message']})" if "code" in self.barrier else ""
+        return [
+            {
+                "code": "BARRIER_NOT_RELEASED",
+                "subject": self.plan.primary,
+                "message": f"writers may still be held: nobody has proved that the barrier was released{why}.",
+                "remedy": f"Release by hand on the gateway of {self.plan.primary}: hook {hooks.release}."
+                f" The gateway's watchdog tries it {hooks.hold_max_seconds} s after the barrier was set.",
+            }
+        ]
 
     def part(self, key: str) -> Part:
         """The copy of the data set with this id."""

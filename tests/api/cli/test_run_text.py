@@ -52,6 +52,12 @@ def test_a_run_that_is_held_because_data_sets_are_gone_names_them() -> None:
     assert "hdfs:/a, hdfs:/b: in the last recovery point, and not found any more (100 %, allowed 50 %)" in text
 
 
+def test_an_alarm_is_told_with_its_remedy() -> None:
+    alarm = {"code": "BARRIER_NOT_RELEASED", "subject": "north", "message": "writers are held.", "remedy": "Run go."}
+    text = run_text(RunPage({**pages.completed(), "alarms": [alarm]}))
+    assert "Alarms\n  BARRIER_NOT_RELEASED (north): writers are held.\n    remedy: Run go.\n" in text
+
+
 def test_what_is_being_tried_again_is_told() -> None:
     failure = {"code": "NO_SPACE", "message": "the disk is full.", "remedy": "Free space."}
     text = run_text(RunPage({**pages.staging(), "last_failure": {"copy-x": failure}}))
