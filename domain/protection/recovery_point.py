@@ -56,6 +56,7 @@ class RecoveryPoint(Instructing):
     ALLOWED_IN = {
         "SideExpired": (EXPIRING,),
         "Aborted": (CLOSING, EXPIRING),
+        "DamageNoted": (OPENING, OPEN, CLOSING),
         "PrimarySealed": LIVING,
         "PrimaryGivenUp": LIVING,
         "Instructed": (*LIVING, EXPIRING),
@@ -181,7 +182,16 @@ class RecoveryPoint(Instructing):
 
         def evolve(self, aggregate: RecoveryPoint) -> None:
             """Keep what was found."""
-            aggregate.failure = self.failure
+            aggregate.failure = aggregate.damage = self.failure
+
+    class DamageNoted(Stateful.Event):
+        """It was found damaged while it is open; it is DAMAGED as soon as nothing of the opening is left."""
+
+        failure: dict[str, Any]
+
+        def evolve(self, aggregate: RecoveryPoint) -> None:
+            """Keep what was found until then."""
+            aggregate.damage = self.failure
 
     class Instructed(Instructing.Instructed):
         """An instruction about it is about to be sent."""
@@ -198,6 +208,7 @@ class RecoveryPoint(Instructing):
         self.openings = 0
         self.readable: dict[str, Any] = {}
         self.failure: dict[str, Any] | None = None
+        self.damage: dict[str, Any] | None = None
         self.expiry_reason = ""
         self.sides_left: list[str] = []
         self.endpoints: dict[str, Endpoints] = {}
@@ -307,6 +318,8 @@ class RecoveryPoint(Instructing):
             self.fire("opened", context, readable=result["data_sets"])
         elif wanted.kind == "CloseCopies":
             self.fire("closed", context)
+            if self.damage is not None:
+                self.fire("damage", context, failure=self.damage)
         elif wanted.kind == "Abort":
             self.note(self.Aborted, context)
         elif wanted.kind == "SealRecoveryPoint":
@@ -315,6 +328,13 @@ class RecoveryPoint(Instructing):
             self.note(self.SideExpired, context, role=wanted.role)
             if not self.sides_left:
                 self.fire("expired", context)
+
+    def find_damage(self, context: Context, failure: dict[str, Any]) -> None:
+        """Record that something of it cannot be read any more; once it is known, more of it changes nothing."""
+        if self.state == AVAILABLE:
+            self.fire("damage", context, failure=failure)
+        elif self.state in (OPENING, OPEN, CLOSING) and self.damage is None:
+            self.note(self.DamageNoted, context, failure=failure)
 
     def refuse_if_gone(self) -> None:
         """Raise ``Refused`` unless it can still be used."""

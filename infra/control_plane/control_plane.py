@@ -19,7 +19,7 @@ from domain.pair.pair import FORMING, ClusterPair
 from domain.protection.backup_run import conclude
 from domain.protection.backup_run.run import BackupRun
 from domain.protection.policy import BackupPolicy, Settings
-from domain.protection.recovery_point import RecoveryPoint
+from domain.protection.recovery_point import DAMAGED, RecoveryPoint
 from domain.protection.replica import Replica
 from domain.protection.service import Service
 from domain.stateful import Context, Stateful
@@ -230,7 +230,8 @@ class ControlPlane:
 
         def decide(session: Session, context: Context) -> None:
             point = _load(session, RecoveryPoint, recovery_point, "recovery point")
-            point.refuse_if_gone()
+            if point.state != DAMAGED:
+                point.refuse_if_gone()
             expire(session, context, replica_of(session, point), point, reason)
 
         await self._command(caller, recovery_point, decide)

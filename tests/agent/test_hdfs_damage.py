@@ -269,12 +269,14 @@ def test_a_damaged_copy_is_copied_again_by_the_next_run(world: World) -> None:
     assert (result["files_moved"], result["digest"]["content"]["verdict"]) == (0, "EQUAL"), "checksums do not show it"
     result = world.backup("r3", "r2", level="bytes")
     assert result["digest"]["differences"][0].startswith("a.txt: cannot be read")
+    assert result["digest"]["damaged_in_base"] == ["a.txt"], "the recovery point before shares its blocks"
     assert known(world) == b'["a.txt"]'
 
     result = world.backup("r4", "r2", level="bytes")
     assert (result["files_moved"], result["replaced"]) == (1, 1)
     assert result["digest"]["content"]["verdict"] == "EQUAL"
     assert known(world) is None
+    assert result["digest"]["damaged_in_base"] == []
     world.assert_equal("r4")
     assert world.backup("r5", "r4")["files_moved"] == 0
 

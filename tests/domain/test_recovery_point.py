@@ -23,6 +23,7 @@ FACTS: dict[str, dict[str, Any]] = {
     "ExpiryIntended": {"endpoints": ENDPOINTS, "reason": "old"},
     "SideExpired": {"role": "primary"},
     "DamageFound": {"failure": {"code": "COPY_DAMAGED"}},
+    "DamageNoted": {"failure": {"code": "COPY_DAMAGED"}},
     "PrimaryGivenUp": {"failure": {"code": "MARKER_MISMATCH"}},
 }
 
@@ -207,3 +208,32 @@ def test_what_may_still_write_on_the_primary_is_ended_before_it_is_cleaned(
 def test_nothing_is_ended_on_a_primary_that_was_never_asked(owing: RecoveryPoint, contexts: Contexts) -> None:
     owing.expire(contexts(), "old", ENDPOINTS)
     assert [wanted.kind for wanted in owing.next_instructions()] == ["RemoveSnapshots", "RemoveSnapshots"]
+
+
+def test_damage_is_final_and_forbids_everything_but_expiry(point: RecoveryPoint, contexts: Contexts) -> None:
+    for _ in range(2):
+        point.find_damage(contexts(), {"code": "COPY_DAMAGED"})
+        version = point.version
+    assert (point.state, point.failure) == (states.DAMAGED, {"code": "COPY_DAMAGED"})
+    assert point.version == version
+    with pytest.raises(Refused, match="NOT_AVAILABLE"):
+        point.refuse_if_gone()
+    with pytest.raises(Refused, match="NOT_IN_STATE"):
+        point.open(contexts(), ENDPOINTS)
+    point.expire(contexts(), "damaged", ENDPOINTS)
+    point.find_damage(contexts(), {"code": "COPY_DAMAGED"})
+    assert point.state == states.EXPIRING
+
+
+def test_damage_that_is_found_while_it_is_open_is_told_when_it_is_closed(
+    point: RecoveryPoint, contexts: Contexts
+) -> None:
+    point.open(contexts(), ENDPOINTS)
+    conclude(point, contexts, succeeded({"data_sets": {}}))
+    for _ in range(2):
+        point.find_damage(contexts(), {"code": "COPY_DAMAGED"})
+    assert point.state == states.OPEN
+    point.close(contexts(), ENDPOINTS)
+    conclude(point, contexts, succeeded({"removed": []}))
+    assert (point.state, point.failure) == (states.DAMAGED, {"code": "COPY_DAMAGED"})
+    assert tables.same_state(point, tables.rebuilt(point))

@@ -230,6 +230,7 @@ def _frozen(context: Context, run: BackupRun, around: Around, wanted: Wanted, re
 
 
 def _digested(context: Context, run: BackupRun, around: Around, wanted: Wanted, result: dict[str, Any]) -> None:
+    _tell_damage(context, run, around, result)
     for data_set in run.data_sets:
         wrong = _wrong_with(run.staged[data_set.id], result["data_sets"].get(data_set.id))
         if wrong:
@@ -242,6 +243,23 @@ def _digested(context: Context, run: BackupRun, around: Around, wanted: Wanted, 
             _give_up(context, run, around, failure)
             return
     run.fire("seal", context, result=result, anchor=around.anchor())
+
+
+def _tell_damage(context: Context, run: BackupRun, around: Around, result: dict[str, Any]) -> None:
+    """Tell the recovery points whose blocks this run shares that some of these cannot be read."""
+    for data_set in run.data_sets:
+        base = run.base_of(data_set)
+        paths = result["data_sets"].get(data_set.id, {}).get("damaged_in_base")
+        if base is None or not paths:
+            continue
+        told = ", ".join(paths[:NAMES_TOLD]) + (", …" if len(paths) > NAMES_TOLD else "")
+        failure = {
+            "code": "COPY_DAMAGED",
+            "message": f"{data_set}: {told} cannot be read on {run.plan.secondary}, as run {run.id} found.",
+            "remedy": "Use another recovery point. The next run copies again what is damaged, for its own one.",
+            "data_set": data_set.id,
+        }
+        around.point(base.recovery_point).find_damage(context, failure)
 
 
 def _wrong_with(staged: dict[str, Any], verdict: dict[str, Any] | None) -> str:

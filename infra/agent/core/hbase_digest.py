@@ -71,6 +71,7 @@ class _Digesting:
             "content": _verdict(self._manifest.files, [entry for entry in found if entry], self._level.proved),
             "metadata": _verdict(self._manifest.own, own, "the table's schema and regions"),
             "differences": self._differences,
+            "damaged_in_base": self._damage.in_base,
             "files_read": self._files_read,
             "bytes_read": self._bytes_read,
         }
@@ -89,7 +90,9 @@ class _Digesting:
             return found
         if "c" in entry:
             found["c"] = yield from self._checksum(entry, at)
-            if found["c"] != entry["c"]:
+            if found["c"] == UNREADABLE:
+                self._damage.cannot_be_read(entry["p"], is_moved=bool(entry.get("w")))
+            elif found["c"] != entry["c"]:
                 self._damage.is_damaged(entry["p"])
             if found["c"] not in (entry["c"], UNREADABLE):
                 self._differs(entry["p"], "has other bytes")

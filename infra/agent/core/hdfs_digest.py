@@ -111,7 +111,7 @@ class _Digesting:
             self._found.add(found)
             if complaint:
                 self._differs(found["p"], complaint, content=True)
-                self._damage.is_damaged(found["p"])
+                self._damage.cannot_be_read(found["p"], is_moved=bool(expected.get("w")))
             self._compare(expected, found)
         window.clear()
 
@@ -199,6 +199,7 @@ class _Digesting:
                 "proved": "owners, groups, modes, ACLs, times, extended attributes",
             },
             "differences": self._differences,
+            "damaged_in_base": self._damage.in_base,
             "files_read": self._files_read,
             "bytes_read": self._bytes_read,
         }

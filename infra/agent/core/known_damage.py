@@ -22,6 +22,7 @@ from infra.agent.core.work import ROOT, SECONDARY
 from infra.agent.protocol import canonical
 
 DAMAGED = f"{ROOT}/damaged"
+SHARED_TOLD = 20
 PATHS_LIMIT = 100_000  # what is beyond it is found, and repaired, by later runs
 
 
@@ -44,6 +45,7 @@ class Judgement:
         self._known = known
         self._standing: set[str] = set()  # known, and neither copied anew nor read
         self._damaged: set[str] = set()
+        self.in_base: list[str] = []
 
     def saw(self, path: str, is_new: bool) -> None:
         """It is there; ``is_new`` when this run has copied it, or when all of it was read and was sound."""
@@ -54,6 +56,12 @@ class Judgement:
         """Its bytes are wrong, or cannot be read."""
         if len(self._damaged) < PATHS_LIMIT:
             self._damaged.add(path)
+
+    def cannot_be_read(self, path: str, is_moved: bool) -> None:
+        """Its blocks are damaged; what this run has not moved, the recovery point that it started from shares."""
+        self.is_damaged(path)
+        if not is_moved and len(self.in_base) < SHARED_TOLD:
+            self.in_base.append(path)
 
     def record(self, data_set: dict[str, Any]) -> Procedure:
         """Keep what is damaged from now on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from domain.pair.pair import ClusterPair
-from domain.protection.recovery_point import AVAILABLE, CLOSING, EXPIRED, EXPIRING, OPENING, RecoveryPoint
+from domain.protection.recovery_point import AVAILABLE, CLOSING, DAMAGED, EXPIRED, EXPIRING, OPENING, RecoveryPoint
 from domain.protection.replica import Replica
 from domain.stateful import Context
 from infra.store.session import Session
@@ -43,7 +43,7 @@ class RecoveryPointHandler(Handler[RecoveryPoint]):
         if aggregate.state == before:
             return
         replica = replica_of(session, aggregate)
-        if aggregate.state == AVAILABLE:
+        if aggregate.state in (AVAILABLE, DAMAGED):
             replica.lift(context, holder(aggregate))
             shed_one(session, context, replica)
         elif aggregate.state == EXPIRED:
