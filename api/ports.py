@@ -70,6 +70,9 @@ class Commands(Protocol):
     ) -> UUID:
         """Plan a run for a moment; None is as soon as the policy's lead allows."""
 
+    async def give_up_run(self, caller: Caller, run: UUID, reason: str) -> None:
+        """Give up a run that is rolled forward in vain."""
+
     async def cancel_run(self, caller: Caller, run: UUID, reason: str) -> None:
         """Give a run up."""
 

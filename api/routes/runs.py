@@ -13,9 +13,10 @@ from domain.protection.backup_run.states import ENDED
 
 
 class Cancellation(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Why a run is not wanted any more."""
+    """Why a run is not wanted any more; ``give_up`` is for one whose heads are being changed, in vain."""
 
     reason: Reason
+    give_up: bool = False
 
 
 async def list_all(request: web.Request) -> web.Response:
@@ -32,10 +33,12 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def cancel(request: web.Request) -> web.Response:
-    """Give a run up; refused once the secondary's heads are being changed."""
+    """Give a run up; once the secondary's heads are being changed only with ``give_up``."""
     wanted = await body(request, Cancellation)
     run = identity(request)
-    await request.app[FACE].commands.cancel_run(caller(request), run, wanted.reason)
+    commands = request.app[FACE].commands
+    end = commands.give_up_run if wanted.give_up else commands.cancel_run
+    await end(caller(request), run, wanted.reason)
     return await changed(request, "run", run)
 
 

@@ -192,6 +192,16 @@ class ControlPlane:
         await self._command(caller, run, decide)
 
     @recorded
+    async def give_up_run(self, caller: Caller, run: UUID, reason: str) -> None:
+        """Give up a run that is rolled forward in vain; raises ``Refused`` while an agent may be at work for it."""
+
+        def decide(session: Session, context: Context) -> None:
+            found = _load(session, BackupRun, run, "run")
+            conclude.abandon(context, found, around(session, found, {}), reason)
+
+        await self._command(caller, run, decide)
+
+    @recorded
     async def confirm_run(self, caller: Caller, run: UUID) -> None:
         """Let a run go on that was held because of a mass change; it applies as soon as it is its turn."""
 

@@ -13,7 +13,8 @@ totals          sums over the data sets that are staged
 mass_change     what would be deleted or replaced, if the run was held; confirmed
 applied, verification, anchor
 recovery_point  its id, once the run has completed
-failure         why it failed; last_failure: by step, what is being tried again; cleaning: steps that are left
+failure         why it failed; last_failure: by step, what is being tried again, and the attempt's number
+cleaning        steps that are left
 durations       [{state, since (time of day), seconds}], in order; seconds of the present state is null
 live            see ``infra.workers.live``
 """
@@ -71,9 +72,13 @@ def recorded_page(run: BackupRun) -> dict[str, Any]:
         "anchor": run.anchor,
         "recovery_point": str(run.recovery_point) if run.recovery_point else None,
         "failure": run.failure,
-        "last_failure": {} if run.is_at_rest else run.last_failure,
+        "last_failure": {} if run.is_at_rest else _tried_again(run),
         "cleaning": list(run.to_clean),
     }
+
+
+def _tried_again(run: BackupRun) -> dict[str, Any]:
+    return {step: {**failure, "attempt": run.attempt_of(step)} for step, failure in run.last_failure.items()}
 
 
 def _shown(data_sets: Sequence[DataSet]) -> list[dict[str, str]]:

@@ -133,6 +133,12 @@ class FakeControlPlane:
         await self.get("run", run)
         await self.move("run", run, "CANCELLED")
 
+    async def give_up_run(self, caller: Caller, run: UUID, reason: str) -> None:
+        """See ``Commands``."""
+        self._record("give_up_run", caller, run, reason)
+        await self.get("run", run)
+        await self.move("run", run, "CLEANING")
+
     async def confirm_run(self, caller: Caller, run: UUID) -> None:
         """See ``Commands``."""
         self._record("confirm_run", caller, run)

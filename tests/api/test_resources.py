@@ -123,6 +123,9 @@ async def test_cancel_and_confirm_name_the_run(client: Client, control_plane: Fa
     assert (await confirmed.json())["state"] == "APPLYING"
     cancelled = await client.post(f"/v1/runs/{run}/cancel", json={"reason": "not wanted"})
     assert (await cancelled.json())["state"] == "CANCELLED"
+    given_up = await client.post(f"/v1/runs/{run}/cancel", json={"reason": "in vain", "give_up": True})
+    assert given_up.status == 200
+    assert control_plane.calls.pop()[0] == "give_up_run"
     assert [call for call in control_plane.calls if call[0] in ("confirm_run", "cancel_run")] == [
         ("confirm_run", control_plane.calls[-2][1], (UUID(run),)),
         ("cancel_run", control_plane.calls[-1][1], (UUID(run), "not wanted")),

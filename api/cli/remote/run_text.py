@@ -99,10 +99,15 @@ def _held(page: RunPage) -> str:
 
 def _tried_again(page: RunPage) -> str:
     rows = [
-        (step, failure.get("code"), failure.get("message"), failure.get("remedy") or "")
+        (step, count(failure.get("attempt")), failure.get("code"), failure.get("message"), failure.get("remedy") or "")
         for step, failure in page.last_failure.items()
     ]
-    return _section("Being tried again", table(("STEP", "CODE", "WHAT", "REMEDY"), rows)) if rows else ""
+    if not rows:
+        return ""
+    text = table(("STEP", "ATTEMPT", "CODE", "WHAT", "REMEDY"), rows, right=(1,))
+    if page.state in ("APPLYING", "FREEZING", "SEALING"):
+        text += f"\nunless that helps: understudy run cancel {short(page.id)} --give-up"
+    return _section("Being tried again", text)
 
 
 def _skew(page: RunPage) -> str:

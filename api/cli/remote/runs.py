@@ -57,17 +57,24 @@ def watch(session: Session, run_id: str) -> None:
 @run.command()
 @click.argument("run_id", metavar="RUN")
 @click.option("--reason", default="cancelled at the command line", show_default=True, help="Kept in the events.")
+@click.option("--give-up", is_flag=True, help="For a run that is APPLYING, FREEZING or SEALING in vain.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @command
-def cancel(session: Session, run_id: str, reason: str, yes: bool) -> None:
-    """Give a run up and remove what it has done so far. The last recovery point is untouched."""
+def cancel(session: Session, run_id: str, reason: str, give_up: bool, yes: bool) -> None:
+    """Give a run up and remove what it has done so far. The last recovery point is untouched.
+
+    A run that changes the secondary's copies is tried again and again, because the way forward is the safe one. With
+    --give-up it fails instead, between two attempts, and leaves the copies for the next run to heal.
+    """
     page = RunPage(session.client.get(path("runs", run_id)))
+    after = " The secondary's copies stay as they are until the next run heals them." if give_up else ""
     session.confirm(
-        f"Cancel the run {short(page.id)} of {printable(page.service)}, which is {page.state}?"
-        " Its snapshots and staged copies are removed on both clusters.",
+        f"{'Give up' if give_up else 'Cancel'} the run {short(page.id)} of {printable(page.service)},"
+        f" which is {page.state}? Its snapshots and staged copies are removed on both clusters.{after}",
         yes=yes,
     )
-    answer = session.client.post(path("runs", page.id, "cancel"), {"reason": reason})
+    wanted = {"reason": reason, **({"give_up": True} if give_up else {})}
+    answer = session.client.post(path("runs", page.id, "cancel"), wanted)
     session.show(answer, f"run {short(page.id)} is {answer['state']}.")
 
 

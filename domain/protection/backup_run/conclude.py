@@ -14,7 +14,7 @@ from uuid import UUID
 
 from domain import preflight
 from domain.components.registry import component
-from domain.errors import Conflict
+from domain.errors import Conflict, Refused
 from domain.instruction import Wanted
 from domain.protection.backup_run import states
 from domain.protection.backup_run.manifest import recovery_point_manifest
@@ -121,6 +121,23 @@ def give_up(context: Context, run: BackupRun, around: Around, failure: dict[str,
 def cancel(context: Context, run: BackupRun, around: Around, reason: str) -> None:
     """Cancel a run and lift its holds; raises ``Refused`` once heads are being changed."""
     run.cancel(context, reason)
+    around.replica.lift(context, f"run {run.id}")
+
+
+def abandon(context: Context, run: BackupRun, around: Around, reason: str) -> None:
+    """Give up a run that is rolled forward in vain: the head is left DIRTY, for the next run to heal.
+
+    Raises ``Refused``: NOT_IN_STATE where a run ends by itself or can be cancelled, and ATTEMPT_OPEN while an agent may
+    be at work, because the next run would change the same head.
+    """
+    if any(wanted.id in run.instructed for wanted in run.next_instructions()):
+        raise Refused(
+            "ATTEMPT_OPEN",
+            f"run {run.id} is {run.state}, and nobody has told the end of the present attempt.",
+            remedy="Give it up when this attempt has failed and before the next one begins.",
+        )
+    run.abandon(context, reason)
+    around.replica.leave_dirty(context, f"run {run.id} was given up: {reason}")
     around.replica.lift(context, f"run {run.id}")
 
 

@@ -288,6 +288,13 @@ class BackupRun(RunEvents):
         self.fire("cancel", context, reason=reason)
         self._end_if_clean(context)
 
+    def abandon(self, context: Context, reason: str) -> None:
+        """Give up rolling forward because a person wants it so; raises ``Refused`` in any other state."""
+        message = f"a person gave the run up: {reason}"
+        remedy = "The next run heals the copies on the secondary. The last recovery point is untouched."
+        self.fire("abandon", context, code="GIVEN_UP", message=message, remedy=remedy, data_set="")
+        self._end_if_clean(context)
+
     def cross_off(self, context: Context, step: str, result: dict[str, Any]) -> None:
         """Record one finished step of the cleaning, and the end after the last."""
         self.note(self.SideCleaned, context, step=step, result=result)

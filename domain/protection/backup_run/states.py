@@ -6,7 +6,7 @@ ARMED        the primary's agent holds the snapshot instruction and fires it at 
 SNAPSHOTTED  every snapshot exists; skew and grades are computed
 STAGING      every byte lands in the secondary's staging and is checked there
 HELD         the changes exceed the policy's limit: a person must confirm them
-APPLYING     the secondary changes its heads, metadata only; always rolled forward
+APPLYING     the secondary changes its heads, metadata only; rolled forward, unless a person gives it up
 FREEZING     snapshots of the same name are taken on the secondary
 VERIFYING    the secondary digests its own frozen snapshots
 SEALING      manifest and audit anchor are written and read back on the secondary
@@ -54,6 +54,7 @@ RULES = (
     Rule("seal", (VERIFYING,), SEALING, "Verified"),
     Rule("complete", (SEALING,), COMPLETED, "Completed"),
     Rule("fail", (CHECKING, ARMED, SNAPSHOTTED, STAGING, HELD, APPLYING, VERIFYING), CLEANING, "FailureFound"),
+    Rule("abandon", (APPLYING, FREEZING, SEALING), CLEANING, "FailureFound"),
     Rule("cancel", BEFORE_APPLYING, CLEANING, "CancelRequested"),
     Rule("end_failed", (CLEANING,), FAILED, "Failed"),
     Rule("end_cancelled", (CLEANING,), CANCELLED, "Cancelled"),

@@ -59,6 +59,9 @@ def test_an_alarm_is_told_with_its_remedy() -> None:
 
 
 def test_what_is_being_tried_again_is_told() -> None:
-    failure = {"code": "NO_SPACE", "message": "the disk is full.", "remedy": "Free space."}
+    failure = {"code": "NO_SPACE", "message": "the disk is full.", "remedy": "Free space.", "attempt": 7}
     text = run_text(RunPage({**pages.staging(), "last_failure": {"copy-x": failure}}))
-    assert "  copy-x  NO_SPACE  the disk is full.  Free space." in text
+    assert "  copy-x        7  NO_SPACE  the disk is full.  Free space." in text
+    assert "--give-up" not in text
+    text = run_text(RunPage({**pages.staging(), "state": "APPLYING", "last_failure": {"apply": failure}}))
+    assert "understudy run cancel 1a2b3c4d5e6f --give-up" in text
