@@ -98,6 +98,7 @@ def wait_until_bytes_arrive(cluster: Cluster, run: str) -> None:
             found = client.content(directory, strict=False)
             if found is not None and found["fileCount"] > WORK_FILES:
                 return
+        time.sleep(0.02)
     raise AssertionError(f"nothing of run {run} arrived")
 
 
@@ -111,16 +112,20 @@ def damage(cluster: Cluster, path: str) -> None:
         stream.write(b"damage" * 10)
 
 
-def left_by(page: dict[str, Any], *clusters: Cluster) -> list[str]:
-    """What is still there of a run that has ended: its snapshots on both sides, its staging and scratch."""
+def staged_by(page: dict[str, Any], *clusters: Cluster) -> list[str]:
+    """What is still there of what a run needed only while it ran: its staging and scratch."""
     run = str(page["id"]).replace("-", "")
-    found = []
+    paths = (f"{STAGING}/{page['epoch']}/{run}", f"/.understudy/scratch/{run}")
+    return [f"{c.name}: {path}" for c in clusters for path in paths if c.webhdfs("hdfs").status(path, strict=False)]
+
+
+def left_by(page: dict[str, Any], *clusters: Cluster) -> list[str]:
+    """What is still there of a run that has failed: its snapshots on either side, its staging and scratch."""
+    found = staged_by(page, *clusters)
     for cluster in clusters:
         client = cluster.webhdfs("hdfs")
-        looked_at = [f"{one['name']}/.snapshot/{page['snapshot']}" for one in page["data_sets"]]
-        looked_at += [f"{STAGING}/{page['epoch']}/{run}", f"/.understudy/scratch/{run}"]
-        found += [f"{cluster.name}: {path}" for path in looked_at if client.status(path, strict=False)]
-        for name in cluster.webhdfs("hbase").list("/hbase/.hbase-snapshot"):
-            if name.startswith(page["snapshot"]):
-                found.append(f"{cluster.name}: {name}")
+        paths = [f"{one['name']}/.snapshot/{page['snapshot']}" for one in page["data_sets"]]
+        found += [f"{cluster.name}: {path}" for path in paths if client.status(path, strict=False)]
+        tables = cluster.webhdfs("hbase").list("/hbase/.hbase-snapshot")
+        found += [f"{cluster.name}: {name}" for name in tables if name.startswith(page["snapshot"])]
     return found

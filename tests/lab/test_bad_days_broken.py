@@ -13,7 +13,7 @@ import pytest
 
 from scripts.labkit.cluster import Cluster
 from scripts.labkit.processes import CLUSTER_VARIABLE
-from tests.lab.breaking import AgentKiller, agents_of, left_by, wait_until_bytes_arrive
+from tests.lab.breaking import AgentKiller, agents_of, staged_by, wait_until_bytes_arrive
 from tests.lab.data import fill, read_tree
 from tests.lab.product import ENDED, Product
 
@@ -33,44 +33,53 @@ EVERY_KIND = {
 
 
 class Protected:
-    """A service of one directory, and the proof that a run of it is whole."""
+    """A service of one directory, or of a table too, and the proof that a run of it is whole."""
 
-    def __init__(self, product: Product, a: Cluster, b: Cluster, name: str, files: dict[str, bytes]) -> None:
+    def __init__(
+        self, product: Product, a: Cluster, b: Cluster, name: str, files: dict[str, bytes], rows: int = 0
+    ) -> None:
         self.name = name
         self.directory = f"/data/{name}"
         self._product = product
         self._clusters = (a, b)
         self._files = files
+        self._rows = rows
         fill(a, self.directory, files)
-        product.protect(name, (self.directory,))
+        table = name.replace("-", "_")
+        if rows:
+            with a.hbase() as connection:
+                connection.create_table(table, {"f": {}})
+                for number in range(rows):
+                    connection.table(table).put(b"row%d" % number, {b"f:q": b"value"})
+        product.protect(name, (self.directory,), (table,) if rows else ())
 
     def prove(self, run: str) -> dict[str, Any]:
         """Wait for the run to complete; returns its page. All files stand as of its moment, and nothing is left."""
         a, b = self._clusters
         page = self._product.wait_for_state(run, "COMPLETED")
         assert read_tree(b, f"{self.directory}/.snapshot/{page['snapshot']}") == self._files
-        (snapshot,) = page["snapshots"].values()
-        assert 0 <= snapshot["server_ms"] - page["moment_ms"] + 2 <= page["settings"]["fire_tolerance_ms"]
+        (files,) = [one["id"] for one in page["data_sets"] if one["component"] == "hdfs"]
+        late_ms = page["snapshots"][files]["server_ms"] - page["moment_ms"]
+        assert 0 <= late_ms + 2 <= page["settings"]["fire_tolerance_ms"]
+        if self._rows:
+            assert page["verification"]["trial_clone"]["rows_seen"] == self._rows
         points = self._product.ask("recovery-points", "--service", self.name)["items"]
         assert [point["state"] for point in points] == ["AVAILABLE"]
-        assert [path for path in left_by(page, a, b) if "/.snapshot/" not in path] == []
+        assert staged_by(page, a, b) == []
         return page
 
 
+Protect = Callable[..., Protected]
+
+
 @pytest.fixture
-def protect(
-    product: Product, cluster_a: Cluster, cluster_b: Cluster, unique_name: UniqueName
-) -> Callable[[dict[str, bytes]], Protected]:
-    return lambda files: Protected(product, cluster_a, cluster_b, unique_name("broken"), files)
-
-
-Protect = Callable[[dict[str, bytes]], Protected]
+def protect(product: Product, cluster_a: Cluster, cluster_b: Cluster, unique_name: UniqueName) -> Protect:
+    return lambda files, rows=0: Protected(product, cluster_a, cluster_b, unique_name("broken"), files, rows)
 
 
 def test_datanode_killed_during_the_copy(product: Product, cluster_b: Cluster, protect: Protect) -> None:
     service = protect(LARGE)
-    run = product.begin(service.name, "--push", *product.lead())
-    product.wait_for_state(run, "STAGING")
+    run = product.arm(service.name, "--push")
     wait_until_bytes_arrive(cluster_b, run)
     cluster_b.kill("datanode")
     assert product.page(run)["state"] == "STAGING", "it was hit in the middle"
@@ -80,8 +89,7 @@ def test_datanode_killed_during_the_copy(product: Product, cluster_b: Cluster, p
 
 def test_namenode_paused_for_20_seconds_during_the_copy(product: Product, cluster_b: Cluster, protect: Protect) -> None:
     service = protect(LARGE)
-    run = product.begin(service.name, "--pull", *product.lead())
-    product.wait_for_state(run, "STAGING")
+    run = product.arm(service.name, "--pull")
     wait_until_bytes_arrive(cluster_b, run)
     cluster_b.pause("namenode")
     time.sleep(20)
@@ -94,14 +102,14 @@ def test_agents_killed_whatever_they_do(
     product: Product, cluster_a: Cluster, cluster_b: Cluster, protect: Protect
 ) -> None:
     """The agent of every instruction of the run dies when it has begun, and the next one in the middle."""
-    service = protect(LARGE)
+    service = protect(LARGE, rows=3)
     with AgentKiller([cluster_a, cluster_b]) as killer:
-        run = product.begin(service.name, "--push", *product.lead(10))
+        run = product.begin(service.name, "--push", *product.lead(with_tables=True, times=2))
         product.wait_for_state(run, "COMPLETED")
     service.prove(run)
     assert set(killer.killed) >= EVERY_KIND, killer.killed
     assert killer.killed["CheckCluster"] >= 2, "both gateways'"
-    assert killer.killed["SendSnapshots"] == 2, "also in the middle of the copy"
+    assert killer.killed["SendSnapshots"] >= 3, "both data sets', and the files' in the middle of the copy"
 
 
 def test_controller_killed_in_every_state_and_off_at_the_moment(
@@ -109,7 +117,7 @@ def test_controller_killed_in_every_state_and_off_at_the_moment(
 ) -> None:
     """It is killed in each state as soon as it has come there, and started again only after the moment has passed."""
     service = protect(SOME)
-    run = product.begin(service.name, "--pull", *product.lead(5))
+    run = product.begin(service.name, "--pull", *product.lead(times=2))
     killed_in = [product.page(run)["state"]]
     while True:
         product.kill()
@@ -133,8 +141,8 @@ def test_gateway_restarted_between_armed_and_the_moment(
 ) -> None:
     """With the control device on, it starts the agent again; when it is off, what runs at the gateway's start does."""
     service = protect(SOME)
-    run = product.begin(service.name, "--push", *product.lead(8))
-    moment_ms = product.wait_for_state(run, "ARMED")["moment_ms"]
+    run = product.arm(service.name, "--push", times=1.7)
+    moment_ms = product.page(run)["moment_ms"]
     if control_device == "off":
         product.kill()
     cluster_a.power_off_gateway()

@@ -9,7 +9,7 @@ import pytest
 
 from scripts.labkit.cluster import Cluster
 from tests.lab.data import fill, read_tree
-from tests.lab.product import TABLES_SECONDS, Product
+from tests.lab.product import Product
 
 
 @pytest.mark.parametrize("direction", ["push", "pull"])
@@ -25,7 +25,7 @@ def test_a_service_is_backed_up_changed_and_backed_up_again(
         connection.table(table).put(b"row1", {b"f:q": b"old"})
     product.protect(name, (directory,), (table,))
 
-    page = product.back_up(name, f"--{direction}", *product.lead(TABLES_SECONDS))
+    page = product.back_up(name, f"--{direction}", with_tables=True)
 
     snapshot = page["snapshot"]
     assert read_tree(cluster_b, f"{directory}/.snapshot/{snapshot}") == first
@@ -39,7 +39,7 @@ def test_a_service_is_backed_up_changed_and_backed_up_again(
         connection.table(table).put(b"row1", {b"f:q": b"new"})
     second = {"moved/deeper/file": b"2" * 100, "empty": b"", "new": b"3" * 10}
 
-    page = product.back_up(name, f"--{direction}", *product.lead(TABLES_SECONDS))
+    page = product.back_up(name, f"--{direction}", with_tables=True)
 
     assert read_tree(cluster_b, f"{directory}/.snapshot/{page['snapshot']}") == second
     assert read_tree(cluster_b, directory) == second
