@@ -1,14 +1,16 @@
 """The replica of a service on a cluster: who may change its head, which recovery points exist, and what holds them.
 
 Invariant: the head belongs to at most one owner at a time; while nobody owns it, it shows the recovery point ``head``
-(or nothing yet), or it is DIRTY and is healed to that recovery point before anything else. A held recovery point is
-never let go. The set of recovery points is guarded here, so that retention and runs cannot miss one another.
+(or nothing yet), or it is DIRTY and is healed to that recovery point before anything else. The copy of a data set that
+``head`` does not have shows the newest recovery point that has it. A held recovery point is never let go. The set of
+recovery points is guarded here, so that retention and runs cannot miss one another.
 
 Ordering rule: taking and releasing are saved together with the owner's own event.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
@@ -18,6 +20,9 @@ from domain.stateful import Context, Rule, Stateful
 CLEAN = "CLEAN"
 APPLYING = "APPLYING"
 DIRTY = "DIRTY"
+
+BASES_OFFERED = 3
+"""From how many recovery points a copy may start: where the newest has lost its snapshot, an older one is good too."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,27 @@ class Replica(Stateful):
     def base(self) -> Kept | None:
         """The recovery point that the head shows, or None when there is none."""
         return self.kept.get(self.head) if self.head is not None else None
+
+    @property
+    def shown(self) -> frozenset[UUID]:
+        """The recovery points that the copies of the data sets show: ``head``, and others for what it does not have."""
+        newest = {data_set: point.recovery_point for point in self.kept.values() for data_set in point.data_sets}
+        return frozenset(newest.values())
+
+    def bases_for(self, data_sets: Iterable[str]) -> tuple[Kept, ...]:
+        """The recovery points from which copies of these data sets may start, the newest made first: a few for each.
+
+        Of those that have a data set, the first is what its copy shows; a copy can be healed to any other, too.
+        """
+        left = dict.fromkeys(data_sets, BASES_OFFERED)
+        found = []
+        for point in reversed(self.kept.values()):
+            fitting = [data_set for data_set in point.data_sets if left.get(data_set)]
+            for data_set in fitting:
+                left[data_set] -= 1
+            if fitting:
+                found.append(point)
+        return tuple(found)
 
     def take(self, context: Context, owner: UUID, base: UUID | None) -> None:
         """Give the head to ``owner``; raise ``Conflict`` if another has it or the head is not at ``base`` any more."""

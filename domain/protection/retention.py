@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -19,16 +19,16 @@ class Decision:
 
 
 def decide(
-    kept: Iterable[Kept], keep_last: int, head: UUID | None, holds: Mapping[UUID, set[str]]
+    kept: Iterable[Kept], keep_last: int, shown: Collection[UUID], holds: Mapping[UUID, set[str]]
 ) -> tuple[Decision, ...]:
-    """Keep the newest ``keep_last``, the head's, and every held one; explain each. Newest first."""
+    """Keep the newest ``keep_last``, those that copies show, and every held one; explain each. Newest first."""
     decisions = []
     for rank, point in enumerate(sorted(kept, key=lambda k: (k.moment_ms, k.recovery_point.hex), reverse=True), 1):
         identity = point.recovery_point
         if rank <= keep_last:
             decisions.append(Decision(identity, True, f"number {rank} of the newest {keep_last}"))
-        elif identity == head:
-            decisions.append(Decision(identity, True, "the head shows it: the next increment starts from it"))
+        elif identity in shown:
+            decisions.append(Decision(identity, True, "a copy shows it: the next increment of it starts there"))
         elif holds.get(identity):
             decisions.append(Decision(identity, True, f"held by {', '.join(sorted(holds[identity]))}"))
         else:

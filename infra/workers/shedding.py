@@ -32,7 +32,7 @@ def _expendable(session: Session, replica: Replica) -> list[Decision]:
     for policy in sorted({kept.policy for kept in replica.kept.values()}):
         own = [kept for kept in replica.kept.values() if kept.policy == policy]
         keep_last = session.load(BackupPolicy, policy).settings.keep_last
-        found += [d for d in decide(own, keep_last, replica.head, replica.holds) if not d.keep]
+        found += [d for d in decide(own, keep_last, replica.shown, replica.holds) if not d.keep]
     return sorted(found, key=lambda decision: replica.kept[decision.recovery_point].moment_ms)
 
 

@@ -169,6 +169,15 @@ def test_a_directory_above_or_below_one_that_allows_snapshots(world: CheckWorld,
     assert "/data/sales" in bad["snapshots", path]["message"]
 
 
+def test_an_empty_directory_with_snapshots_of_somebody_is_foreign(world: CheckWorld) -> None:
+    secondary = world.hdfs["secondary"]
+    secondary.call("PUT", "MKDIRS", "/data/sales", {})
+    secondary.call("PUT", "ALLOWSNAPSHOT", "/data/sales", {})
+    assert codes(world.check("secondary", (DIRECTORY,))[1]) == set()
+    secondary.call("PUT", "CREATESNAPSHOT", "/data/sales", {"snapshotname": "mine"})
+    assert codes(world.check("secondary", (DIRECTORY,))[1]) == {("/data/sales", "FOREIGN_TREE")}
+
+
 def test_a_nested_target_is_found_although_nothing_stands_there_yet(world: CheckWorld) -> None:
     Application(world.hdfs["secondary"]).mkdir("/data")
     world.hdfs["secondary"].call("PUT", "ALLOWSNAPSHOT", "/data", {})

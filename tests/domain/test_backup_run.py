@@ -18,7 +18,7 @@ from infra.agent.payloads import PAYLOADS
 from infra.agent.protocol import parse_instruction
 from infra.workers.outgoing import instruction_of
 from tests.domain import tables
-from tests.domain.builders import ACCOUNTS, DATA_SETS, ORDERS, SPACE, Contexts, failed, succeeded
+from tests.domain.builders import ACCOUNTS, CARTS, DATA_SETS, ORDERS, SPACE, Contexts, failed, succeeded
 from tests.domain.test_pair import FACTS as INSTRUCTING_FACTS
 from tests.domain.voyage import MOMENT_MS, Voyage
 
@@ -145,6 +145,29 @@ def test_the_next_copy_starts_from_what_the_head_shows_except_for_new_data_sets(
     second.copy()
     (apply,) = second.run.next_instructions()
     assert {d["id"]: d["base"] for d in apply.payload["data_sets"]} == bases
+
+
+def test_a_data_set_that_comes_back_starts_from_what_its_own_copy_shows() -> None:
+    first = Voyage().to(states.COMPLETED)
+    second = first.next(mass_change_percent=100)
+    second.to(states.PLANNED)
+    second.check(data_sets=(ORDERS,))
+    second.arm()
+    second.snap()
+    second.copy()
+    second.to(states.COMPLETED)
+    third = second.next().to(states.STAGING)
+    bases = {w.payload["data_set"]["id"]: w.payload["base"] for w in third.run.next_instructions()}
+    assert bases == {
+        ORDERS.id: second.run.snapshot,
+        ACCOUNTS.id: first.run.snapshot,
+        CARTS.id: first.run.snapshot,
+    }
+    holder = {f"run {third.run.id}"}
+    held = {first.run.recovery_point_id: holder, second.run.recovery_point_id: holder}
+    assert third.replica.holds == held, "neither expires while the run rests on it"
+    third.to(states.COMPLETED)
+    assert third.replica.holds == {}
 
 
 def test_the_trial_clone_goes_round_and_can_be_switched_off() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -125,6 +126,22 @@ def test_what_is_held_or_is_the_head_never_goes(replica: Replica, contexts: Cont
     assert (replica.leaving, replica.version) == (set(), version + 1)
 
 
+def test_what_the_copy_of_a_data_set_shows_is_its_own(replica: Replica, contexts: Contexts) -> None:
+    assert (replica.shown, replica.bases_for(["a"])) == (frozenset(), ())
+    for number in range(1, 6):
+        complete(replica, contexts, number)
+    without = replace(point(6), data_sets={"a": 1})
+    replica.take(contexts(), owner(6), replica.head)
+    replica.release(contexts(), without)
+    assert replica.shown == {without.recovery_point, point(5).recovery_point}, "b is still where 5 left it"
+    assert replica.bases_for(["a"]) == (without, point(5), point(4))
+    assert replica.bases_for(["b"]) == (point(5), point(4), point(3))
+    assert replica.bases_for(["a", "b"]) == (without, point(5), point(4), point(3))
+    assert replica.bases_for(["c"]) == ()
+    replica.let_go(contexts(), point(5).recovery_point)  # a person may: b is not in the newest any more
+    assert replica.bases_for(["b"]) == (point(4), point(3), point(2))
+
+
 def test_lifting_a_hold_that_was_never_placed_changes_nothing(replica: Replica, contexts: Contexts) -> None:
     version = replica.version
     replica.lift(contexts(), "nobody")
@@ -133,7 +150,7 @@ def test_lifting_a_hold_that_was_never_placed_changes_nothing(replica: Replica, 
 
 def test_retention_keeps_the_newest_the_head_and_what_is_held_and_says_why() -> None:
     kept = [point(number) for number in (3, 1, 5, 2, 4)]
-    decisions = decide(kept, 2, point(2).recovery_point, {point(3).recovery_point: {"ann"}})
+    decisions = decide(kept, 2, {point(2).recovery_point}, {point(3).recovery_point: {"ann"}})
     assert [d.recovery_point for d in decisions] == [point(n).recovery_point for n in (5, 4, 3, 2, 1)]
     assert [d.keep for d in decisions] == [True, True, True, True, False]
-    assert [d.reason.split(" ")[0] for d in decisions] == ["number", "number", "held", "the", "older"]
+    assert [d.reason.split(" ")[0] for d in decisions] == ["number", "number", "held", "a", "older"]

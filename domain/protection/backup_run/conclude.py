@@ -176,9 +176,11 @@ def _snapshots_taken(context: Context, run: BackupRun, around: Around, wanted: W
         _give_up(context, run, around, failure)
         return
     base = around.replica.base
-    if base is not None:
-        around.replica.hold(context, base.recovery_point, f"run {run.id}")
-    run.stage(context, base)
+    bases = around.replica.bases_for(data_set.id for data_set in run.data_sets)
+    older = tuple(kept for kept in bases if kept != base)
+    for kept in (*((base,) if base else ()), *older):
+        around.replica.hold(context, kept.recovery_point, f"run {run.id}")
+    run.stage(context, base, older)
 
 
 def _copied(context: Context, run: BackupRun, around: Around, wanted: Wanted, result: dict[str, Any]) -> None:

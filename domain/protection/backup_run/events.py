@@ -113,13 +113,15 @@ class RunEvents(Instructing):
             aggregate.consistency = self.consistency
 
     class StagingStarted(Stateful.Moved):
-        """The copies begin, each from the recovery point that the head shows (None: a first copy)."""
+        """The copies begin: ``base`` is what the replica's head shows, ``older`` what has data sets that it has not."""
 
         base: Kept | None
+        older: tuple[Kept, ...] = ()
 
         def evolve(self, aggregate: BackupRun) -> None:
             """Make one copy per data set."""
             aggregate.base = self.base
+            aggregate.older = self.older
             aggregate.copies = {data_set.id: Copy(data_set.id) for data_set in aggregate.data_sets}
 
     class CopyStaged(Stateful.PartMoved):

@@ -64,6 +64,7 @@ class BackupRun(RunEvents):
         self.consistency: Consistency | None = None
         self.barrier: dict[str, Any] = {}
         self.base: Kept | None = None
+        self.older: tuple[Kept, ...] = ()
         self.copies: dict[str, Copy] = {}
         self.staged: dict[str, dict[str, Any]] = {}
         self.stalled: dict[str, str] = {}
@@ -166,9 +167,14 @@ class BackupRun(RunEvents):
         """The name of the cluster that has a role in this run."""
         return self.plan.primary if role == "primary" else self.plan.secondary
 
+    def bases_of(self, data_set: DataSet) -> tuple[Kept, ...]:
+        """The recovery points that a data set's copy may start from; the first is what it shows."""
+        bases = (*((self.base,) if self.base else ()), *self.older)
+        return tuple(kept for kept in bases if data_set.id in kept.data_sets)
+
     def base_of(self, data_set: DataSet) -> Kept | None:
-        """The recovery point that a data set's copy starts from; None when it was not in it."""
-        return self.base if self.base is not None and data_set.id in self.base.data_sets else None
+        """The recovery point that a data set's copy starts from; None when no kept one has it."""
+        return next(iter(self.bases_of(data_set)), None)
 
     def table_for_trial(self) -> str | None:
         """The table whose clone is tried out, in rotation over the runs; None without tables or when switched off."""
@@ -244,9 +250,9 @@ class BackupRun(RunEvents):
         assert findings, "a refusal names what speaks against the run"
         self.fire("refuse", context, findings=list(findings))
 
-    def stage(self, context: Context, base: Kept | None) -> None:
-        """Begin the copies, starting from what the replica's head shows."""
-        self.fire("stage", context, base=base)
+    def stage(self, context: Context, base: Kept | None, older: tuple[Kept, ...] = ()) -> None:
+        """Begin the copies, starting from what the replica's head shows, or from older recovery points."""
+        self.fire("stage", context, base=base, older=older)
 
     def apply(self, context: Context) -> None:
         """Begin to change the heads; the caller took the replica in the same save."""

@@ -165,7 +165,9 @@ def _check_target(site: str, path: str, allowed: Snapshottable, findings: Findin
         is_ours = marks.get(OWNERSHIP) == "0x" + data_set_id("hdfs", path).encode("ascii").hex()
         above = yield from hdfs.status(site, ROOT)
         page = yield from hdfs.list_page(site, path)
-        is_empty = not page.entries and above is not None and status["owner"] == above["owner"]
+        snapshots = yield from hdfs.list_directory(site, f"{path}/.snapshot")
+        is_bare = not page.entries and not snapshots
+        is_empty = is_bare and above is not None and status["owner"] == above["owner"]
     findings.judge(
         "target",
         path,
