@@ -63,11 +63,17 @@ class Cluster:
         Of the gateway only the server dies: sessions and agents live on; see ``power_off_gateway``.
         """
         self._must_run(part, signal.SIGKILL)
-        processes.wait_until_ended(self.layout, part, 10)
+        if not processes.wait_until_ended(self.layout, part, 10):
+            raise LabError(f"{self.name}.{part} lives on, although it was killed")
 
     def pause(self, part: str) -> None:
-        """Stop the part's process without ending it (SIGSTOP): it accepts connections and answers nothing."""
+        """Stop the part's process without ending it (SIGSTOP): it accepts connections and answers nothing.
+
+        Returns when it stands still: each of its threads has to take notice of the signal.
+        """
         self._must_run(part, signal.SIGSTOP)
+        if not processes.wait_until_paused(self.layout, part, 10):
+            raise LabError(f"{self.name}.{part} goes on, although it was told to stand still")
 
     def resume(self, part: str) -> None:
         """Let a paused part go on (SIGCONT)."""

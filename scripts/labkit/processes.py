@@ -95,6 +95,14 @@ def wait_until_ended(cluster: ClusterLayout, part: str, within_seconds: float) -
     return poll(lambda: living(cluster, part) is None, within_seconds)
 
 
+def wait_until_paused(cluster: ClusterLayout, part: str, within_seconds: float) -> bool:
+    def stands_still() -> bool:
+        facts = living(cluster, part)
+        return facts is not None and facts.paused
+
+    return poll(stands_still, within_seconds)
+
+
 def end_leftovers(cluster: ClusterLayout, spare: Iterable[int] = ()) -> list[int]:
     """Kill every process that the cluster's environment variable marks, except ``spare``; returns their pids."""
     ended: list[int] = []
