@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from infra.agent.shapes import Check, Unfit, each, flag, mapping, one_of, optional, record, text, whole
+from infra.agent.shapes import Check, Omissible, Unfit, each, flag, mapping, one_of, optional, record, text, whole
 
 if TYPE_CHECKING:
     from infra.agent.protocol import Instruction
@@ -148,6 +148,8 @@ _COPY: dict[str, Check] = {
     "base": optional(_snapshot),
     "base_is_on_source": flag,
     "recovery_point": optional(identifier),
+    # Where the copy may start from instead when a cluster has lost the base's snapshot; newest first.
+    "older_bases": Omissible(each(record(snapshot=_snapshot, recovery_point=identifier), most=16)),
     "open_files": each(_path),
     "staging": _staging,
     "level": one_of(*LEVELS),
@@ -187,10 +189,13 @@ PAYLOADS: dict[str, dict[str, Check]] = {
     },
     "SendSnapshots": _COPY,
     "ReplicateSnapshots": _COPY,
-    # data_sets: each with "base" (snapshot that the head shows) or null, and "recovery_point" of that base.
+    # data_sets: each with "base" (snapshot that the head is healed to) or null, and "recovery_point" of that base;
+    # "from_head": there is no base, and what is staged was compared with the head as it stands.
     "ApplyStaged": {
         "sites": _only_secondary,
-        "data_sets": _data_sets(base=optional(_snapshot), recovery_point=optional(identifier)),
+        "data_sets": _data_sets(
+            base=optional(_snapshot), recovery_point=optional(identifier), from_head=Omissible(flag)
+        ),
         "snapshot": _snapshot,
         "staging": _staging,
         "head_mode": one_of("700", "755"),

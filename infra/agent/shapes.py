@@ -1,7 +1,8 @@
 """Shapes of JSON values: checks that name the place of the first thing that does not fit.
 
 A check is called with the place of a value (such as ``payload.sites.primary``) and the value, and raises ``Unfit`` or
-returns. Checks are strict: no field may be missing or be there besides, and true is no number.
+returns. Checks are strict: no field may be there besides, none may be missing unless it is ``Omissible``, and true is
+no number.
 """
 
 from __future__ import annotations
@@ -86,15 +87,27 @@ def each(check: Check, least: int = 0, most: int = 1 << 30) -> Check:
     return check_all
 
 
+class Omissible:
+    """A field of a record that came later: who does not need it leaves it out, so older instructions stay the same."""
+
+    def __init__(self, check: Check) -> None:
+        self._check = check
+
+    def __call__(self, where: str, value: Any) -> None:
+        """Check a value that is there."""
+        self._check(where, value)
+
+
 def record(**fields: Check) -> Check:
-    """An object with exactly these fields."""
+    """An object with exactly these fields, but for those that are ``Omissible``."""
+    needed = {name for name, check_field in fields.items() if not isinstance(check_field, Omissible)}
 
     def check(where: str, value: Any) -> None:
         mapping(where, value)
-        if set(value) != set(fields):
-            odd = sorted(set(value) ^ set(fields))
+        odd = sorted((set(value) - set(fields)) | (needed - set(value)))
+        if odd:
             raise Unfit(where, f"the fields {', '.join(sorted(fields))}", f"missing or unknown: {', '.join(odd)}")
-        for name, check_field in fields.items():
-            check_field(f"{where}.{name}", value[name])
+        for name in value:
+            fields[name](f"{where}.{name}", value[name])
 
     return check

@@ -4,7 +4,7 @@ id, version, state, service, policy (names), policy_revision, settings, pair, ep
 moment_ms, snapshot, slot_attempt
 data_sets       [{id, component, name}], patterns alike; before the checks have resolved them only patterns
 facts           what the checks found, by role
-warnings        findings that did not refuse the run; findings: those that did
+warnings        findings that did not refuse the run, and snapshots that copies found lost; findings: those that did
 alarms          what a person has to do something about, such as a barrier that was not released; barrier: its evidence
 snapshots       by data set: when asked for and done, evidence (grade and reason); clocks; consistency
 base            the recovery point that the copies start from, or null
@@ -54,7 +54,7 @@ def recorded_page(run: BackupRun) -> dict[str, Any]:
         "patterns": _shown(plan.patterns),
         "facts": run.facts,
         "findings": run.findings,
-        "warnings": run.warnings,
+        "warnings": [*run.warnings, *run.lost_snapshots],
         "alarms": run.alarms,
         "barrier": run.barrier,
         "snapshots": run.snapshots,

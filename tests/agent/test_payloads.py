@@ -18,6 +18,7 @@ import pytest
 from infra.agent.core.operations import Operation
 from infra.agent.payloads import PAYLOADS
 from infra.agent.protocol import WireError, canonical, parse_instruction
+from infra.agent.shapes import Omissible
 from infra.agent.shell.admission import admit
 from infra.agent.shell.ending import Ending
 from infra.agent.shell.looking import forget
@@ -187,9 +188,14 @@ def name_of(place: Place) -> str:
     return text
 
 
+def needed(kind: str) -> set[str]:
+    """The fields that a payload may not leave out."""
+    return {name for name, check in PAYLOADS[kind].items() if not isinstance(check, Omissible)}
+
+
 def test_every_field_is_among_those_that_are_replaced() -> None:
     for kind in KINDS:
-        assert {place[0] for place, _ in hostile(kind)} == set(PAYLOADS[kind])
+        assert {place[0] for place, _ in hostile(kind)} == needed(kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -326,3 +332,17 @@ def test_a_damaged_instruction_can_be_ended_superseded_and_forgotten(name: str, 
     assert Ending(spool, lambda: NOW_MS, started.append).end("damaged") == "aborted"
     assert started == [], "nobody carries it out, so nobody rolls it forward"
     assert forget(canonical({"ids": ["damaged"]}), spool, lambda: NOW_MS)["forgotten"] == ["damaged"]
+
+
+def test_what_came_later_may_be_left_out_and_is_checked_when_it_is_there() -> None:
+    wire = golden("SendSnapshots")
+    older = [{"snapshot": "us-r1", "recovery_point": "p1"}]
+    assert parse_instruction({**wire, "payload": {**wire["payload"], "older_bases": older}})
+    too_far: tuple[Any, ...] = (None, [{}], [{"snapshot": "daily", "recovery_point": "p1"}], older * 17)
+    for wrong in too_far:
+        with pytest.raises(WireError, match="older_bases"):
+            parse_instruction({**wire, "payload": {**wire["payload"], "older_bases": wrong}})
+    wire = golden("ApplyStaged")
+    wire["payload"]["data_sets"][0]["from_head"] = "yes"
+    with pytest.raises(WireError, match="from_head"):
+        parse_instruction(wire)

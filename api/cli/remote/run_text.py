@@ -22,6 +22,7 @@ from api.cli.remote.text import (
 from api.cli.remote.waiting import unreachable
 
 MOST_LINES = 40
+COMPARED_IN_FULL = {"frozen": "compared in full", "head": "compared in full"}
 BAR = 30
 
 
@@ -156,6 +157,7 @@ def _bytes(page: RunPage) -> str:
 def _bytes_row(name: str, staged: dict[str, Any]) -> tuple[object, ...]:
     protected, moved = int(staged.get("bytes") or 0), int(staged.get("bytes_moved") or 0)
     kind = {True: "first copy", False: "increment"}.get(staged.get("full", ""), "")
+    kind = COMPARED_IN_FULL.get(staged.get("compared_with", ""), kind)
     return (
         name,
         size(protected),

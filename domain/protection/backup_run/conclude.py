@@ -185,6 +185,7 @@ def _snapshots_taken(context: Context, run: BackupRun, around: Around, wanted: W
 
 def _copied(context: Context, run: BackupRun, around: Around, wanted: Wanted, result: dict[str, Any]) -> None:
     run.fire_part(run.copies[wanted.data_set], "finish", context, result=result)
+    _tell_lost_snapshots(context, run, around, wanted.data_set)
     if any(copy.state != states.STAGED for copy in run.copies.values()):
         return
     change = _mass_change(run, around)
@@ -192,6 +193,23 @@ def _copied(context: Context, run: BackupRun, around: Around, wanted: Wanted, re
         run.fire("brake", context, **change)
         return
     begin_applying(context, run, around)
+
+
+def _tell_lost_snapshots(context: Context, run: BackupRun, around: Around, key: str) -> None:
+    """Tell the recovery points whose snapshot is gone on the secondary that nobody can read them there any more."""
+    (data_set,) = [one for one in run.data_sets if one.id == key]
+    offered = {kept.recovery_point.hex: kept.recovery_point for kept in run.bases_of(data_set)}
+    for lost in run.staged[key].get("lost") or ():
+        if lost["cluster"] != "secondary" or lost["recovery_point"] not in offered:
+            continue
+        where = f"{lost['snapshot']} is not on {run.plan.secondary} any more"
+        failure = {
+            "code": "SNAPSHOT_MISSING",
+            "message": f"{data_set}: {where}, as run {run.id} found.",
+            "remedy": "Use another recovery point. The next ones do not need it.",
+            "data_set": key,
+        }
+        around.point(offered[lost["recovery_point"]]).find_damage(context, failure)
 
 
 def _mass_change(run: BackupRun, around: Around) -> dict[str, Any] | None:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 CHECK_LIFETIME_SECONDS = 600
 
+HEAD = "head"
+"""What a copy was compared with when no recovery point of it is left: the copy on the secondary as it stands."""
+
 
 def next_instructions(run: BackupRun) -> tuple[Wanted, ...]:
     """The instructions that the run's state asks for; empty in HELD and in the final states."""
@@ -80,8 +83,8 @@ def _copy(run: BackupRun) -> tuple[Wanted, ...]:
     for data_set in run.data_sets:
         if run.copies[data_set.id].state == states.STAGED:
             continue
-        base = run.base_of(data_set)
-        payload = {
+        base, *older = run.bases_of(data_set) or (None,)
+        payload: dict[str, Any] = {
             "sites": run.sites,
             "data_set": data_set.to_wire(),
             "snapshot": run.snapshot,
@@ -93,6 +96,10 @@ def _copy(run: BackupRun) -> tuple[Wanted, ...]:
             "level": run.plan.settings.verification,
             "workers": run.plan.settings.workers,
         }
+        if older:
+            payload["older_bases"] = [
+                {"snapshot": kept.snapshot, "recovery_point": kept.recovery_point.hex} for kept in older if kept
+            ]
         wanted.append(run.wish("copy", kind, run.copier, payload, data_set=data_set.id))
     return tuple(wanted)
 
@@ -110,6 +117,7 @@ def _apply(run: BackupRun) -> tuple[Wanted, ...]:
                 **data_set.to_wire(),
                 "base": base.snapshot if base else None,
                 "recovery_point": base.recovery_point.hex if base else None,
+                **({"from_head": True} if run.staged[data_set.id].get("compared_with") == HEAD else {}),
             }
         )
     payload = {

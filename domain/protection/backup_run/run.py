@@ -173,8 +173,34 @@ class BackupRun(RunEvents):
         return tuple(kept for kept in bases if data_set.id in kept.data_sets)
 
     def base_of(self, data_set: DataSet) -> Kept | None:
-        """The recovery point that a data set's copy starts from; None when no kept one has it."""
-        return next(iter(self.bases_of(data_set)), None)
+        """The recovery point that a data set's copy starts from; None when there is none.
+
+        Once it is staged its sender has told which one it was: clusters may have lost snapshots.
+        """
+        bases = self.bases_of(data_set)
+        staged = self.staged.get(data_set.id, {})
+        if "base" in staged:
+            return next((kept for kept in bases if kept.recovery_point.hex == staged["base"]), None)
+        return next(iter(bases), None)
+
+    @property
+    def lost_snapshots(self) -> list[dict[str, Any]]:
+        """What the copies could not start from because somebody deleted a snapshot; of the form of a finding."""
+        found = []
+        for data_set in self.data_sets:
+            for lost in self.staged.get(data_set.id, {}).get("lost") or ():
+                base = self.base_of(data_set)
+                instead = f"recovery point {base.recovery_point} was" if base else "the copy as it stands was"
+                found.append(
+                    {
+                        "code": "SNAPSHOT_MISSING",
+                        "subject": str(data_set),
+                        "message": f"{lost['snapshot']} is not on {self.cluster_of(lost['cluster'])} any more;"
+                        f" {instead} compared with the source.",
+                        "remedy": "Find out who deleted it: snapshots that begin with us- belong to recovery points.",
+                    }
+                )
+        return found
 
     def table_for_trial(self) -> str | None:
         """The table whose clone is tried out, in rotation over the runs; None without tables or when switched off."""

@@ -11,7 +11,7 @@ the manifest depend on the snapshot alone, so every attempt of a run finds what 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from infra.agent.core import hdfs
 from infra.agent.core.hbase_copy import Staging, stage_file
@@ -26,7 +26,7 @@ from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import Download, OperationFailed, SpoolRead, Upload, WriteFile
 from infra.agent.core.staging import PRIVATE, guarded, place, prepare_run, scratch
-from infra.agent.core.work import PRIMARY, SECONDARY, Work, manifest_path
+from infra.agent.core.work import PRIMARY, SECONDARY, Work, manifest_path, offered_bases
 from infra.agent.protocol import hbase_snapshot_name
 
 WORKERS_LIMIT = 64
@@ -40,10 +40,13 @@ def send(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
     root = root_of(work, PRIMARY)
     found = yield from _find(root, snapshot.wanted)
     yield from _refuse_mob_links(root, snapshot)
-    base = yield from _base(work, data_set)
-    there = yield from _there(work, data_set, base, found)
+    start = yield from _choose_base(work, data_set)
+    base = start.snapshot
+    there = yield from _there(work, data_set, start, found)
     manifest = yield from _manifest(root, snapshot, found, there)
-    return (yield from guarded(work.instruction, _fill(work, data_set, snapshot, manifest, found, base, piece_bytes)))
+    sent = yield from guarded(work.instruction, _fill(work, data_set, snapshot, manifest, found, base, piece_bytes))
+    compared_with = "nothing" if base is None else "base"
+    return {**sent, "base": start.recovery_point, "compared_with": compared_with, "lost": start.lost}
 
 
 def _source(work: Work, data_set: dict[str, Any]) -> Procedure:
@@ -99,22 +102,33 @@ def _refuse_mob_links(root: str, snapshot: Snapshot) -> Procedure:
                 )
 
 
-def _base(work: Work, data_set: dict[str, Any]) -> Procedure:
-    """The base's snapshot on the secondary, or None without one."""
-    base = work.payload["base"]
-    if base is None:
-        return None
-    name = hbase_snapshot_name(base, data_set["table"])
-    return (yield from read_snapshot(SECONDARY, snapshot_directory(root_of(work, SECONDARY), name)))
+class Base(NamedTuple):
+    """The newest offered recovery point whose snapshot the secondary has, and those that have lost theirs."""
+
+    snapshot: Snapshot | None
+    recovery_point: str | None
+    lost: list[dict[str, str]]
 
 
-def _there(work: Work, data_set: dict[str, Any], base: Snapshot | None, found: dict[str, Found]) -> Procedure:
+def _choose_base(work: Work, data_set: dict[str, Any]) -> Procedure:
+    """A ``Base``; whatever is left out here is only sent again, for what counts as there is looked at."""
+    lost: list[dict[str, str]] = []
+    for offered in offered_bases(work.payload):
+        name = hbase_snapshot_name(offered["snapshot"], data_set["table"])
+        snapshot = yield from read_snapshot(SECONDARY, snapshot_directory(root_of(work, SECONDARY), name))
+        if snapshot is not None:
+            return Base(snapshot, offered["recovery_point"], lost)
+        lost.append({**offered, "snapshot": name, "cluster": SECONDARY})
+    return Base(None, None, lost)
+
+
+def _there(work: Work, data_set: dict[str, Any], base: Base, found: dict[str, Found]) -> Procedure:
     """What need not be sent: a dict from relative path to the checksum that the base's manifest tells, or None."""
-    if base is None:
+    if base.snapshot is None:
         return {}
-    files = [item.file for item in base.wanted if item.file.relative in found]
+    files = [item.file for item in base.snapshot.wanted if item.file.relative in found]
     copies = yield from locate(SECONDARY, root_of(work, SECONDARY), files)
-    checksums = yield from _known_checksums(work, data_set)
+    checksums = yield from _known_checksums(work, data_set, base.recovery_point)
     damaged = yield from known_damage(data_set)
     return {
         relative: checksums.get(relative)
@@ -123,9 +137,8 @@ def _there(work: Work, data_set: dict[str, Any], base: Snapshot | None, found: d
     }
 
 
-def _known_checksums(work: Work, data_set: dict[str, Any]) -> Procedure:
+def _known_checksums(work: Work, data_set: dict[str, Any], recovery_point: str | None) -> Procedure:
     """The checksums of the base's manifest, by relative path; empty where it is not kept."""
-    recovery_point = work.payload["recovery_point"]
     if recovery_point is None:
         return {}
     path = manifest_path(recovery_point, data_set)

@@ -90,6 +90,17 @@ class Work:
         return site
 
 
+def offered_bases(payload: dict[str, Any]) -> list[dict[str, Any]]:
+    """The recovery points from which a copy may start, the one that the secondary shows first.
+
+    Each is ``{"snapshot", "recovery_point"}``.
+    """
+    if payload["base"] is None:
+        return []
+    newest = {"snapshot": payload["base"], "recovery_point": payload["recovery_point"]}
+    return [newest, *payload.get("older_bases", ())]
+
+
 def manifest_path(recovery_point: str, data_set: dict[str, Any]) -> str:
     """Where the source manifest of a data set is kept on the secondary with its recovery point."""
     return f"{RECOVERY_POINTS}/{recovery_point}/{data_set['id']}.manifest"

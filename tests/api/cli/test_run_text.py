@@ -65,3 +65,14 @@ def test_what_is_being_tried_again_is_told() -> None:
     assert "--give-up" not in text
     text = run_text(RunPage({**pages.staging(), "state": "APPLYING", "last_failure": {"apply": failure}}))
     assert "understudy run cancel 1a2b3c4d5e6f --give-up" in text
+
+
+def test_a_copy_without_a_common_base_is_said_to_be_compared_in_full() -> None:
+    page = pages.completed()
+    first, *others = page["staged"].values()
+    first |= {"full": False, "compared_with": "head"}
+    for other in others:
+        other |= {"full": False, "compared_with": "base"}
+    text = run_text(RunPage(page))
+    assert text.count("compared in full") == 1
+    assert text.count("increment\n") == len(others)

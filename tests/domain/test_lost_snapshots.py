@@ -1,0 +1,69 @@
+"""A snapshot that somebody deleted: the run starts from another base, and its recovery point is DAMAGED."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from domain.protection import recovery_point as points
+from domain.protection.backup_run import states
+from domain.protection.recovery_point import RecoveryPoint
+from domain.values.data_set import DataSet
+from tests.domain.builders import ACCOUNTS, CARTS, ORDERS, succeeded
+from tests.domain.voyage import Voyage
+
+
+def three_runs() -> tuple[Voyage, list[RecoveryPoint]]:
+    """A run that copies, after two that have completed; the newest recovery point first."""
+    first = Voyage().to(states.SEALING)
+    older = first.seal()
+    second = first.next().to(states.SEALING)
+    newest = second.seal()
+    return second.next().to(states.STAGING), [newest, older]
+
+
+def copied(voyage: Voyage, data_set: DataSet, base: RecoveryPoint | None, how: str, *lost: dict[str, Any]) -> None:
+    """The answer of a sender that has compared with ``base``."""
+    told = {"base": base.id.hex if base else None, "compared_with": how, "lost": list(lost)}
+    voyage.answer(f"copy-{data_set.id}", succeeded(voyage.totals(**told)))
+
+
+def lost(point: RecoveryPoint, role: str) -> dict[str, Any]:
+    return {"recovery_point": point.id.hex, "snapshot": point.made.snapshot, "cluster": role}
+
+
+def test_the_sender_is_offered_older_bases() -> None:
+    voyage, (newest, older) = three_runs()
+    payload = voyage.wanted(f"copy-{ORDERS.id}").payload
+    assert (payload["base"], payload["recovery_point"]) == (newest.made.snapshot, newest.id.hex)
+    assert payload["older_bases"] == [{"snapshot": older.made.snapshot, "recovery_point": older.id.hex}]
+    assert set(voyage.replica.holds) == {newest.id, older.id}
+
+
+def test_what_is_applied_starts_from_what_the_sender_compared_with() -> None:
+    voyage, (newest, older) = three_runs()
+    copied(voyage, ORDERS, older, "base", lost(newest, "secondary"))
+    copied(voyage, ACCOUNTS, newest, "base")
+    copied(voyage, CARTS, None, "head", lost(newest, "primary"), lost(older, "primary"))
+    assert voyage.run.state == states.APPLYING
+    applied = {d["id"]: d for d in voyage.wanted("apply").payload["data_sets"]}
+    assert (applied[ORDERS.id]["base"], applied[ORDERS.id]["recovery_point"]) == (older.made.snapshot, older.id.hex)
+    assert applied[ACCOUNTS.id]["base"] == newest.made.snapshot
+    assert "from_head" not in applied[ACCOUNTS.id]
+    assert (applied[CARTS.id]["base"], applied[CARTS.id]["from_head"]) == (None, True)
+    told = [(found["subject"], found["message"]) for found in voyage.run.lost_snapshots]
+    assert [subject for subject, _ in told] == [str(CARTS), str(CARTS), str(ORDERS)]
+    assert "is not on north any more; the copy as it stands was compared" in told[0][1]
+    assert f"is not on south any more; recovery point {older.id} was compared" in told[2][1]
+    voyage.to(states.COMPLETED)
+    assert voyage.replica.holds == {}
+
+
+def test_only_what_is_lost_on_the_secondary_damages_a_recovery_point() -> None:
+    voyage, (newest, older) = three_runs()
+    unknown = {"recovery_point": "0" * 32, "snapshot": "us-x", "cluster": "secondary"}
+    copied(voyage, ORDERS, None, "frozen", lost(newest, "secondary"), lost(older, "primary"), unknown)
+    assert (newest.state, older.state) == (points.DAMAGED, points.AVAILABLE)
+    assert newest.failure is not None
+    assert (newest.failure["code"], newest.failure["data_set"]) == ("SNAPSHOT_MISSING", ORDERS.id)
+    assert f"{ORDERS}: {newest.made.snapshot} is not on south any more" in newest.failure["message"]
+    assert voyage.run.state == states.STAGING
