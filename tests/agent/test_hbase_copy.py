@@ -215,9 +215,15 @@ def test_only_reading_finds_a_damaged_block(world: World) -> None:
     assert world.run(world.digest("r1", "checksum", trial=False))["content"]["verdict"] == "EQUAL"
     for level, percent in (("bytes", 0), ("metadata", 100)):
         result = world.run(world.digest("r1", level, percent, trial=False))
-        assert result["content"]["verdict"] == "DIFFERENT"
+        assert (result["content"]["verdict"], result["content"]["found"]) == ("DIFFERENT", None)
         assert "cannot be read" in result["differences"][0]
         assert result["files_read"] == 3
+    assert world.run(world.digest("r1", "metadata", trial=False))["content"] == {
+        "verdict": "EQUAL",
+        "expected": result["content"]["expected"],
+        "found": None,
+        "proved": "names and lengths",
+    }
 
 
 def test_a_damaged_file_is_sent_again_by_the_next_run_and_replaced(world: World) -> None:

@@ -47,6 +47,7 @@ class _Digesting:
         self._directory = snapshot_directory(self._root, name_of(work, data_set))
         self._differences: list[str] = []
         self._wrong_owners: list[str] = []
+        self._is_partial = False
         self._files_read = 0
         self._bytes_read = 0
         self._meter = Meter("digest", data_set["id"], manifest.bytes, len(manifest.files))
@@ -67,8 +68,11 @@ class _Digesting:
         yield from self._damage.record(self._data_set)
         if self._wrong_owners:
             raise _wrong_owner(self._wrong_owners, owner)
+        content = _verdict(self._manifest.files, [entry for entry in found if entry], self._level.proved)
+        if self._is_partial:
+            content["found"] = None
         return {
-            "content": _verdict(self._manifest.files, [entry for entry in found if entry], self._level.proved),
+            "content": content,
             "metadata": _verdict(self._manifest.own, own, "the table's schema and regions"),
             "differences": self._differences,
             "damaged_in_base": self._damage.in_base,
@@ -100,10 +104,11 @@ class _Digesting:
         return found
 
     def _checksum(self, entry: Entry, at: Found) -> Procedure:
-        """The checksum as far as the level asks for it; otherwise the expected one, and ``proved`` says so."""
+        """The checksum as far as the level asks for it; otherwise the expected one, and no digest is told as found."""
         is_read = self._level.reads(entry["p"])
         self._damage.saw(entry["p"], is_new=is_read or bool(entry.get("w")))
         if not self._level.checks(entry["p"], entry):
+            self._is_partial = True
             return entry["c"]
         try:
             return (yield from follow(SECONDARY, self._root, at, lambda path: self._digest(entry, path, is_read)))
@@ -111,6 +116,7 @@ class _Digesting:
             if failure.transient or failure.unknown or failure.code == "ABORTED":
                 raise
             self._differs(entry["p"], f"cannot be read: {failure.message[:200]}")
+            self._is_partial = True
             return UNREADABLE
 
     def _digest(self, entry: Entry, path: str, is_read: bool) -> Procedure:

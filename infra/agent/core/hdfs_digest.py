@@ -2,7 +2,7 @@
 
 The frozen tree is walked beside the manifest. Two verdicts: *content* (paths, types, lengths, checksums) and *metadata*
 (owners, groups, modes, ACLs, extended attributes, times; not those of the root, which the protection owns). What is
-proved about contents depends on the level (``levels``).
+proved about contents depends on the level (``levels``); there is no digest of contents that were not all looked at.
 
 Extended attributes are asked for where the manifest names some and for what this run moved.
 """
@@ -48,6 +48,7 @@ class _Digesting:
         self._differences: list[str] = []
         self._is_content_equal = True
         self._is_metadata_equal = True
+        self._is_partial = False
         self._files_read = 0
         self._bytes_read = 0
         self._meter = Meter("digest", data_set["id"], 0, 0)
@@ -110,6 +111,7 @@ class _Digesting:
             self._expected.add(expected)
             self._found.add(found)
             if complaint:
+                self._is_partial = True
                 self._differs(found["p"], complaint, content=True)
                 self._damage.cannot_be_read(found["p"], is_moved=bool(expected.get("w")))
             self._compare(expected, found)
@@ -141,7 +143,8 @@ class _Digesting:
         self._damage.saw(found["p"], is_new=is_read or bool(expected.get("w")))
         if wanted is None or not self._level.checks(found["p"], expected) or found["l"] == 0:
             if wanted is not None:
-                found["c"] = wanted  # not looked at; "proved" says so
+                found["c"] = wanted  # not looked at, so no difference, and no digest of what was found either
+                self._is_partial = True
             return
         if wanted.startswith(BY_BYTES):
             if found["l"] == expected["l"]:
@@ -189,14 +192,14 @@ class _Digesting:
             "content": {
                 "verdict": "EQUAL" if self._is_content_equal else "DIFFERENT",
                 "expected": expected.content(),
-                "found": found.content(),
+                "found": None if self._is_partial else found.content(),
                 "proved": self._level.proved,
             },
             "metadata": {
                 "verdict": "EQUAL" if self._is_metadata_equal else "DIFFERENT",
                 "expected": expected.metadata(),
                 "found": found.metadata(),
-                "proved": "owners, groups, modes, ACLs, times, extended attributes",
+                "proved": "owners, groups, modes, ACLs, times; extended attributes of what has some or was moved",
             },
             "differences": self._differences,
             "damaged_in_base": self._damage.in_base,
