@@ -8,7 +8,7 @@ from typing import Any
 from domain.components.registry import component
 from domain.errors import InvalidInput
 from domain.preflight.finding import REFUSE, Facts, Finding
-from domain.values.data_set import DataSet, data_set_from_wire
+from domain.values.data_set import FEWER, MOST_DATA_SETS, TOO_MANY, DataSet, data_set_from_wire
 
 
 def resolved_data_sets(facts: Mapping[str, Any]) -> tuple[DataSet, ...]:
@@ -27,6 +27,9 @@ def check(facts: Facts) -> list[Finding]:
     if not data_sets:
         message = "the service's patterns stand for no directory and no table."
         return [Finding(REFUSE, "NOTHING_TO_BACK_UP", cluster, message, "Look at 'service show'.")]
+    if len(data_sets) > MOST_DATA_SETS:
+        message = f"the service's patterns stand for {len(data_sets)} data sets, more than {MOST_DATA_SETS}."
+        return [Finding(REFUSE, TOO_MANY, cluster, message, FEWER)]
     return [
         Finding(
             REFUSE,

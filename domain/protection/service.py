@@ -7,7 +7,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from domain.errors import InvalidInput
 from domain.pair.pair import ClusterPair
 from domain.stateful import Context, Stateful
-from domain.values.data_set import DataSet
+from domain.values.data_set import FEWER, MOST_DATA_SETS, TOO_MANY, DataSet
 from domain.values.names import check_name
 
 
@@ -54,9 +54,9 @@ class Service(Stateful):
 
     @classmethod
     def define(cls, context: Context, name: str, pair: ClusterPair, data_sets: tuple[DataSet, ...]) -> Service:
-        """Enter a service; raise ``InvalidInput`` if it has no data sets."""
+        """Enter a service; raise ``InvalidInput`` if it has no data sets, or too many."""
         check_name("service.name", name)
-        _refuse_empty(data_sets)
+        _check_number(data_sets)
         return cls.begin(
             cls.Defined,
             cls.identity(name),
@@ -69,11 +69,14 @@ class Service(Stateful):
 
     def change_data_sets(self, context: Context, data_sets: tuple[DataSet, ...]) -> None:
         """Record other data sets, unless they are the same."""
-        _refuse_empty(data_sets)
+        _check_number(data_sets)
         if data_sets != self.data_sets:
             self.note(self.DataSetsChanged, context, data_sets=data_sets)
 
 
-def _refuse_empty(data_sets: tuple[DataSet, ...]) -> None:
+def _check_number(data_sets: tuple[DataSet, ...]) -> None:
     if not data_sets:
         raise InvalidInput("data_sets", "there are none.", remedy="Name at least one directory or table.")
+    if len(data_sets) > MOST_DATA_SETS:
+        message = f"there are {len(data_sets)}, and a service has at most {MOST_DATA_SETS}."
+        raise InvalidInput("data_sets", message, remedy=FEWER, code=TOO_MANY)

@@ -9,6 +9,11 @@ from uuid import NAMESPACE_URL, uuid5
 from domain.components.glob import has_wildcards
 from domain.components.registry import component
 
+MOST_DATA_SETS = 2_000
+"""How many a service may span: its recovery point's manifest is sealed by one instruction, of at most 4 MiB."""
+TOO_MANY = "TOO_MANY_DATA_SETS"
+FEWER = "Protect a directory above them, or make several services of it."
+
 
 @dataclass(frozen=True, order=True)
 class DataSet:

@@ -180,8 +180,16 @@ def test_the_messages_name_both_and_come_in_order() -> None:
 
 
 def test_thousands_of_data_sets_are_compared_at_once() -> None:
-    wire = [DataSet("hdfs", f"/data/{number // 100}/{number}").to_wire() for number in range(20_000)]
-    assert data_sets.check(facts({"data_sets": wire})) == []
+    many = [DataSet("hdfs", f"/data/{number // 100}/{number}") for number in range(20_000)]
+    assert list(data_sets.overlapping(many)) == []
+
+
+def test_more_data_sets_than_a_manifest_can_hold() -> None:
+    wire = [DataSet("hdfs", f"/data/{number}").to_wire() for number in range(2_001)]
+    assert data_sets.check(facts({"data_sets": wire[:2_000]})) == []
+    (found,) = data_sets.check(facts({"data_sets": wire}))
+    assert (found.code, found.refuses, found.subject) == ("TOO_MANY_DATA_SETS", True, "a")
+    assert "2001 data sets" in found.message
 
 
 def test_a_pattern_that_stands_for_what_cannot_be_protected() -> None:

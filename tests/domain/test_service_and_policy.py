@@ -10,6 +10,7 @@ import pytest
 from domain.errors import InvalidInput
 from domain.protection.policy import Barrier, Settings
 from domain.protection.service import Service
+from domain.values.data_set import DataSet
 from tests.domain import tables
 from tests.domain.builders import DATA_SETS, ORDERS, Contexts, new_pair, new_policy, new_service
 
@@ -27,6 +28,10 @@ def test_a_service_has_data_sets() -> None:
     for empty in (lambda: service.change_data_sets(contexts(), ()), lambda: new_service(contexts, ())):
         with pytest.raises(InvalidInput, match="data_sets"):
             empty()
+    many = tuple(DataSet("hdfs", f"/data/{number}") for number in range(2_001))
+    assert new_service(contexts, many[1:]).data_sets == many[1:]
+    with pytest.raises(InvalidInput, match="TOO_MANY_DATA_SETS"):
+        new_service(contexts, many)
     with pytest.raises(InvalidInput, match=r"service\.name"):
         Service.define(contexts(), "no/name", new_pair(contexts), DATA_SETS)
 
