@@ -13,6 +13,20 @@ reused with another meaning: scripts and runbooks match on them.
 
 from __future__ import annotations
 
+import re
+
+_WORDS = {"BackupPolicy": "policy", "BackupRun": "run", "ClusterPair": "pair"}
+
+
+def word_for(kind: str) -> str:
+    """What the command line and the documents call a kind of thing, from the name of its class: "recovery point"."""
+    return _WORDS.get(kind) or in_words(kind)
+
+
+def in_words(name: str) -> str:
+    """The name of a class, an event or a trigger as words: "changes confirmed", "start checking"."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", name).lower()
+
 
 class UnderstudyError(Exception):
     """An error with a permanent ``code``, a sentence, and, when the operator can act, a ``remedy``."""
@@ -40,10 +54,10 @@ class InvalidInput(Refused):
 
 
 class NotFound(Refused):
-    """The named thing does not exist."""
+    """The named thing does not exist; ``kind`` is its word, or the name of its class."""
 
     def __init__(self, kind: str, name: str, *, remedy: str = "") -> None:
-        super().__init__("NOT_FOUND", f"there is no {kind} named {name!r}.", remedy=remedy)
+        super().__init__("NOT_FOUND", f"there is no {word_for(kind)} named {name!r}.", remedy=remedy)
 
 
 class Conflict(Refused):

@@ -24,7 +24,7 @@ from eventsourcing.domain import Aggregate
 from transitions import EventData, Machine, MachineError
 from transitions.core import Transition
 
-from domain.errors import Refused
+from domain.errors import Refused, in_words, word_for
 
 REMEMBERED_COMMANDS = 1_000
 
@@ -186,13 +186,14 @@ class Stateful(Aggregate):
 
     def fire(self, trigger: str, context: Context, **facts: Any) -> None:
         """Move by ``trigger`` and record its event with ``facts``; raise ``Refused`` where the table has no rule."""
-        self._fire(self, f"{type(self).__name__} {self.id}", trigger, context, facts)
+        self._fire(self, str(self.id), trigger, context, facts)
 
     def fire_part(self, part: Part, trigger: str, context: Context, **facts: Any) -> None:
         """Move one part by ``trigger``; the event carries the part's key besides ``facts``."""
-        self._fire(part, f"{type(part).__name__} {part.key}", trigger, context, {"key": part.key, **facts})
+        self._fire(part, part.key, trigger, context, {"key": part.key, **facts})
 
-    def _fire(self, mover: Stateful | Part, name: str, trigger: str, context: Context, facts: dict[str, Any]) -> None:
+    def _fire(self, mover: Stateful | Part, key: str, trigger: str, context: Context, facts: dict[str, Any]) -> None:
+        name = f"{word_for(type(mover).__name__)} {key}"
         assert trigger in mover._machine.events, f"{name} has no trigger {trigger!r}"
 
         def record(trigger: str, source: str, target: str) -> None:
@@ -206,8 +207,8 @@ class Stateful(Aggregate):
         except MachineError:
             raise Refused(
                 "NOT_IN_STATE",
-                f"{name} is {mover.state}: '{trigger}' does not apply there.",
-                remedy=f"It applies in {', '.join(sorted(mover.sources_of(trigger)))}.",
+                f"{name} is {mover.state}: '{in_words(trigger)}' is not possible in this state.",
+                remedy=f"It is possible in {', '.join(sorted(mover.sources_of(trigger)))}.",
             ) from None
 
     def note(self, event_class: type[Stateful.Event], context: Context, **facts: Any) -> None:
@@ -216,8 +217,9 @@ class Stateful(Aggregate):
         if self.state not in allowed:
             raise Refused(
                 "NOT_IN_STATE",
-                f"{type(self).__name__} {self.id} is {self.state}: {event_class.__name__} cannot be recorded there.",
-                remedy=f"It can be in {', '.join(allowed)}.",
+                f"{word_for(type(self).__name__)} {self.id} is {self.state}:"
+                f" '{in_words(event_class.__name__)}' is not possible in this state.",
+                remedy=f"It is possible in {', '.join(allowed)}.",
             )
         self.trigger_event(event_class, **_stamps(context), **facts)
 

@@ -9,6 +9,7 @@ formed nobody loses, so the secondary's marker (the harmless one) comes first: e
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from domain.errors import Conflict, Refused
@@ -158,8 +159,17 @@ class ClusterPair(Instructing):
             remedy="Look at 'understudy pair show': markers that cannot be written are told there.",
         )
 
-    def claim(self, context: Context, service: UUID, data_sets: tuple[DataSet, ...]) -> None:
-        """Claim data sets for a service; raise ``Conflict`` naming the first overlap with a claim or within itself."""
+    def claim(
+        self,
+        context: Context,
+        service: UUID,
+        data_sets: tuple[DataSet, ...],
+        name_of: Callable[[UUID], str] = str,
+    ) -> None:
+        """Claim data sets for a service; raise ``Conflict`` naming the first overlap with a claim or within itself.
+
+        ``name_of`` tells the name of another service: a pair knows services by their ids alone.
+        """
         for number, mine in enumerate(data_sets):
             for other in data_sets[number + 1 :]:
                 if mine.overlaps(other):
@@ -171,7 +181,7 @@ class ClusterPair(Instructing):
                 if owner != service and theirs is not None:
                     raise Conflict(
                         "OVERLAP",
-                        f"{mine} overlaps {theirs}, which service {owner} protects.",
+                        f"{mine} overlaps {theirs}, which service {name_of(owner)} protects.",
                         remedy="Data sets of all services of a pair are disjoint: take it out of one of them.",
                     )
         self.note(self.DataSetsClaimed, context, service=service, data_sets=data_sets)

@@ -107,7 +107,7 @@ class ControlPlane:
                 return
             else:
                 service.change_data_sets(context, data_sets)
-            owner.claim(context, identity, data_sets)
+            owner.claim(context, identity, data_sets, lambda other: session.load(Service, other).name)
 
         return await self._command(caller, identity, decide)
 

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
-from domain.errors import Conflict, NotFound, UnderstudyError
+from domain.errors import Conflict, NotFound, UnderstudyError, word_for
 from domain.stateful import Context, Stateful
 from infra.store.codec import EventCodec
 from infra.store.read_models import Change, ReadModels
@@ -117,7 +117,7 @@ class Session:
         """Store a new aggregate with this command; raise ``Conflict`` if its id exists."""
         assert not self._is_closed, "a session is used inside its command alone"
         if aggregate.id in self._touched or self._batch.find(aggregate.id) is not None:
-            kind = type(aggregate).__name__
+            kind = word_for(type(aggregate).__name__)
             raise Conflict("ALREADY_EXISTS", f"{kind} {aggregate.id} exists already.")
         self._touched[aggregate.id] = _Touched(aggregate, 0)
 

@@ -230,7 +230,7 @@ def test_a_stall_is_told_once_for_each_instruction(voyage: Voyage) -> None:
 
 def test_a_held_run_remembers_that_it_was_confirmed(voyage: Voyage) -> None:
     voyage.to(states.STAGING)
-    with pytest.raises(Refused, match="NOT_IN_STATE"):
+    with pytest.raises(Refused, match=r"NOT_IN_STATE: run .* is STAGING: nobody needs to confirm it"):
         voyage.run.confirm(voyage.contexts())
     assert not voyage.run.is_ready_to_apply
     voyage.copy(entries_in_base=10, deleted=9)

@@ -160,6 +160,8 @@ def test_claims_never_overlap() -> None:
     for overlap in (DataSet("hdfs", "/a"), DataSet("hdfs", "/a/b/c"), DataSet("hdfs", "/*/b"), DataSet("hbase", "t*")):
         with pytest.raises(Conflict, match="OVERLAP"):
             aggregate.claim(contexts(), second, (overlap,))
+    with pytest.raises(Conflict, match="which service shop protects"):
+        aggregate.claim(contexts(), second, (DataSet("hdfs", "/a"),), lambda service: "shop")
     with pytest.raises(Conflict, match="of the same service"):
         aggregate.claim(contexts(), second, (DataSet("hdfs", "/x"), DataSet("hdfs", "/x/y")))
     aggregate.claim(contexts(), second, (DataSet("hdfs", "/x"), DataSet("hbase", "u")))

@@ -99,3 +99,6 @@ def test_errors_say_what_to_do() -> None:
     assert str(Refused("CODE", "it is so.", remedy="Do this.")) == "CODE: it is so. Remedy: Do this."
     assert str(UnderstudyError("CODE", "it is so.")) == "CODE: it is so."
     assert NotFound("run", "x").code == "NOT_FOUND"
+    words = {"BackupRun": "run", "RecoveryPoint": "recovery point", "Service": "service", "ClusterPair": "pair"}
+    for kind, word in words.items():
+        assert NotFound(kind, "x").message == f"there is no {word} named 'x'."

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid5
 
+from domain.errors import Refused
 from domain.instruction import Wanted
 from domain.protection.backup_run import next as next_step
 from domain.protection.backup_run import states
@@ -290,7 +291,10 @@ class BackupRun(RunEvents):
 
     def confirm(self, context: Context) -> None:
         """Let a run that was held because of a mass change go on; confirming twice is confirming once."""
-        if not (self.state == states.HELD and self.confirmed):
+        if self.state != states.HELD:
+            message = f"run {self.id} is {self.state}: nobody needs to confirm it."
+            raise Refused("NOT_IN_STATE", message, remedy="Only a run that is HELD waits for a person.")
+        if not self.confirmed:
             self.note(self.ChangesConfirmed, context)
 
     def note_stall(self, context: Context, key: str, instruction: str, last_bytes: int, since_ms: int) -> None:
