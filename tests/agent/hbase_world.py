@@ -22,9 +22,17 @@ DATA_SET = {"id": "t1", "component": "hbase", "table": TABLE}
 EPOCH = 7
 # Small, so that a file of a few blocks is copied in pieces.
 PIECE_BYTES = 2048
+
+
+def _apply(component: HBaseComponent, work: Work, data_set: dict[str, Any]) -> Procedure:
+    """What ApplyStaged does for one data set."""
+    yield from component.check_apply(work, data_set)
+    return (yield from component.apply(work, data_set))
+
+
 STEPS: dict[str, Callable[[HBaseComponent, Work, dict[str, Any]], Procedure]] = {
     "SendSnapshots": HBaseComponent.send,
-    "ApplyStaged": HBaseComponent.apply,
+    "ApplyStaged": _apply,
     "FreezeCopies": HBaseComponent.freeze,
     "DigestSnapshots": HBaseComponent.digest,
     "RemoveSnapshots": HBaseComponent.remove,

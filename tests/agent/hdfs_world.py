@@ -23,9 +23,17 @@ DATA_SET = {"id": "d1", "component": "hdfs", "path": HEAD}
 EPOCH = 7
 # Small, so that a file of a few blocks is copied in pieces.
 PIECE_BYTES = 2048
+
+
+def _apply(component: HdfsComponent, work: Work, data_set: dict[str, Any]) -> Procedure:
+    """What ApplyStaged does for one data set."""
+    yield from component.check_apply(work, data_set)
+    return (yield from component.apply(work, data_set))
+
+
 STEPS: dict[str, Callable[[HdfsComponent, Work, dict[str, Any]], Procedure]] = {
     "SendSnapshots": HdfsComponent.send,
-    "ApplyStaged": HdfsComponent.apply,
+    "ApplyStaged": _apply,
     "FreezeCopies": HdfsComponent.freeze,
     "DigestSnapshots": HdfsComponent.digest,
     "RemoveSnapshots": HdfsComponent.remove,

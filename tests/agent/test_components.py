@@ -116,9 +116,25 @@ def test_removal_of_everything_of_a_run(pair: Pair) -> None:
     assert primary["removed"] == ["/data/one/.snapshot/r", "/data/two/.snapshot/r"]
 
 
-def test_failure_names_its_data_set(pair: Pair) -> None:
+def test_a_failure_names_its_data_set_and_nothing_was_changed_before_it(pair: Pair) -> None:
     pair.send()
     pair.hdfs["secondary"].call("PUT", "MKDIRS", "/data/two/foreign", {})
     with pytest.raises(OperationFailed, match="FOREIGN_TREE") as failed:
         pair.apply()
     assert failed.value.detail["data_set"] == "two"
+    assert failed.value.detail["changed"] is False
+    assert pair.hdfs["secondary"].find("/data/one") is None
+
+
+def test_what_an_earlier_attempt_has_changed_is_told_by_staging(pair: Pair) -> None:
+    pair.send()
+    secondary = pair.hdfs["secondary"]
+    secondary.fail("RENAME", OperationFailed("HDFS_UNREACHABLE", "no answer"), "two/new")
+    with pytest.raises(OperationFailed, match="HDFS_UNREACHABLE") as failed:
+        pair.apply()
+    assert "changed" not in failed.value.detail
+    secondary.fail("GETALLSTORAGEPOLICY", OperationFailed("HDFS_UNREACHABLE", "no answer"))
+    with pytest.raises(OperationFailed, match="HDFS_UNREACHABLE") as failed:
+        pair.apply()
+    assert "changed" not in failed.value.detail
+    assert pair.apply()["data_sets"].keys() == {"one", "two"}

@@ -241,7 +241,7 @@ def test_requests_of_the_first_phase_that_arrive_late_change_nothing(world: Worl
     world.run(world.send_instruction("r2", "r1"))
     world.run(world.apply_instruction("r2", "r1"))
     renames = [call for call in world.performed if isinstance(call, HdfsCall) and call.op == "RENAME"]
-    assert len(renames) == 5
+    assert len(renames) == 7  # two of them leave signs in staging
     for call in renames:
         with pytest.raises(OperationFailed, match="FileNotFound"):
             world.secondary.call(call.method, call.op, call.path, dict(call.params))

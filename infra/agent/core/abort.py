@@ -18,8 +18,8 @@ from infra.agent.protocol import Instruction
 POLL_MS = 200.0
 PATIENCE_MS = 120_000.0
 
-# Once the journal of such an instruction has begun, it is brought to its end whatever happens: an abort is not heeded,
-# and a later epoch does not stop it, because a half-changed head would have to be rebuilt byte by byte.
+# Once the journal of such an instruction, or of an older attempt, has begun, it is brought to its end whatever happens:
+# an abort is not heeded and a later epoch does not stop it; a half-changed head would have to be rebuilt byte by byte.
 ROLLED_FORWARD_ONLY = frozenset(["ApplyStaged"])
 
 

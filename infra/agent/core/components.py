@@ -1,6 +1,6 @@
 """The components whose data is copied, and the instructions that run over several data sets.
 
-A component is an object with seven procedures, each for one data set. An instruction that names several data sets runs
+A component is an object with eight procedures, each for one data set. An instruction that names several data sets runs
 them concurrently and merges their results; the first failure is the instruction's, and it names its data set.
 Another kind of component is one module with such an object and one line in ``COMPONENTS``.
 """
@@ -13,7 +13,7 @@ from infra.agent.core.hbase_component import HBASE
 from infra.agent.core.hdfs_component import HDFS
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import OperationFailed
-from infra.agent.core.staging import remove_recovery_point, remove_run
+from infra.agent.core.staging import BEGUN, has_sign, remove_recovery_point, remove_run
 from infra.agent.core.work import Work, read_journal
 from infra.agent.protocol import Instruction
 
@@ -30,8 +30,15 @@ class Component(Protocol):
     def send(self, work: Work, data_set: dict[str, Any]) -> Procedure:
         """Fill the data set's staging on the secondary from its snapshot on the primary."""
 
+    def check_apply(self, work: Work, data_set: dict[str, Any]) -> Procedure:
+        """Raise what forbids to apply, changing nothing; whatever an earlier attempt may have done already."""
+
     def apply(self, work: Work, data_set: dict[str, Any]) -> Procedure:
-        """Bring the secondary's copy to the state that is staged; rolled forward only."""
+        """Bring the secondary's copy to the state that is staged; rolled forward only.
+
+        Whatever an attempt has done is found again by its looks, without a journal: the next one has another, or none.
+        ``staging.begin`` comes before the first change.
+        """
 
     def freeze(self, work: Work, data_set: dict[str, Any]) -> Procedure:
         """Take the run's snapshot of the secondary's copy."""
@@ -57,12 +64,25 @@ Step = Callable[[Component, Work, Dict[str, Any]], Procedure]
 def send_snapshots(instruction: Instruction, journal: bytes) -> Procedure:
     """Carry out SendSnapshots and ReplicateSnapshots: only the gateway that does it differs."""
     data_set = instruction.payload["data_set"]
-    return (yield from _one(instruction, journal, data_set, lambda c, w, d: c.send(w, d)))
+    return (yield from _one(_work(instruction, journal, data_set), data_set, lambda c, w, d: c.send(w, d)))
 
 
 def apply_staged(instruction: Instruction, journal: bytes) -> Procedure:
-    """Carry out ApplyStaged."""
-    return {"data_sets": (yield from _each(instruction, journal, lambda c, w, d: c.apply(w, d)))}
+    """Carry out ApplyStaged: no copy is changed before nothing forbids to change any of them.
+
+    A failure's detail says ``changed`` False where neither this attempt nor an earlier one of the run changed a copy.
+    """
+    works = _works(instruction, journal)
+    for work, data_set in works:
+        if work.journal.newest(BEGUN) is None and (yield from has_sign(work, data_set, BEGUN)):
+            yield from work.journal.write({BEGUN: True})
+    try:
+        yield from _each_of(works, lambda c, w, d: c.check_apply(w, d))
+        return {"data_sets": (yield from _each_of(works, lambda c, w, d: c.apply(w, d)))}
+    except OperationFailed as failure:
+        if all(work.journal.newest(BEGUN) is None for work, _ in works):
+            failure.detail["changed"] = False
+        raise
 
 
 def freeze_copies(instruction: Instruction, journal: bytes) -> Procedure:
@@ -101,15 +121,23 @@ def close_copies(instruction: Instruction, journal: bytes) -> Procedure:
 
 def _each(instruction: Instruction, journal: bytes, step: Step) -> Procedure:
     """Run a step for every data set and return the results by the data sets' ids."""
-    data_sets: list[dict[str, Any]] = instruction.payload["data_sets"]
-    results = yield Together(
-        (_one(instruction, journal, data_set, step) for data_set in data_sets), limit=DATA_SETS_AT_ONCE
-    )
-    return {data_set["id"]: result for data_set, result in zip(data_sets, results)}
+    return (yield from _each_of(_works(instruction, journal), step))
 
 
-def _one(instruction: Instruction, journal: bytes, data_set: dict[str, Any], step: Step) -> Procedure:
-    work = Work(instruction, read_journal(journal, data_set["id"]))
+def _works(instruction: Instruction, journal: bytes) -> list[tuple[Work, dict[str, Any]]]:
+    return [(_work(instruction, journal, data_set), data_set) for data_set in instruction.payload["data_sets"]]
+
+
+def _work(instruction: Instruction, journal: bytes, data_set: dict[str, Any]) -> Work:
+    return Work(instruction, read_journal(journal, data_set["id"]))
+
+
+def _each_of(works: list[tuple[Work, dict[str, Any]]], step: Step) -> Procedure:
+    results = yield Together((_one(work, data_set, step) for work, data_set in works), limit=DATA_SETS_AT_ONCE)
+    return {data_set["id"]: result for (_, data_set), result in zip(works, results)}
+
+
+def _one(work: Work, data_set: dict[str, Any], step: Step) -> Procedure:
     try:
         return (yield from step(COMPONENTS[data_set["component"]], work, data_set))
     except OperationFailed as failure:

@@ -10,7 +10,8 @@ restarts empties ``.tmp``: that is noticed before each group of files and before
 A temporary name inside the archive would not be safe (the cleaner goes by names), nor would an old modification time;
 and a file of another owner would make every later clone of the snapshot hang.
 
-Each step can be repeated and is found done by a probe, so the journal only says that the phase has begun.
+Each step can be repeated and is found done by a probe, by whatever attempt: nothing is kept beside staging and HBase's
+own directories.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from infra.agent.core.hdfs_details import checksum_by_bytes
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import Now, OperationFailed
-from infra.agent.core.staging import scratch
+from infra.agent.core.staging import begin, scratch
 from infra.agent.core.work import SECONDARY, Work
 
 GROUP = 64
@@ -39,16 +40,27 @@ PATHS_TOLD = 20
 _NOT_THERE = ("FileNotFoundException", "ParentNotDirectoryException")
 
 
+def check_apply(work: Work, data_set: dict[str, Any]) -> Procedure:
+    """Raise FILES_MISSING unless every store file is staged or there, and FOREIGN_TREE for another such snapshot."""
+    applying = yield from _applying(work, data_set)
+    yield from applying.check()
+
+
 def apply(work: Work, data_set: dict[str, Any]) -> Procedure:
     """Carry out ApplyStaged for one table."""
-    manifest = yield from fetch_manifest(work, data_set, f"{work.staging(data_set)}/manifest")
-    applying = _Applying(work, data_set, manifest)
+    applying = yield from _applying(work, data_set)
     return (yield from applying.run())
+
+
+def _applying(work: Work, data_set: dict[str, Any]) -> Procedure:
+    manifest = yield from fetch_manifest(work, data_set, f"{work.staging(data_set)}/manifest")
+    return _Applying(work, data_set, manifest)
 
 
 class _Applying:
     def __init__(self, work: Work, data_set: dict[str, Any], manifest: Manifest) -> None:
         self._work = work
+        self._data_set = data_set
         self._manifest = manifest
         self._staging = work.staging(data_set)
         self._root = root_of(work, SECONDARY)
@@ -63,13 +75,17 @@ class _Applying:
         self._steps = 0
         self._replaced = 0
 
+    def check(self) -> Procedure:
+        """Raise what forbids to apply; true at any time, however much is done already."""
+        yield from self._learn()
+        if not (yield from self._is_published()):
+            yield from self._check_files(staged_too=True)
+
     def run(self) -> Procedure:
         """Do what is not done yet and return the result."""
         yield from self._learn()
         if not (yield from self._is_published()):
-            if self._work.journal.newest("begun") is None:
-                yield from self._check_files(staged_too=True)
-                yield from self._work.journal.write({"begun": True})
+            yield from begin(self._work, self._data_set)
             yield from self._publish()
         yield from self._check_files(staged_too=False)
         return {"steps": self._steps, "healed": self._replaced > 0}
@@ -223,8 +239,9 @@ class _Applying:
     def _check_files(self, staged_too: bool) -> Procedure:
         """Raise unless every store file is where the snapshot will look for it (or still in staging)."""
         files = {entry["p"]: file_of(entry) for entry in self._manifest.files}
-        found = yield from locate(SECONDARY, self._root, list(files.values()))
+        # Staging first: what an earlier request moves meanwhile is then seen twice, and not never.
         staged = (yield from self._staged()) if staged_too else {}
+        found = yield from locate(SECONDARY, self._root, list(files.values()))
         missing = []
         for number, entry in enumerate(self._manifest.files):
             at = found.get(entry["p"])

@@ -31,6 +31,10 @@ class HBaseComponent:
         """Fill the table's staging from its snapshot on the primary."""
         return (yield from hbase_send.send(work, data_set, self._piece_bytes))
 
+    def check_apply(self, work: Work, data_set: dict[str, Any]) -> Procedure:
+        """Look whether the snapshot's store files are staged or there."""
+        yield from hbase_apply.check_apply(work, data_set)
+
     def apply(self, work: Work, data_set: dict[str, Any]) -> Procedure:
         """Make the staged snapshot the secondary's own."""
         return (yield from hbase_apply.apply(work, data_set))

@@ -6,7 +6,8 @@ gone. That is so for chains and swaps too. Between the phases ``out`` is renamed
 the first phase that arrives late finds no directory to move anything into: the NameNode itself keeps it from taking
 away what stands at an old path by now. Attributes and times are settings of values and can be repeated.
 
-The journal holds one record per phase, written when the phase is over; within a phase the probes are enough.
+So staging alone tells what is done, and whoever has the plan can go on: the next agent, the next attempt with another
+instruction, a gateway that has lost its spool. Nothing is kept anywhere else.
 """
 
 from __future__ import annotations
@@ -20,21 +21,20 @@ from infra.agent.core.hdfs_stage import policy_name
 from infra.agent.core.lines import LineReader
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import OperationFailed
-from infra.agent.core.work import SECONDARY, Journal
+from infra.agent.core.work import SECONDARY
 
 AT_ONCE = 32
 WINDOW = 1000
 MOVED = "moved"
+HEAD_CHANGED = "HEAD_CHANGED"
 
 Step = Callable[[Any], Procedure]
 
 
 class Applying:
-    """Carries the work file ``plan`` out on ``head``; ``name`` sets its journal's records apart from another plan's."""
+    """Carries the work file ``plan`` out on ``head``; ``steps`` is how many steps the plan has, once it has run."""
 
-    def __init__(self, journal: Journal, name: str, plan: str, head: str, staging: str) -> None:
-        self._journal = journal
-        self._name = name
+    def __init__(self, plan: str, head: str, staging: str) -> None:
         self._plan = plan
         self._head = head
         self._staging = staging
@@ -42,21 +42,20 @@ class Applying:
         self.steps = 0
 
     def run(self) -> Procedure:
-        """Go through the phases that are not over yet."""
+        """Go through the phases, and through the steps that are not done yet."""
         self._policies = yield from hdfs.storage_policies(SECONDARY)
-        yield from self._phase(OUT, self._out, ordered=True, after=self._fence)
+        if not (yield from self._is_fenced()):
+            yield from self._phase(OUT, self._out, ordered=True)
+            yield from self._fence()
         yield from self._phase(IN, self._in, ordered=True)
         yield from self._phase(SET, self._set, ordered=False)
         yield from self._phase(TIME, self._time, ordered=False)
 
-    def _phase(self, phase: str, step: Step, ordered: bool, after: Callable[[], Procedure] | None = None) -> Procedure:
+    def _phase(self, phase: str, step: Step, ordered: bool) -> Procedure:
         """Run the steps of one phase; with ``ordered`` those of one depth are finished before the next depth begins."""
-        record = f"{self._name}-{phase}"
-        if self._journal.newest(record) is not None:
-            return
         reader = LineReader(self._plan)
         window: list[dict[str, Any]] = []
-        count = 0
+        self.steps = 0
         while True:
             line = yield from reader.record()
             is_full = len(window) >= WINDOW or (
@@ -67,12 +66,9 @@ class Applying:
                 window = []
             if line is None:
                 break
+            self.steps += 1
             if line["do"] == phase:
                 window.append(line)
-                count += 1
-        if after is not None:
-            yield from after()
-        yield from self._journal.write({record: count})
 
     def _out(self, step: dict[str, Any]) -> Procedure:
         source, target = below(self._head, step["p"]), f"{self._staging}/{step['to']}"
@@ -84,12 +80,15 @@ class Applying:
                 raise
             done = (yield from hdfs.status(SECONDARY, target)) or (yield from self._is_fenced())
             if not done:
-                raise _head_changed(source, "is not there, though it was a moment ago") from failure
+                raise head_changed(source, "is not there, though it was a moment ago") from failure
 
     def _fence(self) -> Procedure:
         """Close ``out``: what has not arrived there by now never will."""
-        if not (yield from self._is_fenced()):
+        try:
             yield from hdfs.rename(SECONDARY, f"{self._staging}/{OUT}", f"{self._staging}/{MOVED}")
+        except OperationFailed:
+            if not (yield from self._is_fenced()):  # else a late request of an earlier agent has done it
+                raise
 
     def _is_fenced(self) -> Procedure:
         return (yield from hdfs.status(SECONDARY, f"{self._staging}/{MOVED}")) is not None
@@ -103,12 +102,12 @@ class Applying:
         except OperationFailed as failure:
             exception = hdfs.exception_of(failure)
             if exception == "FileAlreadyExistsException":
-                raise _head_changed(target, "is there, though nothing should be") from failure
+                raise head_changed(target, "is there, though nothing should be") from failure
             if exception != "FileNotFoundException":
                 raise
             is_waiting = (yield from hdfs.status(SECONDARY, source)) is not None
             if is_waiting or (yield from hdfs.status(SECONDARY, target)) is None:
-                raise _head_changed(target, "cannot be put into place: the directory above it is gone") from failure
+                raise head_changed(target, "cannot be put into place: the directory above it is gone") from failure
 
     def _set(self, step: dict[str, Any]) -> Procedure:
         path = below(self._head, step["p"])
@@ -143,9 +142,10 @@ class Applying:
         yield from hdfs.set_modification_time(SECONDARY, below(self._head, step["p"]), step["m"])
 
 
-def _head_changed(path: str, what: str) -> OperationFailed:
+def head_changed(path: str, what: str) -> OperationFailed:
+    """The failure that says that somebody else is at the head."""
     return OperationFailed(
-        "HEAD_CHANGED",
+        HEAD_CHANGED,
         f"{path} {what}: somebody else changes the secondary's copy",
         remedy="Find out who writes there (the NameNode's audit log), then start the run again: it goes on from here.",
         detail={"path": path},

@@ -22,6 +22,10 @@ class HdfsComponent:
         """Fill the directory's staging from its snapshot on the primary."""
         return (yield from hdfs_send.send(work, data_set, self._piece_bytes))
 
+    def check_apply(self, work: Work, data_set: dict[str, Any]) -> Procedure:
+        """Look at the head's place, or for its base."""
+        yield from hdfs_head.check_apply(work, data_set)
+
     def apply(self, work: Work, data_set: dict[str, Any]) -> Procedure:
         """Turn the head into the staged tree."""
         return (yield from hdfs_head.apply(work, data_set, self._piece_bytes))

@@ -19,14 +19,15 @@ from infra.agent.core.hdfs_compare import Comparison, Side, compare, modified_id
 from infra.agent.core.hdfs_details import add_details
 from infra.agent.core.hdfs_entries import TreeDigest
 from infra.agent.core.hdfs_manifest import write_manifest
-from infra.agent.core.hdfs_plan import BUCKET, make_plan
+from infra.agent.core.hdfs_plan import make_plan
+from infra.agent.core.hdfs_skeleton import place_skeleton
 from infra.agent.core.hdfs_snapshots import snapshot_path
-from infra.agent.core.hdfs_stage import Staging, finish_directories, make_directories, stage_files
+from infra.agent.core.hdfs_stage import Staging, finish_directories, stage_files
 from infra.agent.core.known_damage import known_damage
-from infra.agent.core.machine import Procedure, Together
+from infra.agent.core.machine import Procedure
 from infra.agent.core.meter import Meter
-from infra.agent.core.operations import DigestFile, Download, OperationFailed, SpoolRead, SpoolTruncate, Upload
-from infra.agent.core.staging import PRIVATE, guarded, place, prepare_run, scratch
+from infra.agent.core.operations import Download, OperationFailed, SpoolRead, SpoolTruncate, Upload
+from infra.agent.core.staging import guarded, prepare_run, scratch
 from infra.agent.core.work import PRIMARY, SECONDARY, Work, manifest_path
 
 WORKERS_LIMIT = 64
@@ -152,7 +153,11 @@ def _fill(
     policies = yield from hdfs.storage_policies(SECONDARY)
     placed = work.journal.newest("placed")
     if placed is None:
-        placed = yield from _prepare(work, data_set, comparison, planned["plan"], policies)
+        yield from prepare_run(work.instruction)
+        prepared = scratch(work.instruction, data_set["id"])
+        placed = yield from place_skeleton(
+            work.instruction, prepared, work.staging(data_set), comparison.prefix, planned["plan"], policies, True
+        )
         yield from work.journal.write({"placed": placed})
     plan, tree = planned["plan"], planned["tree"]
     staging = Staging(
@@ -185,49 +190,3 @@ def _fill(
 
 
 _COUNTS = ("bytes_moved", "files_moved", "deleted", "replaced", "renamed", "changed_attributes")
-
-
-def _prepare(
-    work: Work, data_set: dict[str, Any], comparison: Comparison, plan: dict[str, Any], policies: dict[int, str]
-) -> Procedure:
-    """Put the staging directory into place with manifest, plan and directories in it.
-
-    Where an earlier attempt of the run has one of the same plan, it is taken over with all that is finished in it.
-    """
-    instruction = work.instruction
-    yield from prepare_run(instruction)
-    prepared = scratch(instruction, data_set["id"])
-    target = work.staging(data_set)
-    yield from skeleton(SECONDARY, prepared, comparison.prefix, plan, policies)
-    manifest = yield Upload(comparison.file("manifest"), SECONDARY, f"{prepared}/manifest")
-    steps = yield Upload(comparison.file("plan"), SECONDARY, f"{prepared}/plan")
-    reused = False
-    if (yield from hdfs.status(SECONDARY, target)) is not None:
-        reused = yield from _has_plan(f"{target}/plan", steps)
-        if reused:
-            yield Upload(comparison.file("manifest"), SECONDARY, f"{target}/manifest")
-            yield from hdfs.delete(SECONDARY, prepared)
-        else:
-            superseded = f"{prepared}-superseded"
-            yield from hdfs.rename(SECONDARY, target, superseded)
-            yield from hdfs.delete(SECONDARY, superseded)
-    if not reused:
-        yield from place(instruction, prepared, target)
-    return {"reused": reused, "manifest_sha256": manifest["sha256"]}
-
-
-def _has_plan(path: str, steps: dict[str, Any]) -> Procedure:
-    found = yield from hdfs.status(SECONDARY, path)
-    if found is None or found["length"] != steps["bytes"]:
-        return False
-    digest = yield DigestFile(SECONDARY, path, steps["bytes"])
-    return digest["sha256"] == steps["sha256"]
-
-
-def skeleton(site: str, prepared: str, prefix: str, plan: dict[str, Any], policies: dict[int, str]) -> Procedure:
-    """Make all directories of a staging directory at ``prepared``, and nothing else."""
-    kinds = {"new": plan["new_count"], "out": plan["out_count"]}
-    buckets = [f"{kind}/{bucket}" for kind, count in kinds.items() for bucket in range(-(-count // BUCKET))]
-    names = ["new", "out", "pieces", *buckets]
-    yield Together((hdfs.make_directory(site, f"{prepared}/{name}", PRIVATE) for name in names), 8, keep_results=False)
-    yield from make_directories(site, prepared, prefix, policies)

@@ -6,18 +6,24 @@ NameNode once ``incoming/<epoch>`` has been renamed away, however late the reque
 EVICTED.
 
 Every procedure here may be repeated: what is there already is found by a probe.
+
+Staging is also APPLY's memory. It outlives an attempt, its gateway and its spool, so how far APPLY has come is told by
+*signs* in it, empty directories; ``begun`` says that from now on the data set's copy is changed.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from infra.agent.core import hdfs
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import OperationFailed
-from infra.agent.core.work import RECOVERY_POINTS, SCRATCH, SECONDARY
+from infra.agent.core.work import RECOVERY_POINTS, SCRATCH, SECONDARY, Work
 from infra.agent.payloads import INCOMING as INCOMING
 from infra.agent.protocol import Instruction
 
 PRIVATE = "700"
+BEGUN = "begun"
 # What a NameNode says when a directory on the way is not there (any more).
 _NOT_THERE = ("FileNotFoundException", "ParentNotDirectoryException")
 
@@ -73,6 +79,26 @@ def check_not_evicted(instruction: Instruction) -> Procedure:
 def epoch_directory(instruction: Instruction) -> str:
     """The directory whose presence lets this instruction's epoch write."""
     return f"{INCOMING}/{instruction.epoch}"
+
+
+def begin(work: Work, data_set: dict[str, Any]) -> Procedure:
+    """Say that the copy is changed from now on: to this spool, which must then roll it forward, and to any attempt."""
+    if work.journal.newest(BEGUN) is None:
+        yield from work.journal.write({BEGUN: True})
+    yield from leave_sign(work, data_set, BEGUN)
+
+
+def has_sign(work: Work, data_set: dict[str, Any], name: str) -> Procedure:
+    """Tell whether an attempt of the run has left a sign in the data set's staging."""
+    return (yield from hdfs.status(SECONDARY, f"{work.staging(data_set)}/{name}")) is not None
+
+
+def leave_sign(work: Work, data_set: dict[str, Any], name: str) -> Procedure:
+    """Leave a sign; by rename, because making it in its place would make the directory of an evicted epoch again."""
+    if not (yield from has_sign(work, data_set, name)):
+        prepared = scratch(work.instruction, f"{data_set['id']}-{name}")
+        yield from hdfs.make_directory(SECONDARY, prepared, PRIVATE)
+        yield from place(work.instruction, prepared, f"{work.staging(data_set)}/{name}")
 
 
 def remove_run(instruction: Instruction) -> Procedure:

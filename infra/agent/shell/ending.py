@@ -52,7 +52,7 @@ class Ending:
             ended = entry.outcome()
             if ended is not None:
                 return self._how_it_ended(entry, ended)
-            if not must_roll_forward(entry):
+            if not must_roll_forward(self._spool, entry):
                 entry.end(self._aborted(entry))
                 return "aborted"
         self._start(entry)
@@ -65,7 +65,10 @@ class Ending:
         return outcome(entry.id, kind, None, failure, int(self._now_ms()))
 
 
-def must_roll_forward(entry: Entry) -> bool:
-    """Tell whether the instruction has begun what must be brought to its end."""
+def must_roll_forward(spool: Spool, entry: Entry) -> bool:
+    """Tell whether the instruction, or an older attempt in whose place it is, has begun what must come to its end."""
     instruction = entry.acceptable_instruction()
-    return instruction is not None and instruction.kind in ROLLED_FORWARD_ONLY and entry.has_journal()
+    if instruction is None or instruction.kind not in ROLLED_FORWARD_ONLY:
+        return False
+    older = (other.id for other in spool.attempts_of(instruction) if other.attempt < instruction.attempt)
+    return entry.has_journal() or any(spool.entry(other).has_journal() for other in older)

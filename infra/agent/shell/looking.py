@@ -75,7 +75,7 @@ def _forget(spool: Spool, entry: Entry, now_ms: float) -> str | None:
     instruction = entry.acceptable_instruction()
     if instruction is not None and now_ms <= instruction.not_after_ms:
         return "its not_after has not passed"
-    if entry.outcome() is None and must_roll_forward(entry):
+    if entry.outcome() is None and must_roll_forward(spool, entry):
         return "it has begun and must be brought to its end"
     lock = entry.acquire(0.0)
     if lock is None:

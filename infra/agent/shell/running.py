@@ -5,7 +5,7 @@ more, ``settle``, which sets ``ended``, or leaves it None when the instruction h
 and the simulation (virtual time) drive the same object.
 
 An abort is heeded between steps. An instruction that may only be rolled forward does not heed it once its journal has
-begun; if an operation on its way began the journal while the abort was being heeded, it begins again from there.
+begun, or an older attempt's has; if an operation on its way began the journal while the abort was being heeded, it begins again from there.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Running:
         """Make the procedure ready to go on from its journal."""
         instruction = self._instruction
         self._abort_heeded = False
-        if Terms(self._spool).epoch_is_over(instruction) and not must_roll_forward(self._entry):
+        if Terms(self._spool).epoch_is_over(instruction) and not must_roll_forward(self._spool, self._entry):
             self._fault = OperationFailed("OLD_EPOCH", f"epoch {instruction.epoch} is over")
             return
         older = [item.id for item in self._spool.attempts_of(instruction) if item.attempt < instruction.attempt]
@@ -62,7 +62,7 @@ class Running:
     def step(self, outcomes: Sequence[Outcome] = ()) -> list[tuple[int, Operation]]:
         """Take outcomes and return the operations to start; none when it is not going any more."""
         assert self._machine is not None
-        if self._entry.abort_is_wanted() and not must_roll_forward(self._entry):
+        if self._entry.abort_is_wanted() and not must_roll_forward(self._spool, self._entry):
             self._abort_heeded = True
             return []
         try:
@@ -74,7 +74,7 @@ class Running:
     def settle(self) -> None:
         """Decide how it ended, now that nothing is under way."""
         if self._abort_heeded:
-            if must_roll_forward(self._entry):
+            if must_roll_forward(self._spool, self._entry):
                 self._log.write("not aborted: its journal has begun, so it is rolled forward")
                 return
             self._fault = OperationFailed("ABORTED", "ended because the control device wished it")

@@ -1,0 +1,131 @@
+"""Heal: bring the head to its base before anything is built upon it.
+
+A head that is changed must equal its base. It is compared with its own frozen snapshot by inode id; differences are
+planned, staged (what was deleted or damaged is copied out of the snapshot, within the secondary) and applied exactly as
+a run's own changes are. So is a file of the head that somebody holds open; where the cluster's own command cannot list
+those, that is left out: nobody but a superuser could have opened one.
+
+How far it has come is told by the name that its directory has in staging: ``heal`` while it is filled (nothing has
+changed yet), ``healing`` while its plan is carried out, ``healed`` when that is over. A healing that is found under way
+is brought to its end; then the head is compared again, because nobody knows what has happened to it meanwhile. All that
+is brought back comes out of the snapshot, so planning anew is always right: it is what helps when somebody changes the
+head under a healing's hands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from infra.agent.core import hdfs
+from infra.agent.core.hdfs_apply import HEAD_CHANGED, Applying
+from infra.agent.core.hdfs_compare import Comparison, Side, compare, modified_ids
+from infra.agent.core.hdfs_details import add_details
+from infra.agent.core.hdfs_plan import make_plan
+from infra.agent.core.hdfs_skeleton import PLAN, place_skeleton
+from infra.agent.core.hdfs_snapshots import snapshot_path
+from infra.agent.core.hdfs_stage import Staging, finish_directories, stage_files
+from infra.agent.core.machine import Procedure
+from infra.agent.core.meter import Meter
+from infra.agent.core.operations import Download, OpenFiles, OperationFailed
+from infra.agent.core.staging import begin, has_sign, scratch
+from infra.agent.core.work import SECONDARY, Work
+
+HEAL, HEALING, HEALED = "heal", "healing", "healed"
+WORKERS = 16
+
+
+def check_base(data_set: dict[str, Any]) -> Procedure:
+    """Raise BASE_MISSING unless the recovery point that the head shows is there; returns its frozen tree."""
+    frozen = Side(SECONDARY, snapshot_path(data_set["path"], data_set["base"]))
+    if (yield from hdfs.status(SECONDARY, frozen.root)) is None:
+        raise OperationFailed(
+            "BASE_MISSING",
+            f"{frozen.root}, the recovery point that the head shows, is not there",
+            remedy="Give up the base: move the directory away and start a full copy.",
+        )
+    return frozen
+
+
+def heal(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
+    """Bring the head to its base if it is not there."""
+    frozen = yield from check_base(data_set)
+    if (yield from has_sign(work, data_set, HEALING)):
+        yield from _carry_out(work, data_set)
+    prefix = work.work_file(data_set, "heal.")
+    planned = yield from _plan(data_set, prefix, frozen)
+    if planned["steps"] == 0:
+        return
+    yield from _stage(work, data_set, prefix, frozen, planned, piece_bytes)
+    yield from begin(work, data_set)
+    staging = work.staging(data_set)
+    yield from hdfs.rename(SECONDARY, f"{staging}/{HEAL}", f"{staging}/{HEALING}")
+    yield from _carry_out(work, data_set)
+
+
+def _plan(data_set: dict[str, Any], prefix: str, frozen: Side) -> Procedure:
+    head = data_set["path"]
+    comparison = Comparison(
+        prefix,
+        want=frozen,
+        have=Side(SECONDARY, head),
+        comparable=True,
+        for_manifest=False,
+        modified=(yield from modified_ids(SECONDARY, head, data_set["base"], "")),
+        distrusted_in_have=(yield from _open_files(head)),
+    )
+    yield from compare(comparison)
+    yield from add_details(comparison)
+    return asdict((yield from make_plan(comparison)))
+
+
+def _open_files(head: str) -> Procedure:
+    try:
+        paths = yield OpenFiles(SECONDARY, head)
+    except OperationFailed as failure:
+        if failure.code != "OPEN_FILES_UNKNOWN":
+            raise
+        paths = []
+    return frozenset(path[len(head) + 1 :] for path in paths if path.startswith(f"{head}/"))
+
+
+def _stage(
+    work: Work, data_set: dict[str, Any], prefix: str, frozen: Side, planned: dict[str, Any], piece_bytes: int
+) -> Procedure:
+    """Stage what has to be brought back, out of the head's own frozen snapshot."""
+    policies = yield from hdfs.storage_policies(SECONDARY)
+    root = f"{work.staging(data_set)}/{HEAL}"
+    prepared = scratch(work.instruction, f"{data_set['id']}-{HEAL}")
+    placed = yield from place_skeleton(work.instruction, prepared, root, prefix, planned, policies, with_manifest=False)
+    staging = Staging(
+        target=SECONDARY,
+        root=root,
+        source=frozen,
+        prefix=prefix,
+        workers=WORKERS,
+        policies=policies,
+        meter=Meter("heal", data_set["id"], planned["bytes_moved"], planned["files_moved"]),
+        resumed=placed["reused"],
+        piece_bytes=piece_bytes,
+    )
+    yield from stage_files(staging)
+    yield from finish_directories(staging)
+
+
+def _carry_out(work: Work, data_set: dict[str, Any]) -> Procedure:
+    """Go through the plan that lies in ``healing``, by whomever it was made."""
+    staging = work.staging(data_set)
+    plan = work.work_file(data_set, "healing-plan")
+    yield Download(SECONDARY, f"{staging}/{HEALING}/{PLAN}", plan)
+    try:
+        yield from Applying(plan, data_set["path"], f"{staging}/{HEALING}").run()
+    except OperationFailed as failure:
+        if failure.code == HEAD_CHANGED:
+            yield from _put_away(staging)  # the next attempt plans anew
+        raise
+    yield from _put_away(staging)
+
+
+def _put_away(staging: str) -> Procedure:
+    yield from hdfs.delete(SECONDARY, f"{staging}/{HEALED}")
+    yield from hdfs.rename(SECONDARY, f"{staging}/{HEALING}", f"{staging}/{HEALED}")
