@@ -5,7 +5,8 @@ more, ``settle``, which sets ``ended``, or leaves it None when the instruction h
 and the simulation (virtual time) drive the same object.
 
 An abort is heeded between steps. An instruction that may only be rolled forward does not heed it once its journal has
-begun, or an older attempt's has; if an operation on its way began the journal while the abort was being heeded, it begins again from there.
+begun, or an older attempt's has; if an operation on its way began the journal while the abort was being heeded, it
+begins again from there.
 """
 
 from __future__ import annotations
