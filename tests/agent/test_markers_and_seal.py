@@ -14,7 +14,7 @@ from infra.agent.core.components import remove_snapshots
 from infra.agent.core.machine import Procedure
 from infra.agent.core.markers import check_marker, check_unchanged, newest_marker, write_marker
 from infra.agent.core.operations import HdfsCall, OperationFailed
-from infra.agent.core.seal import seal_recovery_point
+from infra.agent.core.procedures import PROCEDURES
 from infra.agent.protocol import Instruction, canonical
 from tests.fakes.executor import AgentKilled, FakeExecutor, Kill, run_procedure
 from tests.fakes.hdfs import FakeHdfs
@@ -60,7 +60,8 @@ class Place:
 
     def seal(self, kill: Kill | None = None, name: str = "i1", **changed: Any) -> Any:
         payload = {"recovery_point": "rp1", "manifest": MANIFEST, "anchor": ANCHOR, "staging": STAGING, **changed}
-        return self.run(seal_recovery_point(self.instruction("SealRecoveryPoint", name, **payload), b""), kill, name)
+        instruction = self.instruction("SealRecoveryPoint", name, **payload)
+        return self.run(PROCEDURES["SealRecoveryPoint"](instruction, b""), kill, name)
 
     def stage(self) -> None:
         """What a run leaves in staging when it is verified."""

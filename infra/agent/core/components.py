@@ -12,9 +12,10 @@ from typing import Any, Callable, Dict, Protocol
 from infra.agent.core.hbase_component import HBASE
 from infra.agent.core.hdfs_component import HDFS
 from infra.agent.core.machine import Procedure, Together
+from infra.agent.core.markers import check_marker
 from infra.agent.core.operations import OperationFailed
 from infra.agent.core.staging import BEGUN, has_sign, remove_recovery_point, remove_run
-from infra.agent.core.work import Work, read_journal
+from infra.agent.core.work import SECONDARY, Work, read_journal
 from infra.agent.protocol import Instruction
 
 DATA_SETS_AT_ONCE = 8
@@ -70,17 +71,20 @@ def send_snapshots(instruction: Instruction, journal: bytes) -> Procedure:
 def apply_staged(instruction: Instruction, journal: bytes) -> Procedure:
     """Carry out ApplyStaged: no copy is changed before nothing forbids to change any of them.
 
-    A failure's detail says ``changed`` False where neither this attempt nor an earlier one of the run changed a copy.
+    What has begun is brought to its end whatever the cluster's marker says by now: a half-changed head would have to be
+    rebuilt byte by byte. A failure's detail says ``changed`` False where nothing has begun, by no attempt of the run.
     """
     works = _works(instruction, journal)
     for work, data_set in works:
         if work.journal.newest(BEGUN) is None and (yield from has_sign(work, data_set, BEGUN)):
             yield from work.journal.write({BEGUN: True})
     try:
+        if not _have_begun(works):
+            yield from check_marker(instruction, SECONDARY, "SECONDARY")
         yield from _each_of(works, lambda c, w, d: c.check_apply(w, d))
         return {"data_sets": (yield from _each_of(works, lambda c, w, d: c.apply(w, d)))}
     except OperationFailed as failure:
-        if all(work.journal.newest(BEGUN) is None for work, _ in works):
+        if not _have_begun(works):
             failure.detail["changed"] = False
         raise
 
@@ -122,6 +126,10 @@ def close_copies(instruction: Instruction, journal: bytes) -> Procedure:
 def _each(instruction: Instruction, journal: bytes, step: Step) -> Procedure:
     """Run a step for every data set and return the results by the data sets' ids."""
     return (yield from _each_of(_works(instruction, journal), step))
+
+
+def _have_begun(works: list[tuple[Work, dict[str, Any]]]) -> bool:
+    return any(work.journal.newest(BEGUN) is not None for work, _ in works)
 
 
 def _works(instruction: Instruction, journal: bytes) -> list[tuple[Work, dict[str, Any]]]:

@@ -49,14 +49,16 @@ def _read(site: str, serial: int) -> Procedure:
     return marker
 
 
-def check_marker(instruction: Instruction, site: str, identity: str) -> Procedure:
-    """Raise MARKER_MISMATCH unless the site's newest marker is this pair's, with this identity and epoch.
+def check_marker(instruction: Instruction, site: str, identity: str | None) -> Procedure:
+    """Raise MARKER_MISMATCH unless the site's newest marker is this pair's, with this epoch and identity (None: any).
 
     Returns the marker.
     """
     marker = yield from newest_marker(site)
     cluster = instruction.payload["sites"][site]["cluster"]
-    expected = {"pair": instruction.pair, "cluster": cluster, "identity": identity, "epoch": instruction.epoch}
+    expected = {"pair": instruction.pair, "cluster": cluster, "epoch": instruction.epoch}
+    if identity is not None:
+        expected["identity"] = identity
     found = {name: (marker or {}).get(name) for name in expected}
     if found != expected:
         raise OperationFailed(

@@ -12,22 +12,20 @@ from typing import Any
 
 from infra.agent.core import hdfs
 from infra.agent.core.machine import Procedure
-from infra.agent.core.markers import check_marker, write_file
+from infra.agent.core.markers import write_file
 from infra.agent.core.operations import OperationFailed, ReadFile
 from infra.agent.core.staging import PRIVATE, prepared_seal, remove_run
-from infra.agent.core.work import PRIMARY, RECOVERY_POINTS, SECONDARY
+from infra.agent.core.work import RECOVERY_POINTS
 from infra.agent.protocol import Instruction, canonical
 
 MANIFEST = "manifest.json"
 ANCHOR = "anchor.json"
-IDENTITY_OF = {PRIMARY: "PRIMARY", SECONDARY: "SECONDARY"}
 
 
 def seal_recovery_point(instruction: Instruction, journal: bytes) -> Procedure:
     """Carry out SealRecoveryPoint; returns the digests of what was read back."""
     payload = instruction.payload
     (site,) = payload["sites"]
-    yield from check_marker(instruction, site, IDENTITY_OF[site])
     target = f"{RECOVERY_POINTS}/{payload['recovery_point']}"
     if (yield from hdfs.status(site, target)) is None:
         prepared = prepared_seal(payload["recovery_point"])
