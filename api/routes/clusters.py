@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
 from msgspec import Meta, Struct
@@ -22,7 +22,8 @@ HostKey = Annotated[str, Meta(pattern=r"^(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256
 AbsolutePath = Annotated[str, Meta(pattern=r"^/", max_length=4_096)]
 PlainPath = Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9_@+.-]+)+$", max_length=1_024)]
 Command = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_/][A-Za-z0-9_./-]{0,255}$")]
-Word = Annotated[str, Meta(min_length=1, max_length=1_024)]
+HBaseAdmin = Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9_@+.-]+)*/hbase-admin$", max_length=1_024)]
+AdminCommand = tuple[Literal["sudo"], Literal["-n"], Literal["-u"], UserName, HBaseAdmin]
 WebHdfsUrl = Annotated[str, Meta(pattern=r"^https?://[A-Za-z0-9.\[\]:_-]+(:[0-9]+)?/?$", max_length=300)]
 Authority = Annotated[str, Meta(pattern=r"^([A-Za-z0-9._-]+:[0-9]{1,5})?$", max_length=300)]
 
@@ -49,7 +50,7 @@ class HBaseBody(Struct, forbid_unknown_fields=True, kw_only=True):
     """See ``domain.values.endpoints.HBase``; ``thrift`` is host:port or empty."""
 
     root: PlainPath = HBase.root
-    admin_command: Annotated[tuple[Word, ...], Meta(min_length=1, max_length=32)] = HBase.admin_command
+    admin_command: AdminCommand = ("sudo", "-n", "-u", "hbase", HBase.admin_command[-1])
     thrift: Authority = HBase.thrift
 
     def to_domain(self) -> HBase:

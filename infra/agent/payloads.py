@@ -42,7 +42,8 @@ _table_name = text(r"([A-Za-z0-9_]+:)?[A-Za-z0-9_][A-Za-z0-9_.-]*", "a table's n
 _table_pattern = text(r"([A-Za-z0-9_*?]+:)?[A-Za-z0-9_*?][A-Za-z0-9_.*?-]*", "a pattern of tables' names")
 _hook = text(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", "the name of a hook")
 _url = text(r"https?://[A-Za-z0-9.\[\]:_-]{1,300}/?", "the address of a NameNode")
-_word = text(r"[^\0]{1,1024}", "a word of a command")
+_administrator = text(r"[A-Za-z_][A-Za-z0-9._-]{0,63}", "a user of the gateway")
+_administration = text(r"(/[A-Za-z0-9_@+.-]{1,255}){0,32}/hbase-admin", "the path of hbase-admin")
 _staging = text(
     re.escape(INCOMING) + r"/(0|[1-9][0-9]{0,14})/[A-Za-z0-9_-]{1,200}", f"a directory of one run below {INCOMING}"
 )
@@ -108,10 +109,19 @@ def _data_sets(**more: Check) -> Check:
     return check
 
 
+def _admin_command(where: str, value: Any) -> None:
+    """``sudo -n -u USER PATH`` and no other words; who has put what is there is looked at before it is run."""
+    if not isinstance(value, list) or value[:3] != ["sudo", "-n", "-u"] or len(value) != 5:
+        raise Unfit(where, "sudo -n -u USER PATH", value)
+    _administrator(f"{where}[3]", value[3])
+    _administration(f"{where}[4]", value[4])
+    _path(f"{where}[4]", value[4], "/")
+
+
 _site = record(
     cluster=plain_name,
     namenodes=each(_url, least=1, most=16),
-    hbase=optional(record(root=_directory, admin_command=each(_word, least=1, most=32))),
+    hbase=optional(record(root=_directory, admin_command=_admin_command)),
 )
 
 

@@ -73,7 +73,13 @@ NAMES = ("../x", "a/b", "..", ".", "x y", "x\n", "x\0", "ü", "x" * 300)
 
 # Values of the right type that would reach too far; by the field's name.
 TOO_FAR: dict[str, tuple[Any, ...]] = {
-    "admin_command": (["sh", ""], ["sh\0"], [1], ["x"] * 100),
+    "admin_command": (
+        [], "sudo", [1], ["sh", "-c", "id"], ["sudo", "-n", "-u", "hbase", "/bin/sh"],
+        ["sudo", "-n", "-u", "hbase", "/lib/hbase-admin", "more"], ["sudo", "-n", "-E", "hbase", "/lib/hbase-admin"],
+        ["sudo", "-n", "-u", "-i", "/lib/hbase-admin"], ["sudo", "-n", "-u", "hbase", "hbase-admin"],
+        ["sudo", "-n", "-u", "hbase", "/lib/../hbase-admin"], ["sudo", "-n", "-u", "hbase", "/x/hbase-admin\n"],
+        ["sudo", "-n", "-u", "hbase", 1], ["env", "-n", "-u", "hbase", "/lib/hbase-admin"],
+    ),
     "base": SNAPSHOTS,
     "cluster": ("../x", "x y", "north"),
     "component": ("hive", "HDFS"),

@@ -120,11 +120,18 @@ def test_user_who_may_not_do_it(product: Product, files: str, cluster: str) -> N
         refusal_of(product, files, "NO_RIGHT")
 
 
-def test_sudo_rule_that_is_gone(product: Product, table: str) -> None:
-    """The gateway's user may not start HBase's administration process any more."""
-    command = ["sudo", "-n", "-u", "hbase", "/usr/local/lib/understudy/not-by-this-rule"]
+def test_sudo_rule_that_is_gone(product: Product, cluster_b: Cluster, table: str) -> None:
+    """The gateway's user may not start HBase's administration process any more: here, that of the other gateway."""
+    command = ["sudo", "-n", "-u", "hbase", str(cluster_b.layout.hbase_admin)]
     with entered(product, "a", hbase={"admin_command": command}):
         assert "set-up" in refusal_of(product, table, "HBASE_ADMIN_UNAVAILABLE")["remedy"]
+
+
+def test_administration_that_somebody_else_than_root_has_put_there(product: Product, table: str) -> None:
+    """An instruction that brings a program of its own has it not run."""
+    program = str(product.lab.cluster("a").layout.spool / "hbase-admin")
+    with entered(product, "a", hbase={"admin_command": ["sudo", "-n", "-u", "hbase", program]}):
+        assert "set-up" in refusal_of(product, table, "ADMIN_COMMAND_UNSAFE")["remedy"]
 
 
 def test_foreign_tree_on_the_secondary(product: Product, cluster_b: Cluster, files: str) -> None:

@@ -24,10 +24,15 @@ def test_a_cluster_s_file_is_what_cluster_add_takes(tmp_path: Path) -> None:
             "python": "python3",
         },
         "namenodes": ["http://127.0.0.1:18070"],
-        "hbase": {"root": "/hbase", "admin_command": ["sudo", "-n", "x"], "thrift": "127.0.0.1:18190", "more": "no"},
+        "hbase": {
+            "root": "/hbase",
+            "admin_command": ["sudo", "-n", "-u", "hbase", "/x/hbase-admin"],
+            "thrift": "127.0.0.1:18190",
+            "more": "no",
+        },
     }
     path = Device(tmp_path, Teller()).write_cluster("a", described)
     endpoints = msgspec.convert(tomllib.loads(path.read_text()), EndpointsBody).to_domain()
     assert endpoints.gateway.port == 18022
     assert endpoints.hbase is not None
-    assert endpoints.hbase.admin_command == ("sudo", "-n", "x")
+    assert endpoints.hbase.admin_command == ("sudo", "-n", "-u", "hbase", "/x/hbase-admin")

@@ -32,6 +32,7 @@ from infra.agent.core.operations import (
     WriteFile,
 )
 from infra.agent.protocol import Instruction
+from infra.agent.shell.admin_command import DEFAULT_COMMAND, safe_command
 from infra.agent.shell.checksums import Checksums
 from infra.agent.shell.clock import system_clock_ms
 from infra.agent.shell.connections import Connections
@@ -43,7 +44,7 @@ from infra.agent.shell.ending import Ending
 from infra.agent.shell.executor import Executor, Perform
 from infra.agent.shell.firing import Firing
 from infra.agent.shell.gateway import facts
-from infra.agent.shell.hbase_process import DEFAULT_COMMAND, HBaseProcess
+from infra.agent.shell.hbase_process import HBaseProcess
 from infra.agent.shell.hooks import Hooks
 from infra.agent.shell.open_files import OpenFileListing
 from infra.agent.shell.reports import Log, MilestoneFile, ProgressFile
@@ -75,13 +76,13 @@ class HBaseProcesses:
         self._processes: dict[str, HBaseProcess] = {}
 
     def of(self, site: str) -> HBaseProcess:
-        """The process of a site; the failure "NO_HBASE" where the instruction knows no HBase."""
+        """The process of a site; the failure "NO_HBASE" where the instruction knows none, or that of ``safe_command``."""
         with self._lock:
             if site not in self._processes:
                 hbase = self._sites.get(site, {}).get("hbase")
                 if hbase is None:
                     raise OperationFailed("NO_HBASE", f"the {site} cluster is configured without HBase")
-                command = hbase.get("admin_command") or DEFAULT_COMMAND
+                command = safe_command(hbase.get("admin_command") or DEFAULT_COMMAND)
                 self._processes[site] = HBaseProcess(self._spool.root, command, self._log)
             return self._processes[site]
 

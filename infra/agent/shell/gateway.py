@@ -14,8 +14,8 @@ import subprocess
 import sys
 from typing import Any, Iterable, Sequence
 
+from infra.agent.shell.admin_command import DEFAULT_COMMAND
 from infra.agent.shell.disk import read_file
-from infra.agent.shell.hbase_process import DEFAULT_COMMAND
 from infra.agent.shell.hooks import Hooks
 from infra.agent.shell.locks import boot_id
 from infra.agent.shell.spool import Spool

@@ -22,7 +22,6 @@ from infra.agent.shell.reports import Log
 
 START_SECONDS = 120.0
 WARM_UP_SECONDS = 20.0
-DEFAULT_COMMAND = ("sudo", "-n", "-u", "hbase", "/usr/local/lib/understudy/hbase-admin")
 
 
 class _Pending:
