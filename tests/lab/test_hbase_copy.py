@@ -109,7 +109,7 @@ class RealPair:
         """One step of a run for one table."""
         steps = {
             "SendSnapshots": self.component.send,
-            "ApplyStaged": self.component.apply,
+            "ApplyStaged": self._apply,
             "FreezeCopies": self.component.freeze,
             "DigestSnapshots": self.component.digest,
             "RemoveSnapshots": self.component.remove,
@@ -125,6 +125,10 @@ class RealPair:
             return steps[kind](Work(instruction, read_journal(journal, "t1")), data_set)
 
         return self.run(instruction, make, disturb)
+
+    def _apply(self, work: Work, data_set: dict[str, Any]) -> Procedure:
+        yield from self.component.check_apply(work, data_set)
+        return (yield from self.component.apply(work, data_set))
 
     def send(self, run: str, table: str, base: str | None = None) -> Any:
         """Take the primary's snapshot and send it."""

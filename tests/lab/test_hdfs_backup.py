@@ -75,7 +75,8 @@ class RealPair:
     def carry_out(self, step: Callable[..., Procedure], kind: str, run: str, of: str | None, **payload: Any) -> Any:
         """One step of a run, as its instruction; ``of`` is its base.
 
-        With ``deaths`` the agent dies so often on the way, each time having come a little farther.
+        With ``deaths`` the agent dies so often on the way, each time having come a little farther. Who goes on applying
+        then is another attempt, which knows nothing of the one before.
         """
         instruction = self.instruction(kind, run, **payload)
         data_set = {**self.data_set, "base": of, "recovery_point": of}
@@ -88,6 +89,8 @@ class RealPair:
                 self.gateway.run(instruction, make, die_at=20 + 25 * death)
             except AgentDied:
                 self.died += 1
+                if kind == "ApplyStaged":
+                    instruction = self.instruction(kind, run, **payload)
         return self.gateway.run(instruction, make)
 
     def cut(self, run: str) -> None:
@@ -107,11 +110,16 @@ class RealPair:
         }
         return self.carry_out(self.component.send, "SendSnapshots", run, base, **payload)
 
+    def apply(self, work: Work, data_set: dict[str, Any]) -> Procedure:
+        """What ApplyStaged does for one data set."""
+        yield from self.component.check_apply(work, data_set)
+        return (yield from self.component.apply(work, data_set))
+
     def backup(self, run: str, base: str | None = None, level: str = "checksum") -> dict[str, Any]:
         """A whole run; returns the results of its steps."""
         self.cut(run)
         sent = self.send(run, base)
-        applied = self.carry_out(self.component.apply, "ApplyStaged", run, base, head_mode="700")
+        applied = self.carry_out(self.apply, "ApplyStaged", run, base, head_mode="700")
         self.carry_out(self.component.freeze, "FreezeCopies", run, base)
         sample = {"percent": 0, "seed": run}
         digest = self.carry_out(self.component.digest, "DigestSnapshots", run, base, level=level, sample=sample)
@@ -275,7 +283,7 @@ def test_foreign_tree_is_left_alone(pair: RealPair) -> None:
     pair.cut("r1")
     pair.send("r1", None)
     with pytest.raises(OperationFailed, match="FOREIGN_TREE"):
-        pair.carry_out(pair.component.apply, "ApplyStaged", "r1", None, head_mode="700")
+        pair.carry_out(pair.apply, "ApplyStaged", "r1", None, head_mode="700")
     assert list(pair.picture("secondary", pair.path)) == ["foreign"]
 
 
