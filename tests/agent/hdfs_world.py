@@ -55,6 +55,7 @@ class World:
         self.count = 0
         self.performed: list[Operation] = []
         self.open_files: list[str] = []
+        self.from_head = False
         for hdfs in (self.primary, self.secondary):
             for name in ("", "/scratch", "/recovery-points", "/identity", f"/incoming/{EPOCH}"):
                 hdfs.call("PUT", "MKDIRS", f"/.understudy{name}", {"permission": "700"})
@@ -85,7 +86,10 @@ class World:
         """Carry an instruction out, from its journal if it has one."""
         executor = self.executor(instruction)
         try:
-            return run_procedure(self.procedure(instruction, executor.journal()), executor, kill)
+            result = run_procedure(self.procedure(instruction, executor.journal()), executor, kill)
+            if instruction.kind == "SendSnapshots":
+                self.from_head = result["compared_with"] == "head"
+            return result
         finally:
             self.performed = executor.performed
             executor.appender.abandon()
@@ -118,8 +122,9 @@ class World:
         return self.instruction("SendSnapshots", run, **{**wanted, **payload})
 
     def apply_instruction(self, run: str, base: str | None) -> Instruction:
-        """An ApplyStaged."""
-        data_set = {**DATA_SET, "base": base, "recovery_point": base}
+        """An ApplyStaged of what was sent last."""
+        from_head = base is None and self.from_head
+        data_set = {**DATA_SET, "base": base, "recovery_point": base, "from_head": from_head}
         return self.instruction("ApplyStaged", run, data_sets=[data_set], head_mode="700")
 
     def digest_instruction(self, run: str, level: str = "checksum", percent: int = 0) -> Instruction:
@@ -138,7 +143,7 @@ class World:
         """A whole run; returns the sender's totals and the other steps' results for the data set."""
         self.cut(run)
         sent = self.run(self.send_instruction(run, base, **payload))
-        applied = self.run(self.apply_instruction(run, base))
+        applied = self.run(self.apply_instruction(run, sent["base"]))
         self.run(self.instruction("FreezeCopies", run))
         digest = self.run(self.digest_instruction(run, level))
         self.seal(run)

@@ -43,7 +43,16 @@ def directory() -> Iterator[Path]:
 
 
 def displacing(directory: Path) -> World:
-    """A first copy where one of an earlier run stands that was never finished."""
+    """A first copy where an empty directory of ours stands."""
+    world = World(directory)
+    trees.first_tree(world)
+    world.secondary.call("PUT", "MKDIRS", HEAD, {})
+    world.cut("r1")
+    return world
+
+
+def unfinished(directory: Path) -> World:
+    """A copy without a base where one of an earlier run stands that was never finished: it is built upon."""
     world = World(directory)
     trees.first_tree(world)
     world.cut("r0")
@@ -65,6 +74,7 @@ def twice_fouled(directory: Path) -> World:
 SCENARIOS: dict[str, tuple[Callable[[Path], World], str, str | None]] = {
     **trees.SCENARIOS,
     "displacing": (displacing, "r1", None),
+    "no base": (unfinished, "r1", None),
     "healing a large file": (twice_fouled, "r2", "r1"),
 }
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from domain.protection import recovery_point as points
+from domain.protection import replica as replica_states
 from domain.protection.backup_run import states
 from domain.protection.recovery_point import RecoveryPoint
 from domain.values.data_set import DataSet
-from tests.domain.builders import ACCOUNTS, CARTS, ORDERS, succeeded
+from tests.domain.builders import ACCOUNTS, CARTS, ORDERS, failed, succeeded
 from tests.domain.voyage import Voyage
 
 
@@ -67,3 +68,11 @@ def test_only_what_is_lost_on_the_secondary_damages_a_recovery_point() -> None:
     assert (newest.failure["code"], newest.failure["data_set"]) == ("SNAPSHOT_MISSING", ORDERS.id)
     assert f"{ORDERS}: {newest.made.snapshot} is not on south any more" in newest.failure["message"]
     assert voyage.run.state == states.STAGING
+
+
+def test_a_base_that_is_lost_just_before_applying_ends_the_run_and_leaves_the_head() -> None:
+    voyage, (newest, _) = three_runs()
+    voyage.to(states.APPLYING)
+    voyage.answer("apply", failed("BASE_MISSING", detail={"changed": False}))
+    assert (voyage.run.state, voyage.replica.state) == (states.CLEANING, replica_states.CLEAN)
+    assert (voyage.replica.head, voyage.replica.holds) == (newest.id, {})

@@ -12,7 +12,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from infra.agent.core import hdfs
 from infra.agent.core.findings import Findings
-from infra.agent.core.hdfs_head import OWNERSHIP
+from infra.agent.core.hdfs_ownership import OWNERSHIP, signature
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import OperationFailed
 from infra.agent.core.work import PRIMARY, ROOT
@@ -162,7 +162,7 @@ def _check_target(site: str, path: str, allowed: Snapshottable, findings: Findin
     is_ours = is_empty = False
     if status["type"] == "DIRECTORY":
         marks = yield from hdfs.extended_attributes(site, path, OWNERSHIP)
-        is_ours = marks.get(OWNERSHIP) == "0x" + data_set_id("hdfs", path).encode("ascii").hex()
+        is_ours = marks.get(OWNERSHIP) == signature(data_set_id("hdfs", path))
         above = yield from hdfs.status(site, ROOT)
         page = yield from hdfs.list_page(site, path)
         snapshots = yield from hdfs.list_directory(site, f"{path}/.snapshot")

@@ -3,9 +3,10 @@
 Its root belongs to the replication user (the owner of ``/.understudy``), has the protected mode, and carries the
 extended attribute ``trusted.understudy.copy`` with the data set's id: so a head is known from a foreign tree.
 
-Before a first copy there must be room at its path, before any other the head must equal its base (``hdfs_heal``). Then
-the sign ``ready`` is left in staging: from there on nothing is compared any more, the head is what the staged plan has
-made of it so far, and any attempt goes on with that plan.
+Before a first copy there must be room at its path, before any other the head must equal its base (``hdfs_heal``); where
+no snapshot of it is left, the plan was made for the head as it stands. Then the sign ``ready`` is left in staging: from
+there on nothing is compared any more, the head is what the staged plan has made of it so far, and any attempt goes on
+with that plan.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from infra.agent.core import hdfs
 from infra.agent.core.hdfs_apply import Applying, head_changed
 from infra.agent.core.hdfs_heal import HEALED, check_base, heal
+from infra.agent.core.hdfs_ownership import OWNERSHIP, is_signed, signature
 from infra.agent.core.hdfs_skeleton import PLAN
 from infra.agent.core.lines import LineReader
 from infra.agent.core.machine import Procedure
@@ -22,7 +24,6 @@ from infra.agent.core.operations import Download, OperationFailed
 from infra.agent.core.staging import begin, has_sign, leave_sign
 from infra.agent.core.work import ROOT, SECONDARY, Work
 
-OWNERSHIP = "trusted.understudy.copy"
 PARENT_MODE = "755"
 READY = "ready"
 DISPLACED = "displaced"
@@ -33,11 +34,13 @@ def check_apply(work: Work, data_set: dict[str, Any]) -> Procedure:
     user = yield from replication_user()
     if (yield from has_sign(work, data_set, READY)):
         return
-    if data_set["base"] is None:
+    if _is_first(data_set):
         yield from _is_ours(data_set, user)
         yield from _missing_parents(data_set["path"])
-    else:
+    elif data_set["base"] is not None:
         yield from check_base(data_set)
+    elif not (yield from is_signed(data_set)):
+        raise head_changed(data_set["path"], "is no copy of ours any more")
 
 
 def apply(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
@@ -45,15 +48,15 @@ def apply(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
     head, staging = data_set["path"], work.staging(data_set)
     user = yield from replication_user()
     if not (yield from has_sign(work, data_set, READY)):
-        if data_set["base"] is None:
+        if _is_first(data_set):
             yield from _make_room(work, data_set, user)
-        else:
+        elif data_set["base"] is not None:
             yield from heal(work, data_set, piece_bytes)
         yield from begin(work, data_set)
         yield from leave_sign(work, data_set, READY)
     plan = work.work_file(data_set, "staged-plan")
     yield Download(SECONDARY, f"{staging}/{PLAN}", plan)
-    if data_set["base"] is None:
+    if _is_first(data_set):
         # Signed before it is put into place, so that even an unfinished first copy is known as ours.
         step = yield from LineReader(plan).record()
         yield from _protect(f"{staging}/{step['from']}", user, work.payload["head_mode"], data_set["id"])
@@ -62,6 +65,11 @@ def apply(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
     if not (yield from _protect(head, user, work.payload["head_mode"], data_set["id"])):
         raise head_changed(head, "is not there, though it was a moment ago")
     return {"steps": applying.steps, "healed": (yield from has_sign(work, data_set, HEALED))}
+
+
+def _is_first(data_set: dict[str, Any]) -> bool:
+    """Whether the staged plan makes the head; otherwise it starts from a base, or from the head as it stands."""
+    return data_set["base"] is None and not data_set.get("from_head")
 
 
 def replication_user() -> Procedure:
@@ -104,7 +112,7 @@ def _is_ours(data_set: dict[str, Any], user: str) -> Procedure:
         snapshots = yield from hdfs.list_directory(SECONDARY, f"{head}/.snapshot")
         owners = yield from hdfs.extended_attributes(SECONDARY, head, OWNERSHIP)
         page = yield from hdfs.list_page(SECONDARY, head)
-        is_ours = owners.get(OWNERSHIP) == _mark(data_set["id"]) or (not page.entries and found["owner"] == user)
+        is_ours = owners.get(OWNERSHIP) == signature(data_set["id"]) or (not page.entries and found["owner"] == user)
         if is_ours and not snapshots:
             return True
     raise OperationFailed(
@@ -141,9 +149,5 @@ def _protect(root: str, user: str, mode: str, data_set_id: str) -> Procedure:
         yield from hdfs.set_owner(SECONDARY, root, user, found["group"])
     if found["permission"] != mode:
         yield from hdfs.set_permission(SECONDARY, root, mode)
-    yield from hdfs.set_extended_attribute(SECONDARY, root, OWNERSHIP, _mark(data_set_id))
+    yield from hdfs.set_extended_attribute(SECONDARY, root, OWNERSHIP, signature(data_set_id))
     return True
-
-
-def _mark(data_set_id: str) -> str:
-    return "0x" + data_set_id.encode("ascii").hex()

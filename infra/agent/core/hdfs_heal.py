@@ -41,8 +41,8 @@ def check_base(data_set: dict[str, Any]) -> Procedure:
     if (yield from hdfs.status(SECONDARY, frozen.root)) is None:
         raise OperationFailed(
             "BASE_MISSING",
-            f"{frozen.root}, the recovery point that the head shows, is not there",
-            remedy="Give up the base: move the directory away and start a full copy.",
+            f"{frozen.root}, which the copy is to be built upon, is not there any more",
+            remedy="Start the run again: it looks anew for what it can start from.",
         )
     return frozen
 

@@ -5,16 +5,16 @@ with all new directories, aside; rename it into place; copy and check the files;
 "planned" in the journal says that the work files are whole; "placed" that staging is there. A later agent goes on from
 there, and finds by looking at the staged files which of them are finished.
 
-The base is what the secondary's head shows. Where the source still has the snapshot of that name, both are compared by
-inode id; else the source is compared with the secondary's frozen snapshot by path, length, time and checksum.
+What the source is compared with is chosen by ``hdfs_base``, and told in the result.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from infra.agent.core import hdfs
+from infra.agent.core.hdfs_base import BASE, Start, choose_start
 from infra.agent.core.hdfs_compare import Comparison, Side, compare, modified_ids
 from infra.agent.core.hdfs_details import add_details
 from infra.agent.core.hdfs_entries import TreeDigest
@@ -26,9 +26,9 @@ from infra.agent.core.hdfs_stage import Staging, finish_directories, stage_files
 from infra.agent.core.known_damage import known_damage
 from infra.agent.core.machine import Procedure
 from infra.agent.core.meter import Meter
-from infra.agent.core.operations import Download, OperationFailed, SpoolRead, SpoolTruncate, Upload
+from infra.agent.core.operations import Download, SpoolRead, SpoolTruncate, Upload
 from infra.agent.core.staging import guarded, prepare_run, scratch
-from infra.agent.core.work import PRIMARY, SECONDARY, Work, manifest_path
+from infra.agent.core.work import PRIMARY, SECONDARY, Work, manifest_path, offered_bases
 
 WORKERS_LIMIT = 64
 
@@ -37,51 +37,41 @@ def send(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
     """Carry out SendSnapshots or ReplicateSnapshots for one directory; returns the totals of docs/agent.md."""
     planned = work.journal.newest("planned")
     is_continued = planned is not None
-    comparison = yield from _comparison(work, data_set, anew=not is_continued)
+    comparison = _comparison(work, data_set)
     if planned is None:
-        planned = yield from _plan(comparison, data_set)
+        start = yield from choose_start(offered_bases(work.payload), data_set, work.payload["base_is_on_source"])
+        comparison = yield from _with_start(comparison, work, data_set, start)
+        planned = {**(yield from _plan(comparison, data_set)), "start": start.told()}
         yield from work.journal.write({"planned": planned})
-    return (yield from guarded(work.instruction, _fill(work, data_set, comparison, planned, piece_bytes, is_continued)))
+    sent = yield from guarded(work.instruction, _fill(work, data_set, comparison, planned, piece_bytes, is_continued))
+    return {**sent, **planned["start"]}
 
 
-def _comparison(work: Work, data_set: dict[str, Any], anew: bool) -> Procedure:
-    """What is compared with what; with ``anew`` everything that it rests on is fetched."""
-    payload = work.payload
-    prefix = work.work_file(data_set, "")
+def _comparison(work: Work, data_set: dict[str, Any]) -> Comparison:
+    """What is wanted; what it is compared with is needed for the plan alone."""
     want = Side(PRIMARY, snapshot_path(data_set["path"], work.snapshot))
-    base = payload["base"]
-    have, comparable, manifest = None, False, None
-    if anew and base is not None:
-        have, comparable = yield from _base(payload, data_set)
-        manifest = yield from _base_manifest(payload, data_set, prefix)
-    known: dict[str, Any] = {}
-    if have is not None:
-        known["distrusted_in_have"] = yield from known_damage(data_set)
-    if comparable:
-        known["modified"] = yield from modified_ids(PRIMARY, data_set["path"], base, work.snapshot)
-    open_files = frozenset(payload["open_files"])
-    return Comparison(prefix, want, have, comparable, True, manifest, open_files, **known)
+    open_files = frozenset(work.payload["open_files"])
+    return Comparison(work.work_file(data_set, ""), want, None, False, True, None, open_files)
 
 
-def _base(payload: dict[str, Any], data_set: dict[str, Any]) -> Procedure:
-    """The tree that the secondary's head shows, and whether inode ids can be compared with the source's."""
-    path = snapshot_path(data_set["path"], payload["base"])
-    if payload["base_is_on_source"] and (yield from hdfs.status(PRIMARY, path)) is not None:
-        return Side(PRIMARY, path), True
-    if (yield from hdfs.status(SECONDARY, path)) is None:
-        raise OperationFailed(
-            "BASE_MISSING",
-            f"{path}, which this copy builds on, is on neither cluster",
-            remedy="Give up the base: start a full copy to an empty directory.",
-        )
-    return Side(SECONDARY, path), False
+def _with_start(comparison: Comparison, work: Work, data_set: dict[str, Any], start: Start) -> Procedure:
+    """The comparison with everything that it rests on fetched."""
+    if start.have is None:
+        return comparison
+    manifest = yield from _base_manifest(start.recovery_point, data_set, comparison.prefix)
+    damaged = yield from known_damage(data_set)
+    comparison = replace(comparison, have=start.have, manifest=manifest, distrusted_in_have=damaged)
+    if start.compared_with != BASE:
+        return comparison
+    modified = yield from modified_ids(PRIMARY, data_set["path"], start.snapshot, work.snapshot)
+    return replace(comparison, comparable=True, modified=modified)
 
 
-def _base_manifest(payload: dict[str, Any], data_set: dict[str, Any], prefix: str) -> Procedure:
+def _base_manifest(recovery_point: str | None, data_set: dict[str, Any], prefix: str) -> Procedure:
     """Fetch the base's manifest; without one, everything is asked for anew."""
-    if payload["recovery_point"] is None:
+    if recovery_point is None:
         return None
-    path = manifest_path(payload["recovery_point"], data_set)
+    path = manifest_path(recovery_point, data_set)
     if (yield from hdfs.status(SECONDARY, path)) is None:
         return None
     yield Download(SECONDARY, path, prefix + "base")
