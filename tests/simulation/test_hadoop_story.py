@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from domain.protection.policy import Settings
 from domain.values.data_set import DataSet
+from infra.agent.core.operations import OperationFailed
 from infra.agent.core.procedures import PROCEDURES
 from tests.fakes.executor import Kill
 from tests.fakes.hdfs import FakeHdfs
@@ -109,4 +111,39 @@ def test_everything_dies_at_random(tmp_path: Path, seed: int) -> None:
                 gateway.kill_agent_of(kind, Kill(chance.randrange(1, 60), when, chance.random() < 0.5))
         gateway.answers_to_lose = chance.randrange(8)
     story(world, **PATIENT).tell(world, crash_after=lambda position: position + chance.randrange(1, 20))
+    check_the_end(world)
+
+
+AWAY_MS = 400_000
+"""Longer than an agent is patient: the attempt fails."""
+
+
+@pytest.mark.parametrize("spool_is_lost", [False, True])
+@pytest.mark.parametrize("asked", range(20, 460, 60))
+def test_the_secondarys_namenode_is_away_in_the_middle_of_apply(
+    tmp_path: Path, asked: int, spool_is_lost: bool
+) -> None:
+    """Another attempt ends what the first one began, even on a gateway that has lost its spool."""
+    world = HadoopWorld(tmp_path)
+    gateway = world.gateways["south"]
+    answer = world.south.call
+    back_at: list[float] = []
+
+    def lose_spool() -> None:
+        gateway.kill_agents()
+        shutil.rmtree(gateway.spool.root)
+
+    def call(*words: Any, **more: Any) -> dict[str, Any]:
+        now = world.clock.now_ms
+        if not back_at and sum(kind == "ApplyStaged" for kind, _ in gateway.performed) >= asked:
+            back_at.append(now + AWAY_MS)
+            if spool_is_lost:
+                world.clock.call_at(now + 1, lose_spool)
+        if back_at and now < back_at[0]:
+            raise OperationFailed("HDFS_UNREACHABLE", "connection refused", transient=True)
+        return answer(*words, **more)
+
+    world.south.call = call  # type: ignore[method-assign]
+    story(world, **PATIENT).tell(world)
+    assert back_at
     check_the_end(world)
