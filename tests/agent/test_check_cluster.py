@@ -252,7 +252,7 @@ def test_an_empty_directory_is_free_only_if_it_is_the_replication_users(world: C
 def test_tables_that_are_missing_disabled_or_unfit(world: CheckWorld) -> None:
     hbase = world.hbase["primary"]
     hbase.create_table("closed")
-    hbase.call({"do": "disable", "table": "closed"})
+    hbase.disable("closed")
     hbase.create_table("special")
     real = hbase._summary
 

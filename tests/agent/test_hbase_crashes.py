@@ -40,7 +40,7 @@ def first_cut(directory: Path) -> World:
     world = World(directory)
     world.fill("first")
     world.fill("large", 3, 200)
-    world.cut("r1")
+    world.cut("us-r1")
     return world
 
 
@@ -48,22 +48,22 @@ def second_cut(directory: Path) -> World:
     """A split whose daughters refer to files that the secondary has, new files, and some that a failed run has left."""
     world = World(directory)
     world.fill("first")
-    world.backup("r1")
+    world.backup("us-r1")
     world.primary.split(TABLE, "b")
     world.fill("second", 2, 200)
-    world.cut("failed")
-    world.run(world.send("failed", "r1"))
-    world.run(world.apply("failed", "r1"))
-    world.run(world.instruction("RemoveSnapshots", "failed"))
+    world.cut("us-failed")
+    world.run(world.send("us-failed", "us-r1"))
+    world.run(world.apply("us-failed", "us-r1"))
+    world.run(world.instruction("RemoveSnapshots", "us-failed"))
     world.fill("third")
-    world.cut("r2")
+    world.cut("us-r2")
     return world
 
 
 # Name of the scenario: how the world is made, the run, its base.
 SCENARIOS: dict[str, tuple[Callable[[Path], World], str, str | None]] = {
-    "first": (first_cut, "r1", None),
-    "increment": (second_cut, "r2", "r1"),
+    "first": (first_cut, "us-r1", None),
+    "increment": (second_cut, "us-r2", "us-r1"),
 }
 
 

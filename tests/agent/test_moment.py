@@ -118,7 +118,7 @@ def spoil_directory(world: MomentWorld) -> None:
 
 
 def spoil_table(world: MomentWorld) -> None:
-    world.hbase.call({"do": "disable", "table": TABLES[0]})
+    world.hbase.disable(TABLES[0])
 
 
 def drop_table(world: MomentWorld) -> None:

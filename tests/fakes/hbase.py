@@ -19,7 +19,19 @@ from tests.fakes.hbase_snapshots import Snapshots
 from tests.fakes.hbase_tables import OWNER, CannotOpen, Region, StoreFiles, Table
 from tests.fakes.hdfs import FakeHdfs
 
-SCRATCH_PREFIX = "understudy_scratch:"
+SCRATCH = "understudy_scratch:"
+CANARY = "understudy:"
+SNAPSHOTS = "us-"
+# What a request may name, by the word and the field; everything else is refused.
+OWN = {
+    "clone": {"snapshot": SNAPSHOTS, "table": SCRATCH},
+    "disable": {"table": SCRATCH},
+    "drop": {"table": SCRATCH},
+    "clock": {"table": CANARY},
+    "create_canary": {"table": CANARY},
+    "snapshot": {"name": SNAPSHOTS},
+    "delete_snapshot": {"name": SNAPSHOTS},
+}
 
 
 def qualified(name: str) -> str:
@@ -29,7 +41,8 @@ def qualified(name: str) -> str:
 
 def refusal(do: str, exception: str, message: str = "") -> OperationFailed:
     """A failure as the shell hands it on."""
-    return OperationFailed("HBASE", f"{do}: {exception}: {message}", detail={"exception": exception})
+    code = "HBASE_REFUSED" if exception == "Refused" else "HBASE"
+    return OperationFailed(code, f"{do}: {exception}: {message}", detail={"exception": exception})
 
 
 class FakeHBase:
@@ -74,6 +87,15 @@ class FakeHBase:
             for family in found.families
             for row, (value, _) in self.files.read(region, family).items()
         }
+
+    def disable(self, table: str) -> None:
+        """Take a table out of service."""
+        self.flush(table)
+        self.tables[qualified(table)].state = "DISABLED"
+
+    def clone(self, snapshot: str, table: str) -> None:
+        """Make a table of a snapshot."""
+        self.tables[qualified(table)] = self.snapshots.clone(snapshot, qualified(table), self._next)
 
     # The servers' side
 
@@ -149,6 +171,9 @@ class FakeHBase:
         perform = getattr(self, f"_do_{do}", None)
         if perform is None:
             raise refusal(do, "Refused", f"{do!r} is not in the vocabulary")
+        for field, own in OWN.get(do, {}).items():
+            if not request[field].startswith(own):
+                raise refusal(do, "Refused", f"{request[field]} is not of {own}")
         fault = next((fault for fault in self._faults if fault[0] == do), None)
         if fault is not None:
             self._faults.remove(fault)
@@ -187,14 +212,6 @@ class FakeHBase:
             and fnmatch.fnmatchcase(table.name.partition(":")[2], name)
         ]
         return {"tables": sorted(found, key=lambda table: table["table"])}
-
-    def _do_describe(self, request: dict[str, Any]) -> dict[str, Any]:
-        table = self._table(request)
-        families = [{"name": family, "attributes": {"VERSIONS": "1"}, "configuration": {}} for family in table.families]
-        return {**self._summary(table), "families": families, "attributes": {}}
-
-    def _do_boundaries(self, request: dict[str, Any]) -> dict[str, Any]:
-        return {"regions": [self._boundary(region) for region in self._table(request).regions]}
 
     def _do_region_metrics(self, request: dict[str, Any]) -> dict[str, Any]:
         table = self._table(request)
@@ -241,8 +258,8 @@ class FakeHBase:
             raise refusal("clone", "TableExistsException", name)
         if all(found["name"] != request["snapshot"] for found in self.snapshots.listed()):
             raise refusal("clone", "SnapshotDoesNotExistException", request["snapshot"])
-        table = self.snapshots.clone(request["snapshot"], name, self._next)
-        self.tables[name] = table
+        self.clone(request["snapshot"], name)
+        table = self.tables[name]
         try:
             for region in table.regions:
                 for family in table.families:
@@ -252,32 +269,14 @@ class FakeHBase:
             raise refusal("clone", "TimeoutException", str(reason)) from reason
         return {}
 
-    def _do_restore(self, request: dict[str, Any]) -> dict[str, Any]:
-        snapshot = request["snapshot"]
-        facts = next((found for found in self.snapshots.listed() if found["name"] == snapshot), None)
-        if facts is None:
-            raise refusal("restore", "RestoreSnapshotException", f"Unable to find the table name for {snapshot}")
-        if self.tables[facts["table"]].state != "DISABLED":
-            raise refusal("restore", "TableNotDisabledException", facts["table"])
-        self.tables[facts["table"]] = self.snapshots.clone(snapshot, facts["table"], self._next)
-        self.tables[facts["table"]].state = "DISABLED"
-        return {}
-
     def _do_disable(self, request: dict[str, Any]) -> dict[str, Any]:
         table = self._table(request)
         if table.state == "CHANGING":
             raise refusal("disable", "TimeoutException", "the table is busy")
-        self.flush(table.name)
-        table.state = "DISABLED"
-        return {}
-
-    def _do_enable(self, request: dict[str, Any]) -> dict[str, Any]:
-        self._table(request).state = "ENABLED"
+        self.disable(table.name)
         return {}
 
     def _do_drop(self, request: dict[str, Any]) -> dict[str, Any]:
-        if not request["table"].startswith(SCRATCH_PREFIX):
-            raise refusal("drop", "Refused", f"only {SCRATCH_PREFIX}… may be dropped")
         table = self.tables.get(request["table"])
         if table is None:
             return {"dropped": False}
@@ -296,18 +295,12 @@ class FakeHBase:
         read = min(rows, request["limit"])
         return {"rows": read, "cells": read, "regions_read": len(table.regions), "regions": len(table.regions)}
 
-    def _do_major_compact(self, request: dict[str, Any]) -> dict[str, Any]:
-        self.compact(self._table(request).name)
-        return {}
-
     def _do_clock(self, request: dict[str, Any]) -> dict[str, Any]:
         self._table(request)
         return {"offset_ms": float(self.hdfs.shift_ms), "uncertainty_ms": 1.5, "samples": request.get("samples", 8)}
 
     def _do_create_canary(self, request: dict[str, Any]) -> dict[str, Any]:
         name = request["table"]
-        if not name.startswith("understudy:"):
-            raise refusal("create_canary", "Refused", "the canary is in the namespace understudy")
         if name in self.tables:
             return {"created": False}
         self.create_table(name, ("c",))

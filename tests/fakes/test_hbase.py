@@ -30,6 +30,9 @@ class FakePeer:
     def put(self, table: str, row: str, value: str) -> None:
         self.hbase.put(table, row, value)
 
+    def disable(self, table: str) -> None:
+        self.hbase.disable(table)
+
     def name(self, prefix: str) -> str:
         return f"{prefix}{next(self._numbers)}"
 

@@ -54,6 +54,10 @@ def compact(name)
   sleep 0.2 until $admin.getCompactionState(table).toString == 'NONE'
 end
 
+def disable(name)
+  $admin.disableTable(TableName.valueOf(name))
+end
+
 def drop(name)
   table = TableName.valueOf(name)
   return unless $admin.tableExists(table)

@@ -94,6 +94,10 @@ class HBasePeer:
         source = f"put = Put.new(bytes({row!r})).addColumn(bytes('f'), bytes('q'), bytes({value!r}))"
         self.console.run(f"{source}; $connection.getTable(TableName.valueOf({table!r})).put(put)")
 
+    def disable(self, table: str) -> None:
+        """Take a table out of service."""
+        self.console.run(f"disable({table!r})")
+
     def name(self, prefix: str) -> str:
         """A name that nobody else uses."""
         self._count += 1
@@ -101,7 +105,7 @@ class HBasePeer:
 
     def close(self) -> None:
         """Remove what was made, and end both processes."""
-        for snapshot in self.call({"do": "list_snapshots", "pattern": f"*{self.mark}*"})["snapshots"]:
+        for snapshot in self.call({"do": "list_snapshots", "pattern": f"us-*{self.mark}*"})["snapshots"]:
             self.call({"do": "delete_snapshot", "name": snapshot["name"]})
         for table in self.call({"do": "tables", "pattern": f"*:*{self.mark}*"})["tables"]:
             self.console.run(f"drop({table['table']!r})")

@@ -39,13 +39,13 @@ def test_answers_come_as_they_are_ready(peer: HBasePeer) -> None:
         peer.call(request)
         answered.append(request["do"])
 
-    slow = threading.Thread(target=ask, args=({"do": "disable", "table": table},))
+    slow = threading.Thread(target=ask, args=({"do": "snapshot", "table": table, "name": f"us-{peer.mark}-slow"},))
     slow.start()
     while slow.is_alive():
         ask({"do": "list_snapshots", "pattern": "none"})
     slow.join()
     assert answered[0] == "list_snapshots"
-    assert "disable" in answered[1:]
+    assert "snapshot" in answered[1:]
 
 
 def test_snapshots_of_many_tables_at_once(peer: HBasePeer) -> None:
@@ -56,7 +56,7 @@ def test_snapshots_of_many_tables_at_once(peer: HBasePeer) -> None:
     taken: list[dict[str, Any]] = []
 
     def take(table: str) -> None:
-        request = {"do": "snapshot", "table": table, "name": f"{table.partition(':')[2]}-s", "timeout_ms": 60_000}
+        request = {"do": "snapshot", "table": table, "name": f"us-{table.partition(':')[2]}", "timeout_ms": 60_000}
         taken.append(peer.call(request))
 
     threads = [threading.Thread(target=take, args=(table,)) for table in tables]

@@ -64,7 +64,7 @@ class RealPair:
         for peer in self.peers.values():
             for table in peer.call({"do": "tables", "pattern": f"understudy_scratch:*{self.source.mark}*"})["tables"]:
                 peer.console.run(f"drop({table['table']!r})")
-            for snapshot in peer.call({"do": "list_snapshots", "pattern": f"*{self.source.mark}*"})["snapshots"]:
+            for snapshot in peer.call({"do": "list_snapshots", "pattern": f"us-*{self.source.mark}*"})["snapshots"]:
                 peer.call({"do": "delete_snapshot", "name": snapshot["name"]})
             peer.close()
 
@@ -213,7 +213,7 @@ def table(pair: RealPair) -> str:
 @pytest.fixture
 def run(pair: RealPair) -> str:
     """A name for a run; others are made from it."""
-    return pair.source.name("run").replace("_", "-")
+    return f"us-{pair.source.name('run')}".replace("_", "-")
 
 
 def test_increments_copy_new_files_alone(pair: RealPair, table: str, run: str) -> None:
@@ -261,7 +261,7 @@ def test_a_table_that_is_a_clone_of_a_split_one(pair: RealPair, table: str, run:
 
 
 def test_a_disabled_table(pair: RealPair, table: str, run: str) -> None:
-    pair.source.call({"do": "disable", "table": table})
+    pair.source.disable(table)
     pair.backup(run, table)
     pair.assert_equal(run, table, 120)
 

@@ -76,7 +76,7 @@ class HBaseProcesses:
         self._processes: dict[str, HBaseProcess] = {}
 
     def of(self, site: str) -> HBaseProcess:
-        """The process of a site; the failure "NO_HBASE" where the instruction knows none, or that of ``safe_command``."""
+        """The process of a site; raises "NO_HBASE" where the instruction knows none, and as ``safe_command`` does."""
         with self._lock:
             if site not in self._processes:
                 hbase = self._sites.get(site, {}).get("hbase")

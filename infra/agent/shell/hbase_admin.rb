@@ -40,9 +40,12 @@ java_import 'org.apache.hadoop.hbase.util.VersionInfo'
 java_import 'java.util.concurrent.Executors'
 java_import 'java.util.concurrent.TimeUnit'
 
-# The only tables that may be dropped, and the namespaces that are made when they are missing.
-SCRATCH_PREFIX = 'understudy_scratch:'.freeze
-OWN_NAMESPACES = %w[understudy understudy_scratch].freeze
+# What may be changed: whoever may start this cannot do more with it than Understudy does. Tables are cloned to, disabled
+# and dropped in the scratch namespace, written to in the canary's, and otherwise flushed and read; snapshots are taken
+# and deleted under the product's names.
+SCRATCH_NAMESPACE = 'understudy_scratch'.freeze
+CANARY_NAMESPACE = 'understudy'.freeze
+SNAPSHOT_PREFIX = 'us-'.freeze
 DEFAULT_TIMEOUT_MS = 300_000
 WARM_UP_MS = 20_000
 LAST_REPLIES_SECONDS = 10
@@ -75,8 +78,8 @@ class Vocabulary
   include HBaseSnapshots
   include HBaseRegions
 
-  WORDS = %w[status tables describe boundaries list_snapshots snapshot delete_snapshot flush clone restore disable
-             enable drop region_metrics count major_compact clock create_canary].freeze
+  WORDS = %w[status tables list_snapshots snapshot delete_snapshot flush clone disable drop region_metrics count clock
+             create_canary].freeze
 
   def initialize(configuration)
     @configuration = configuration
@@ -112,6 +115,21 @@ class Vocabulary
 
   def table_name(request)
     TableName.valueOf(request.fetch('table'))
+  end
+
+  # The table of a request that changes it: only one of the product's own.
+  def own_table_name(request, namespace)
+    table = table_name(request)
+    return table if table.getNamespaceAsString == namespace
+
+    raise Refused, "#{request['do']}: #{qualified(request['table'])} is not in the namespace #{namespace}"
+  end
+
+  def own_snapshot_name(request, field = 'name')
+    name = request.fetch(field)
+    return name if name.start_with?(SNAPSHOT_PREFIX)
+
+    raise Refused, "#{request['do']}: the name #{name} does not begin with #{SNAPSHOT_PREFIX}"
   end
 
   def timeout_ms(request)

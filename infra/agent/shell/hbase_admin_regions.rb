@@ -2,12 +2,7 @@
 #
 # A part of hbase_admin.rb, where the whole is described; every word takes its request.
 module HBaseRegions
-  # table → each region's encoded name, first and last key (hexadecimal), server and open sequence id.
-  def boundaries(request)
-    { 'regions' => locations(table_name(request)).map { |location| boundary(location) } }
-  end
-
-  # table → live counters of each region from its server, and where and since which sequence id it is open. Servers tell
+  # table → each region's encoded name, first and last key (hexadecimal), live counters from its server, and where and since which sequence id it is open. Servers tell
   # the size of a memstore in whole MiB.
   def region_metrics(request)
     table = table_name(request)
@@ -40,9 +35,10 @@ module HBaseRegions
     { 'rows' => rows, 'cells' => cells, 'regions_read' => visited, 'regions' => regions.size }
   end
 
-  # table (the canary), samples → how far the clock of the canary's RegionServer is ahead of this host's. A put without a
+  # table (in the canary's namespace alone), samples → how far the clock of the canary's RegionServer is ahead of this host's. A put without a
   # time gets the server's, which lies between question and answer; of all samples the narrowest interval is taken.
   def clock(request)
+    own_table_name(request, CANARY_NAMESPACE)
     samples = Array.new(Integer(request.fetch('samples', 8))) { |number| clock_sample(request, number) }
     low_ms, high_ms = samples.min_by { |low, high| high - low }
     { 'offset_ms' => ((low_ms + high_ms) / 2).round(3), 'uncertainty_ms' => ((high_ms - low_ms) / 2).round(3),

@@ -1,4 +1,4 @@
-# Words about snapshots: take, list, delete, clone, restore.
+# Words about snapshots: take, list, delete, clone.
 #
 # A part of hbase_admin.rb, where the whole is described; every word takes its request.
 module HBaseSnapshots
@@ -8,39 +8,36 @@ module HBaseSnapshots
     { 'snapshots' => @admin.listSnapshots(pattern).map { |s| snapshot_facts(s) }.sort_by { |s| s['name'] } }
   end
 
-  # table, name, type (FLUSH, SKIPFLUSH; a disabled table is taken as DISABLED), timeout_ms. asked_ms and done_ms are an
+  # table, name (of the product's), type (FLUSH, SKIPFLUSH; a disabled table is taken as DISABLED), timeout_ms. asked_ms and done_ms are an
   # interval that holds every region's cut.
   def snapshot(request)
     table = table_name(request)
     type = @admin.isTableDisabled(table) ? 'DISABLED' : request.fetch('type', 'FLUSH')
-    description = SnapshotDescription.new(request.fetch('name'), table, SnapshotType.valueOf(type))
+    description = SnapshotDescription.new(own_snapshot_name(request), table, SnapshotType.valueOf(type))
     asked_ms = now_ms
     wait_for_snapshot(description, @admin.snapshotAsync(description), asked_ms, timeout_ms(request))
     done_ms = now_ms
     facts = @admin.listSnapshots(java_pattern(request.fetch('name'))).first
-    raise Refused, 'the snapshot is finished but not listed' if facts.nil?
+    raise 'the snapshot is finished but not listed' if facts.nil?
 
     snapshot_facts(facts).merge('asked_ms' => asked_ms, 'done_ms' => done_ms)
   end
 
-  # name → whether it was there.
+  # name (of the product's) → whether it was there.
   def delete_snapshot(request)
-    name = request.fetch('name')
+    name = own_snapshot_name(request)
     return { 'deleted' => false } if @admin.listSnapshots(java_pattern(name)).empty?
 
     @admin.deleteSnapshot(name)
     { 'deleted' => true }
   end
 
-  # snapshot, table (must not be there), timeout_ms.
+  # snapshot (of the product's), table (in the scratch namespace alone; must not be there), timeout_ms.
   def clone(request)
-    ensure_namespace(table_name(request))
-    finish(@admin.cloneSnapshotAsync(request.fetch('snapshot'), table_name(request)), request)
-  end
-
-  # snapshot, timeout_ms; its table must be disabled.
-  def restore(request)
-    finish(@admin.restoreSnapshotAsync(request.fetch('snapshot')), request)
+    snapshot = own_snapshot_name(request, 'snapshot')
+    table = own_table_name(request, SCRATCH_NAMESPACE)
+    ensure_namespace(table)
+    finish(@admin.cloneSnapshotAsync(snapshot, table), request)
   end
 
   private

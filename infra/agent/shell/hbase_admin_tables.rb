@@ -1,4 +1,4 @@
-# Words about tables: find them, describe them, change their state; drop clones.
+# Words about tables: find them, flush them; disable and drop clones.
 #
 # A part of hbase_admin.rb, where the whole is described; every word takes its request.
 module HBaseTables
@@ -9,55 +9,31 @@ module HBaseTables
     { 'tables' => found.map { |descriptor| summary_or_nil(descriptor) }.compact.sort_by { |table| table['table'] } }
   end
 
-  # table → the summary, its families and attributes as HBase writes them.
-  def describe(request)
-    descriptor = @admin.getDescriptor(table_name(request))
-    families = descriptor.getColumnFamilies.map do |family|
-      { 'name' => family.getNameAsString, 'attributes' => attributes_of(family),
-        'configuration' => family.getConfiguration.to_a.map { |k, v| [k.to_s, v.to_s] }.to_h }
-    end
-    summary(descriptor).merge('families' => families, 'attributes' => attributes_of(descriptor))
-  end
-
   def flush(request)
     @admin.flush(table_name(request))
     {}
   end
 
+  # table (in the scratch namespace alone), timeout_ms.
   def disable(request)
-    table = table_name(request)
+    table = own_table_name(request, SCRATCH_NAMESPACE)
     return {} if @admin.isTableDisabled(table)
 
     finish(@admin.disableTableAsync(table), request)
   end
 
-  def enable(request)
-    table = table_name(request)
-    return {} if @admin.isTableEnabled(table)
-
-    finish(@admin.enableTableAsync(table), request)
-  end
-
   # table (in the scratch namespace alone; disabled), timeout_ms → whether it was there.
   def drop(request)
-    table = table_name(request)
-    raise Refused, "only #{SCRATCH_PREFIX}… may be dropped" unless request['table'].start_with?(SCRATCH_PREFIX)
+    table = own_table_name(request, SCRATCH_NAMESPACE)
     return { 'dropped' => false } unless @admin.tableExists(table)
 
     finish(@admin.deleteTableAsync(table), request)
     { 'dropped' => true }
   end
 
-  # table; only asked for, it goes on in the background.
-  def major_compact(request)
-    @admin.majorCompact(table_name(request))
-    {}
-  end
-
-  # table: one family "c", one version; nothing happens when it is there.
+  # table (in the canary's namespace alone): one family "c", one version; nothing happens when it is there.
   def create_canary(request)
-    table = table_name(request)
-    raise Refused, 'the canary is in the namespace understudy' unless table.getNamespaceAsString == 'understudy'
+    table = own_table_name(request, CANARY_NAMESPACE)
     return { 'created' => false } if @admin.tableExists(table)
 
     ensure_namespace(table)
@@ -109,17 +85,8 @@ module HBaseTables
     @admin.isTableDisabled(table) ? 'DISABLED' : 'CHANGING'
   end
 
-  def attributes_of(descriptor)
-    descriptor.getValues.map { |key, value| [text_of(key.get), text_of(value.get)] }.to_h
-  end
-
-  def text_of(bytes)
-    String.from_java_bytes(bytes).force_encoding('UTF-8').scrub
-  end
-
   def ensure_namespace(table)
     namespace = table.getNamespaceAsString
-    return unless OWN_NAMESPACES.include?(namespace)
     return if @admin.listNamespaceDescriptors.any? { |found| found.getName == namespace }
 
     @admin.createNamespace(NamespaceDescriptor.create(namespace).build)

@@ -176,6 +176,12 @@ class _Connection:
 def _result(reply: dict[str, Any] | None, request: dict[str, Any]) -> dict[str, Any]:
     if reply is None:
         raise _died(request)
+    if reply.get("exception") == "Refused":
+        raise OperationFailed(
+            "HBASE_REFUSED",
+            f"{reply.get('message')}: HBase's administration does that to nobody's tables and snapshots but our own",
+            detail={"exception": "Refused"},
+        )
     if reply.get("ok") is not True:
         raise OperationFailed(
             "HBASE",
