@@ -53,8 +53,8 @@ def test_what_is_applied_starts_from_what_the_sender_compared_with() -> None:
     assert (applied[CARTS.id]["base"], applied[CARTS.id]["from_head"]) == (None, True)
     told = [(found["subject"], found["message"]) for found in voyage.run.lost_snapshots]
     assert [subject for subject, _ in told] == [str(CARTS), str(CARTS), str(ORDERS)]
-    assert "is not on north any more; the copy as it stands was compared" in told[0][1]
-    assert f"is not on south any more; recovery point {older.id} was compared" in told[2][1]
+    assert "is not on north any more; the copy was compared in full, as it stands." in told[0][1]
+    assert f"is not on south any more; the copy started from recovery point {older.id}." in told[2][1]
     voyage.to(states.COMPLETED)
     assert voyage.replica.holds == {}
 

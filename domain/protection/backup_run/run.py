@@ -187,21 +187,28 @@ class BackupRun(RunEvents):
     @property
     def lost_snapshots(self) -> list[dict[str, Any]]:
         """What the copies could not start from because somebody deleted a snapshot; of the form of a finding."""
-        found = []
-        for data_set in self.data_sets:
-            for lost in self.staged.get(data_set.id, {}).get("lost") or ():
-                base = self.base_of(data_set)
-                instead = f"recovery point {base.recovery_point} was" if base else "the copy as it stands was"
-                found.append(
-                    {
-                        "code": "SNAPSHOT_MISSING",
-                        "subject": str(data_set),
-                        "message": f"{lost['snapshot']} is not on {self.cluster_of(lost['cluster'])} any more;"
-                        f" {instead} compared with the source.",
-                        "remedy": "Find out who deleted it: snapshots that begin with us- belong to recovery points.",
-                    }
-                )
-        return found
+        return [
+            {
+                "code": "SNAPSHOT_MISSING",
+                "subject": str(data_set),
+                "message": f"{lost['snapshot']} is not on {self.cluster_of(lost['cluster'])} any more;"
+                f" {self._started_from(data_set)}.",
+                "remedy": "Find out who deleted it: snapshots whose names begin with us- belong to recovery points.",
+            }
+            for data_set in self.data_sets
+            for lost in self.staged.get(data_set.id, {}).get("lost") or ()
+        ]
+
+    def _started_from(self, data_set: DataSet) -> str:
+        """What a staged copy was compared with, as a part of a sentence."""
+        base = self.base_of(data_set)
+        point = f"recovery point {base.recovery_point}" if base else ""
+        return {
+            "base": f"the copy started from {point}",
+            "frozen": f"the copy started from {point}, compared in full",
+            "head": "the copy was compared in full, as it stands",
+            "nothing": "all of it was copied",
+        }[self.staged[data_set.id]["compared_with"]]
 
     def table_for_trial(self) -> str | None:
         """The table whose clone is tried out, in rotation over the runs; None without tables or when switched off."""
