@@ -57,7 +57,11 @@ def test_a_split_makes_it_bounded(world: MomentWorld) -> None:
 
 
 def test_a_table_that_the_barrier_disabled_is_exact(world: MomentWorld) -> None:
-    world.executor.hooks["stop-writers"] = lambda argument: str(world.hbase.disable(TABLES[0]))
+    def stop_writers(argument: str) -> str:
+        world.hbase.disable(TABLES[0])
+        return argument
+
+    world.executor.hooks["stop-writers"] = stop_writers
     result = world.run(world.instruction(barrier=BARRIER))
     assert [grade(result, name) for name in ("orders", "items")] == ["EXACT", "BOUNDED"]
     assert "disabled" in result["data_sets"]["orders"]["evidence"]["reason"]

@@ -203,8 +203,8 @@ class HBaseCall(Operation):
     """One request to the HBase administration process of a site (started when needed, kept warm).
 
     ``request`` is a JSON object with "do"; see ``infra/agent/shell/hbase_admin.rb`` for the vocabulary. Only the
-    gateway's own cluster has such a process. Result: the reply's dict. Failure code "HBASE" with
-    ``detail["exception"]``, or "HBASE_ADMIN_DIED" (unknown).
+    gateway's own cluster has such a process. Result: the reply's dict. Failure codes "HBASE" and
+    "HBASE_REFUSED" (by the process itself) with ``detail["exception"]``, or "HBASE_ADMIN_DIED" (unknown).
     """
 
     site: str
