@@ -14,7 +14,11 @@ from api.requests import Page, body, caller, query
 from api.routes.names import Name
 from domain.components.registry import component
 from domain.errors import InvalidInput
+from domain.protection.backup_run.states import ENDED
 from domain.values.data_set import DataSet
+
+NEWEST_RUNS = 50
+"""Among so many runs others that are not over yet are looked for."""
 
 Component = Annotated[str, Meta(min_length=1, max_length=32)]
 DataSetName = Annotated[str, Meta(min_length=1, max_length=4_096)]
@@ -82,7 +86,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def backup(request: web.Request) -> web.Response:
-    """Plan a run of the service for a moment; answer the run."""
+    """Plan a run of the service for a moment; answer the run, and in ``also_open`` others that are not over yet."""
     wanted = await body(request, BackupBody)
     face = request.app[FACE]
     identity = await face.commands.backup(
@@ -93,7 +97,10 @@ async def backup(request: web.Request) -> web.Response:
         direction=wanted.direction,
     )
     entry = await face.reads.get("run", identity)
-    return answer(shown(entry), HTTPStatus.ACCEPTED, location=f"/v1/runs/{identity}")
+    same = {"service_name": entry.summary["service_name"]}
+    newest = await face.reads.list("run", same, limit=NEWEST_RUNS, after=None, newest_first=True)
+    others = [str(run.id) for run in newest if run.id != identity and run.state not in ENDED]
+    return answer({**shown(entry), "also_open": others}, HTTPStatus.ACCEPTED, location=f"/v1/runs/{identity}")
 
 
 ROUTES = (

@@ -88,6 +88,17 @@ async def test_backup_is_accepted_with_the_place_of_its_run(client: Client, cont
     assert (await (await client.get(response.headers["Location"])).json())["state"] == "PLANNED"
 
 
+async def test_backup_tells_other_runs_of_the_service_that_are_not_over(
+    client: Client, control_plane: FakeControlPlane
+) -> None:
+    await enter_everything(client)
+    answers = []
+    for _ in range(3):
+        answers.append(await (await client.post("/v1/services/orders/backups", json={})).json())
+        await control_plane.move("run", UUID(answers[0]["id"]), "COMPLETED")
+    assert [one["also_open"] for one in answers] == [[], [], [answers[1]["id"]]]
+
+
 async def test_backup_without_anything_said_leaves_it_to_the_policy(
     client: Client, control_plane: FakeControlPlane
 ) -> None:

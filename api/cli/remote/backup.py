@@ -36,6 +36,13 @@ def backup(session: Session, service: str, policy: str | None, at: str, push: bo
     wanted = {"policy": policy, "at": moment(at, datetime.now(UTC)), "direction": direction}
     answer = session.client.post(path("services", service, "backups"), wanted)
     summary = answer["summary"]
+    if answer.get("also_open"):
+        others = ", ".join(short(run) for run in answer["also_open"])
+        click.echo(
+            f"note: of {printable(service)} {others} is not over yet. They take turns; a run that began to copy before"
+            " another one has changed the copies on the secondary fails with SUPERSEDED.",
+            err=True,
+        )
     if not watch:
         session.show(
             answer,

@@ -101,6 +101,14 @@ def test_backup_tells_where_to_follow_it(server: Serving, understudy: Run, tmp_p
     assert server.control_plane.calls[-1][2] == ("orders", "nightly", pages.MOMENT_MS, "push")
 
 
+def test_backup_tells_that_another_run_is_not_over(server: Serving, understudy: Run, tmp_path: Path) -> None:
+    enter_everything(understudy, tmp_path)
+    first = json.loads(understudy("backup", "orders", "--json").stdout)
+    result = understudy("backup", "orders")
+    assert f"note: of orders {first['id'].replace('-', '')[:12]} is not over yet." in result.stderr
+    assert "SUPERSEDED" in result.stderr
+
+
 def test_a_distance_is_an_instant_before_it_is_sent(server: Serving, understudy: Run, tmp_path: Path) -> None:
     enter_everything(understudy, tmp_path)
     assert understudy("backup", "orders", "--at", "+90s", "--json").exit_code == 0
