@@ -174,6 +174,9 @@ PAYLOADS: dict[str, dict[str, Check]] = {
         "patterns": each(_data_set(table=_tables), most=MOST_DATA_SETS),
         "copies_here": flag,
         "snapshot": _snapshot,
+        # Snapshots of recovery points: it is told which of them the copies on a secondary do not have.
+        "relied_on": Omissible(each(_snapshot, most=MOST_DATA_SETS)),
+        "tries_rights": Omissible(flag),
     },
     # Write a write-once identity marker with the given serial; succeed also when the very same one is there.
     "WriteMarker": {

@@ -76,3 +76,24 @@ def test_a_base_that_is_lost_just_before_applying_ends_the_run_and_leaves_the_he
     voyage.answer("apply", failed("BASE_MISSING", detail={"changed": False}))
     assert (voyage.run.state, voyage.replica.state) == (states.CLEANING, replica_states.CLEAN)
     assert (voyage.replica.head, voyage.replica.holds) == (newest.id, {})
+
+
+def test_the_check_tells_what_older_recovery_points_have_lost() -> None:
+    voyage, (newest, older) = three_runs()
+    following = voyage.to(states.COMPLETED).next()
+    kept = list(following.replica.kept.values())
+    following.run.start_checking(following.contexts(), [point.snapshot for point in kept])
+    assert "relied_on" not in following.wanted("check-primary").payload
+    assert following.wanted("check-secondary").payload["relied_on"] == [point.snapshot for point in kept]
+    following.answer("check-primary", succeeded(following.facts("primary")))
+    facts = following.facts("secondary")
+    fresh = DataSet("hdfs", "/data/fresh")
+    facts["data_sets"] = [
+        {**ORDERS.to_wire(), "lost_snapshots": [older.made.snapshot, "us-long-gone"]},
+        {**fresh.to_wire(), "lost_snapshots": [point.snapshot for point in kept]},
+    ]
+    following.answer("check-secondary", succeeded(facts))
+    assert (newest.state, older.state) == (points.AVAILABLE, points.DAMAGED), "fresh was in none of them"
+    assert older.failure is not None
+    assert f"{ORDERS}: {older.made.snapshot} is not on south any more" in older.failure["message"]
+    assert following.run.data_sets

@@ -92,6 +92,22 @@ def test_a_deleted_snapshot_is_told_and_the_next_backup_needs_it_no_more(world: 
     assert_equal(world)
 
 
+def test_an_older_recovery_point_that_has_lost_a_snapshot_is_noticed_before_anybody_needs_it(
+    world: HadoopWorld,
+) -> None:
+    async def keep_more(life: Life) -> None:
+        await life.control_plane.add_policy(life.caller("more"), "nightly", "shop", Settings(keep_last=9))
+
+    world.live(keep_more)
+    first = back_up(world, "first")
+    back_up(world, "second")
+    lose(world, "south", first, ORDERS)
+    third = back_up(world, "third")
+    assert state_of(world, "first") == ("DAMAGED", "SNAPSHOT_MISSING")
+    assert third["staged"][ORDERS.id]["compared_with"] == "base"
+    assert state_of(world, "second") == ("AVAILABLE", None)
+
+
 def test_what_the_primary_has_lost_damages_no_recovery_point(world: HadoopWorld) -> None:
     lose(world, "north", back_up(world, "first"), *EVERYTHING)
     second = back_up(world, "second")

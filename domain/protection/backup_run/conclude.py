@@ -25,7 +25,7 @@ from domain.protection.recovery_point import RecoveryPoint
 from domain.protection.replica import APPLYING as REPLICA_APPLYING
 from domain.protection.replica import Kept, Replica
 from domain.stateful import Context
-from domain.values.data_set import DataSet
+from domain.values.data_set import DataSet, data_set_from_wire
 
 ATTEMPTS = {"check": 3, "snapshots": 1, "copy": 4, "verify": 8}
 """How often a step is tried before the run fails; steps that are not named are rolled forward without end.
@@ -145,6 +145,7 @@ def _checked(context: Context, run: BackupRun, around: Around, wanted: Wanted, r
     run.note(run.ClusterChecked, context, role=wanted.role, facts=result)
     if len(run.facts) < 2:
         return
+    _tell_what_the_check_found_lost(context, run, around)
     findings = preflight.judge(run)
     refusals = [f.to_json() for f in findings if f.refuses]
     if refusals:
@@ -196,20 +197,32 @@ def _copied(context: Context, run: BackupRun, around: Around, wanted: Wanted, re
 
 
 def _tell_lost_snapshots(context: Context, run: BackupRun, around: Around, key: str) -> None:
-    """Tell the recovery points whose snapshot is gone on the secondary that nobody can read them there any more."""
+    """Tell the recovery points whose snapshot a sender has not found on the secondary."""
     (data_set,) = [one for one in run.data_sets if one.id == key]
-    offered = {kept.recovery_point.hex: kept.recovery_point for kept in run.bases_of(data_set)}
-    for lost in run.staged[key].get("lost") or ():
-        if lost["cluster"] != "secondary" or lost["recovery_point"] not in offered:
-            continue
-        where = f"{lost['snapshot']} is not on {run.plan.secondary} any more"
-        failure = {
-            "code": "SNAPSHOT_MISSING",
-            "message": f"{data_set}: {where}, as run {run.id} found.",
-            "remedy": "Use another recovery point. The next ones do not need it.",
-            "data_set": key,
-        }
-        around.point(offered[lost["recovery_point"]]).find_damage(context, failure)
+    told = run.staged[key].get("lost") or ()
+    lost = {one["recovery_point"] for one in told if one["cluster"] == "secondary"}
+    for kept in run.bases_of(data_set):
+        if kept.recovery_point.hex in lost:
+            _tell_lost(context, run, around, data_set, kept)
+
+
+def _tell_what_the_check_found_lost(context: Context, run: BackupRun, around: Around) -> None:
+    """Tell the recovery points whose snapshots the check has not found; what went meanwhile is none any more."""
+    copies = {value["id"]: value for value in run.facts["secondary"].get("data_sets") or ()}
+    for kept in around.replica.kept.values():
+        for key in sorted(set(kept.data_sets) & set(copies)):
+            if kept.snapshot in copies[key].get("lost_snapshots", ()):
+                _tell_lost(context, run, around, data_set_from_wire(copies[key]), kept)
+
+
+def _tell_lost(context: Context, run: BackupRun, around: Around, data_set: DataSet, kept: Kept) -> None:
+    failure = {
+        "code": "SNAPSHOT_MISSING",
+        "message": f"{data_set}: {kept.snapshot} is not on {run.plan.secondary} any more, as run {run.id} found.",
+        "remedy": "Use another recovery point. The next ones do not need it.",
+        "data_set": data_set.id,
+    }
+    around.point(kept.recovery_point).find_damage(context, failure)
 
 
 def _mass_change(run: BackupRun, around: Around) -> dict[str, Any] | None:

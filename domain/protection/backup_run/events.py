@@ -49,7 +49,13 @@ class RunEvents(Instructing):
             aggregate.plan = self
 
     class CheckingStarted(Stateful.Moved):
-        """Both clusters are being looked at."""
+        """Both clusters are being looked at; ``relied_on`` are the snapshots of the recovery points that there are."""
+
+        relied_on: tuple[str, ...] = ()
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """Keep what the secondary is asked for."""
+            aggregate.relied_on = self.relied_on
 
     class ClusterChecked(Stateful.Event):
         """The facts of one cluster, as its own gateway sees them."""

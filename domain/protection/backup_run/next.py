@@ -52,6 +52,7 @@ def _check(run: BackupRun) -> tuple[Wanted, ...]:
                 "patterns": [pattern.to_wire() for pattern in run.plan.patterns],
                 "copies_here": role == run.copier,
                 "snapshot": run.snapshot,
+                **({"relied_on": list(run.relied_on)} if role == "secondary" and run.relied_on else {}),
             },
             lifetime_seconds=CHECK_LIFETIME_SECONDS,
         )

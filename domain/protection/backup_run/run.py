@@ -56,6 +56,7 @@ class BackupRun(RunEvents):
     def __init__(self) -> None:
         super().__init__()
         self.plan: BackupRun.Planned
+        self.relied_on: tuple[str, ...] = ()
         self.facts: dict[str, dict[str, Any]] = {}
         self.findings: list[dict[str, Any]] = []
         self.warnings: list[dict[str, Any]] = []
@@ -271,9 +272,9 @@ class BackupRun(RunEvents):
         """Whether the snapshot instruction was sent, or may have been."""
         return bool(self.data_sets) and any(wanted.id in self.instructed for wanted in self.next_instructions())
 
-    def start_checking(self, context: Context) -> None:
-        """Begin."""
-        self.fire("start_checking", context)
+    def start_checking(self, context: Context, relied_on: Sequence[str] = ()) -> None:
+        """Begin; the secondary is asked, too, whether it still has these snapshots of recovery points."""
+        self.fire("start_checking", context, relied_on=tuple(relied_on))
 
     def pass_checks(self, context: Context, data_sets: Sequence[DataSet], warnings: Sequence[dict[str, Any]]) -> None:
         """Record that nothing speaks against the run, and which data sets its patterns stand for."""

@@ -12,6 +12,7 @@ from infra.agent.core import clocks
 from infra.agent.core.check_directories import check_directories
 from infra.agent.core.check_files import check_checksums, check_files, check_safe_mode, check_space
 from infra.agent.core.check_gateway import check_gateway, check_open_file_listing
+from infra.agent.core.check_rights import check_rights
 from infra.agent.core.check_tables import check_tables
 from infra.agent.core.findings import Findings
 from infra.agent.core.machine import Procedure, Together
@@ -31,7 +32,7 @@ def check_cluster(instruction: Instruction, journal: bytes) -> Procedure:
     marker = yield from newest_marker(site)
     directories = [pattern for pattern in payload["patterns"] if pattern["component"] == "hdfs"]
     parts = [
-        check_directories(site, directories, payload["snapshot"], findings),
+        check_directories(site, directories, payload["snapshot"], findings, payload.get("relied_on", ())),
         check_tables(instruction, site, findings),
         check_space(site, cluster, findings),
         check_open_file_listing(site, findings),
@@ -42,6 +43,8 @@ def check_cluster(instruction: Instruction, journal: bytes) -> Procedure:
     measured: dict[str, Any] = {"namenode": None, "hbase": None}
     if not is_safe_mode:
         measured = yield from _measure(instruction, site, hbase is not None, findings)
+        if payload.get("tries_rights"):
+            yield from check_rights(instruction, site, hbase is not None, findings)
     return {
         "gateway": gateway,
         "clocks": measured,

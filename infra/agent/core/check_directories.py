@@ -32,8 +32,13 @@ def data_set_id(component: str, name: str) -> str:
     return uuid5(NAMESPACE_URL, f"understudy:{component}:{name}").hex
 
 
-def check_directories(site: str, patterns: Sequence[dict[str, Any]], snapshot: str, findings: Findings) -> Procedure:
-    """The directories that the patterns stand for, in wire form; findings for each of them."""
+def check_directories(
+    site: str, patterns: Sequence[dict[str, Any]], snapshot: str, findings: Findings, relied_on: Sequence[str] = ()
+) -> Procedure:
+    """The directories that the patterns stand for, in wire form; findings for each of them.
+
+    On the secondary they are the copies of ours, each with those of the snapshots ``relied_on`` that it does not have.
+    """
     paths = yield Together((resolve(site, pattern["path"]) for pattern in patterns), AT_ONCE)
     allowed = yield from _snapshottable(site)
     resolved: list[dict[str, Any]] = []
@@ -42,12 +47,15 @@ def check_directories(site: str, patterns: Sequence[dict[str, Any]], snapshot: s
             message = f"there is no directory {pattern['path']}"
             findings.bad("directory", pattern["path"], "NO_SUCH_DIRECTORY", message, "Correct the service.")
         for path in found:
+            data_set = {"id": data_set_id("hdfs", path), "component": "hdfs", "path": path}
             if site == PRIMARY:
                 is_fit = yield from _check_source(path, snapshot, allowed, findings)
             else:
                 is_fit = yield from _check_target(site, path, allowed, findings)
+                if is_fit and relied_on:
+                    data_set["lost_snapshots"] = yield from _lost(site, path, relied_on)
             if is_fit:
-                resolved.append({"id": data_set_id("hdfs", path), "component": "hdfs", "path": path})
+                resolved.append(data_set)
         if not found and site != PRIMARY:
             _check_nested(pattern["path"], allowed, findings)
             findings.good("target", pattern["path"], "nothing stands there yet")
@@ -153,6 +161,12 @@ def _check_nested(path: str, allowed: Snapshottable, findings: Findings) -> bool
 
 def _is_above(upper: str, lower: str) -> bool:
     return lower.startswith(f"{upper.rstrip('/')}/")
+
+
+def _lost(site: str, path: str, relied_on: Sequence[str]) -> Procedure:
+    snapshots = yield from hdfs.list_directory(site, f"{path}/.snapshot")
+    there = {entry["pathSuffix"] for entry in snapshots or ()}
+    return [name for name in relied_on if name not in there]
 
 
 def _check_target(site: str, path: str, allowed: Snapshottable, findings: Findings) -> Procedure:

@@ -37,7 +37,8 @@ class RunHandler(Handler[BackupRun]):
     def advance(self, session: Session, context: Context, aggregate: BackupRun, began: datetime) -> None:
         """Begin the checks, give up at the deadline, or take the replica when it is the run's turn."""
         if aggregate.state == states.PLANNED:
-            aggregate.start_checking(context)
+            kept = around(session, aggregate, {}).replica.kept.values()
+            aggregate.start_checking(context, [point.snapshot for point in kept])
         deadline = self.deadline(aggregate, began)
         if deadline is not None and context.at >= deadline:
             conclude.give_up(context, aggregate, around(session, aggregate, {}), _too_late(aggregate))
