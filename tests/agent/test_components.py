@@ -146,6 +146,18 @@ def test_what_an_earlier_attempt_has_changed_is_told_by_staging(pair: Pair) -> N
     assert pair.apply()["data_sets"].keys() == {"one", "two"}
 
 
+@pytest.mark.parametrize(
+    ("moved", "code"), [(f"incoming/{EPOCH}", "EVICTED"), (f"incoming/{EPOCH}/r", "STAGING_MISSING")]
+)
+def test_without_staging_nobody_claims_that_nothing_was_changed(pair: Pair, moved: str, code: str) -> None:
+    pair.send()
+    away = {"destination": "/.understudy/away", "renameoptions": "NONE"}
+    pair.hdfs["secondary"].call("PUT", "RENAME", f"/.understudy/{moved}", away)
+    with pytest.raises(OperationFailed, match=code) as failed:
+        pair.apply()
+    assert "changed" not in failed.value.detail
+
+
 DIGEST: dict[str, Any] = {"level": "checksum", "sample": {"percent": 0, "seed": "r"}, "trial_clone": None}
 COPY: dict[str, Any] = {
     "data_set": DATA_SETS[0],

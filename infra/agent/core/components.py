@@ -14,7 +14,7 @@ from infra.agent.core.hdfs_component import HDFS
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.markers import check_marker
 from infra.agent.core.operations import OperationFailed
-from infra.agent.core.staging import BEGUN, has_sign, remove_recovery_point, remove_run
+from infra.agent.core.staging import BEGUN, has_begun, remove_recovery_point, remove_run
 from infra.agent.core.work import SECONDARY, Work, read_journal
 from infra.agent.protocol import Instruction
 
@@ -75,8 +75,9 @@ def apply_staged(instruction: Instruction, journal: bytes) -> Procedure:
     rebuilt byte by byte. A failure's detail says ``changed`` False where nothing has begun, by no attempt of the run.
     """
     works = _works(instruction, journal)
+    begun = yield from _each_of(works, lambda c, w, d: has_begun(w, d))
     for work, data_set in works:
-        if work.journal.newest(BEGUN) is None and (yield from has_sign(work, data_set, BEGUN)):
+        if begun[data_set["id"]] and work.journal.newest(BEGUN) is None:
             yield from work.journal.write({BEGUN: True})
     try:
         if not _have_begun(works):

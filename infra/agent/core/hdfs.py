@@ -10,12 +10,11 @@ unless a call says otherwise.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, Callable, NamedTuple
 
 from infra.agent.core.machine import Procedure
-from infra.agent.core.operations import HdfsCall, Now, Operation, OperationFailed, ReadFile, SleepUntil
+from infra.agent.core.operations import HdfsCall, Now, Operation, OperationFailed, SleepUntil
 from infra.agent.core.work import ROOT
 
 PATIENCE_MS = 300_000.0
@@ -300,16 +299,3 @@ def quotas(site: str, path: str) -> Procedure:
         raise
     usage = answer["QuotaUsage"]
     return [int(usage["quota"]), int(usage["spaceQuota"])]
-
-
-def newest_marker(site: str) -> Procedure:
-    """The identity marker with the highest serial, as a dict, or None where there is none."""
-    entries = yield from list_directory(site, IDENTITY)
-    serials = [
-        int(name) for name, suffix in (entry["pathSuffix"].split(".", 1) for entry in entries or ()) if suffix == "json"
-    ]
-    if not serials:
-        return None
-    content = yield ReadFile(site, f"{IDENTITY}/{max(serials)}.json")
-    marker: dict[str, Any] = json.loads(content.decode("utf-8"))
-    return marker

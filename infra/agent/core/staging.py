@@ -71,14 +71,14 @@ def check_not_evicted(instruction: Instruction) -> Procedure:
     if (yield from hdfs.status(SECONDARY, directory)) is None:
         raise OperationFailed(
             "EVICTED",
-            f"{directory} is gone: epoch {instruction.epoch} may not be written any more",
+            f"{directory} is gone: that epoch may not be written any more",
             remedy="Nothing to repair: the pair has changed its roles. The run starts again in the new epoch.",
         )
 
 
 def epoch_directory(instruction: Instruction) -> str:
-    """The directory whose presence lets this instruction's epoch write."""
-    return f"{INCOMING}/{instruction.epoch}"
+    """The directory whose presence lets the run write; what has begun is brought to its end in later epochs, too."""
+    return str(instruction.payload["staging"].rpartition("/")[0])
 
 
 def begin(work: Work, data_set: dict[str, Any]) -> Procedure:
@@ -86,6 +86,22 @@ def begin(work: Work, data_set: dict[str, Any]) -> Procedure:
     if work.journal.newest(BEGUN) is None:
         yield from work.journal.write({BEGUN: True})
     yield from leave_sign(work, data_set, BEGUN)
+
+
+def has_begun(work: Work, data_set: dict[str, Any]) -> Procedure:
+    """Tell whether an attempt of the run has begun to change the copy; raises where staging cannot tell."""
+    if (yield from has_sign(work, data_set, BEGUN)):
+        return True
+    staging = work.staging(data_set)
+    if (yield from hdfs.status(SECONDARY, staging)) is None:
+        yield from check_not_evicted(work.instruction)
+        raise OperationFailed(
+            "STAGING_MISSING",
+            f"{staging}, which holds what is to be applied, is not there",
+            remedy="Give the run up: the next one heals what this one may have changed.",
+            detail={"path": staging},
+        )
+    return False
 
 
 def has_sign(work: Work, data_set: dict[str, Any], name: str) -> Procedure:
