@@ -307,6 +307,8 @@ class RecoveryPoint(Instructing):
 
     def _failed(self, context: Context, wanted: Wanted, failure: dict[str, Any]) -> None:
         if wanted.kind == "OpenCopies":
+            if failure["code"] == "SNAPSHOT_MISSING":
+                self.find_damage(context, failure)
             self.fire("close", context, endpoints=self.endpoints, failure=failure)
         elif wanted.kind == "SealRecoveryPoint" and failure["code"] in NOT_OWED_ANY_MORE:
             self.note(self.PrimaryGivenUp, context, failure=failure)

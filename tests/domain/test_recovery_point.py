@@ -237,3 +237,16 @@ def test_damage_that_is_found_while_it_is_open_is_told_when_it_is_closed(
     conclude(point, contexts, succeeded({"removed": []}))
     assert (point.state, point.failure) == (states.DAMAGED, {"code": "COPY_DAMAGED"})
     assert tables.same_state(point, tables.rebuilt(point))
+
+
+@pytest.mark.parametrize(("code", "state"), [("SNAPSHOT_MISSING", states.DAMAGED), ("CLONE_HANGS", states.AVAILABLE)])
+def test_what_cannot_be_opened_because_a_snapshot_is_gone_is_damaged(
+    code: str, state: str, point: RecoveryPoint, contexts: Contexts
+) -> None:
+    point.open(contexts(), ENDPOINTS)
+    conclude(point, contexts, failed(code))
+    assert point.state == states.CLOSING
+    conclude(point, contexts, succeeded({"removed": []}))
+    assert point.state == state
+    assert point.failure is not None
+    assert point.failure["code"] == code
