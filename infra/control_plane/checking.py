@@ -1,7 +1,8 @@
 """Looks at a cluster on demand: what ``cluster check`` asks for.
 
-The same instruction as a run's check, outside any run: it changes nothing and is recorded nowhere. Each cluster has a
-few ids for it that are used in turn, so what it leaves in the gateway's spool is bounded whatever happens here.
+The same instruction as a run's check, outside any run, and one that tries the rights of docs/rights.md besides: it
+changes nothing for good and is recorded nowhere. Each cluster has a few ids for it that are used in turn, so what it
+leaves in the gateway's spool is bounded whatever happens here.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ async def check(place: Place, equipment: Equipment, term: int) -> dict[str, Any]
             "patterns": list(place.patterns),
             "copies_here": True,
             "snapshot": "us-check",
+            "tries_rights": True,
         },
     )
     outgoing = Outgoing(UUID(hex=free), "", instruction, endpoints, place.sites, fails_unreachable=True)

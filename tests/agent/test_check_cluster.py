@@ -2,83 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from domain.values.data_set import DataSet, data_set_from_wire
-from infra.agent.core.check_cluster import check_cluster
-from infra.agent.core.check_directories import data_set_id
 from infra.agent.core.hdfs import FileChecksum
 from infra.agent.core.operations import CopyRange, OpenFiles, Operation, OperationFailed
-from infra.agent.protocol import Instruction
-from tests.fakes.executor import FakeExecutor, run_procedure
-from tests.fakes.hbase import FakeHBase
-from tests.fakes.hdfs_application import Application
-from tests.fakes.hdfs_namespace import walk
-from tests.fakes.virtual_time import VirtualClock
-from tests.simulation.hadoop_pair import SimulatedHdfs
-
-Findings = dict[tuple[str, str], dict[str, Any]]
-DIRECTORY = {"id": data_set_id("hdfs", "/data/sales"), "component": "hdfs", "path": "/data/sales"}
-TABLE = {"id": data_set_id("hbase", "orders"), "component": "hbase", "table": "orders"}
-
-
-class CheckWorld:
-    """A primary with a directory and a table, and an empty secondary."""
-
-    def __init__(self, directory: Path) -> None:
-        self.clock = VirtualClock()
-        self.hdfs = {"primary": SimulatedHdfs(self.clock), "secondary": SimulatedHdfs(self.clock, shift_ms=-30)}
-        self.hbase = {site: FakeHBase(hdfs, site) for site, hdfs in self.hdfs.items()}
-        self.executor = FakeExecutor(self.clock, directory, hdfs=self.hdfs, hbase=self.hbase)
-        self.executor.others[FileChecksum] = lambda o: self.hdfs[o.site].checksum(o.path)
-        self.app = Application(self.hdfs["primary"])
-        self.app.put("/data/sales/a", b"1")
-        self.hdfs["primary"].call("PUT", "ALLOWSNAPSHOT", "/data/sales", {})
-        self.hbase["primary"].create_table("orders", splits=("m",))
-
-    def instruction(self, role: str, patterns: tuple[dict[str, Any], ...], copies_here: bool) -> Instruction:
-        sites = {
-            site: {"cluster": name, "namenodes": [f"http://{name}"], "hbase": {"root": "/hbase"}}
-            for site, name in (("primary", "a"), ("secondary", "b"))
-        }
-        payload = {
-            "sites": sites,
-            "role": role,
-            "patterns": list(patterns),
-            "copies_here": copies_here,
-            "snapshot": "us-1",
-        }
-        return Instruction("i1", "CheckCluster", "pair", "a", 1, 1, "run1", f"check-{role}", 1, 1 << 60, payload)
-
-    def check(
-        self,
-        role: str = "primary",
-        patterns: tuple[dict[str, Any], ...] = (DIRECTORY, TABLE),
-        copies_here: bool = True,
-    ) -> tuple[dict[str, Any], Findings]:
-        """The result, and the findings that are not good by check and subject."""
-        result = run_procedure(check_cluster(self.instruction(role, patterns, copies_here), b""), self.executor)
-        bad = {(f["check"], f["subject"]): f for f in result["findings"] if not f["ok"]}
-        for found in bad.values():
-            assert found["remedy"], found
-            assert found["message"], found
-        return result, bad
-
-    def paths(self, site: str) -> set[str]:
-        return {name for name, _ in walk(self.hdfs[site].root)}
+from tests.agent.check_world import DIRECTORY, CheckWorld, codes
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> CheckWorld:
     return CheckWorld(tmp_path / "spool")
-
-
-def codes(bad: Findings) -> set[tuple[str, str]]:
-    return {(subject, found["code"]) for (_, subject), found in bad.items()}
 
 
 @pytest.mark.parametrize("copies_here", [False, True])
@@ -99,154 +35,6 @@ def test_clusters_that_are_fit_are_found_fit_and_left_as_they_were(
     assert abs(offset["offset_ms"] - (0 if role == "primary" else -30)) <= offset["uncertainty_ms"]
     checks = {found["check"] for found in result["findings"]}
     assert ("checksums" in checks) == copies_here
-
-
-def test_what_the_patterns_stand_for_is_what_the_control_device_would_call_it(world: CheckWorld) -> None:
-    world.app.put("/data/north/x/in", b"1")
-    world.app.put("/data/north/y/in", b"1")
-    world.app.put("/data/north/z", b"a file")
-    for path in ("/data/north/x", "/data/north/y"):
-        world.hdfs["primary"].call("PUT", "ALLOWSNAPSHOT", path, {})
-    world.hbase["primary"].create_table("shop:one")
-    world.hbase["primary"].create_table("shop:two")
-    patterns = (
-        {"id": "p1", "component": "hdfs", "path": "/data/n?rth/*"},
-        {"id": "p2", "component": "hbase", "table": "shop:*"},
-        TABLE,
-    )
-    result, bad = world.check(patterns=patterns)
-    assert bad == {}
-    found = {data_set_from_wire(value) for value in result["data_sets"]}
-    assert found == {
-        DataSet("hdfs", "/data/north/x"),
-        DataSet("hdfs", "/data/north/y"),
-        DataSet("hbase", "shop:one"),
-        DataSet("hbase", "shop:two"),
-        DataSet("hbase", "orders"),
-    }
-    for value in result["data_sets"]:
-        assert data_set_from_wire(value).id == value["id"]
-
-
-def test_a_pattern_never_stands_for_our_own_directory(world: CheckWorld) -> None:
-    world.check()
-    result, _ = world.check(patterns=({"id": "p", "component": "hdfs", "path": "/*"},))
-    assert {value["path"] for value in result["data_sets"]} == {"/data", "/hbase"}
-
-
-def test_letters_of_a_path_are_letters_and_no_expression(world: CheckWorld) -> None:
-    world.app.put("/data/a.c+[x]/in", b"1")
-    world.app.put("/data/abc/in", b"1")
-    world.hdfs["primary"].call("PUT", "ALLOWSNAPSHOT", "/data/a.c+[x]", {})
-    result, bad = world.check(patterns=({"id": "p", "component": "hdfs", "path": "/data/a.c+[x]*"},))
-    assert bad == {}
-    assert [value["path"] for value in result["data_sets"]] == ["/data/a.c+[x]"]
-
-
-@pytest.mark.parametrize("path", ["/data/none", "/data/none/*", "/data/sales/a"])
-def test_directories_that_are_not_there(world: CheckWorld, path: str) -> None:
-    result, bad = world.check(patterns=({"id": "p", "component": "hdfs", "path": path},))
-    assert codes(bad) == {(path, "NO_SUCH_DIRECTORY")}
-    assert result["data_sets"] == []
-
-
-def test_a_directory_that_does_not_allow_snapshots(world: CheckWorld) -> None:
-    world.app.put("/data/other/a", b"1")
-    _, bad = world.check(patterns=({"id": "p", "component": "hdfs", "path": "/data/other"},))
-    assert codes(bad) == {("/data/other", "NOT_SNAPSHOTTABLE")}
-    assert "-allowSnapshot /data/other" in bad["snapshots", "/data/other"]["remedy"]
-
-
-@pytest.mark.parametrize("path", ["/data", "/data/sales/deep"])
-@pytest.mark.parametrize("role", ["primary", "secondary"])
-def test_a_directory_above_or_below_one_that_allows_snapshots(world: CheckWorld, path: str, role: str) -> None:
-    app = world.app if role == "primary" else Application(world.hdfs["secondary"])
-    app.put("/data/sales/deep/a", b"1")
-    if role == "secondary":
-        world.hdfs["secondary"].call("PUT", "ALLOWSNAPSHOT", "/data/sales", {})
-    _, bad = world.check(role, patterns=({"id": "p", "component": "hdfs", "path": path},))
-    assert bad["snapshots", path]["code"] == "NESTED_SNAPSHOTTABLE"
-    assert "/data/sales" in bad["snapshots", path]["message"]
-
-
-def test_an_empty_directory_with_snapshots_of_somebody_is_foreign(world: CheckWorld) -> None:
-    secondary = world.hdfs["secondary"]
-    secondary.call("PUT", "MKDIRS", "/data/sales", {})
-    secondary.call("PUT", "ALLOWSNAPSHOT", "/data/sales", {})
-    assert codes(world.check("secondary", (DIRECTORY,))[1]) == set()
-    secondary.call("PUT", "CREATESNAPSHOT", "/data/sales", {"snapshotname": "mine"})
-    assert codes(world.check("secondary", (DIRECTORY,))[1]) == {("/data/sales", "FOREIGN_TREE")}
-
-
-def test_a_nested_target_is_found_although_nothing_stands_there_yet(world: CheckWorld) -> None:
-    Application(world.hdfs["secondary"]).mkdir("/data")
-    world.hdfs["secondary"].call("PUT", "ALLOWSNAPSHOT", "/data", {})
-    _, bad = world.check("secondary", patterns=(DIRECTORY,))
-    assert codes(bad) == {("/data/sales", "NESTED_SNAPSHOTTABLE")}
-
-
-def test_snapshots_that_fill_a_directory_or_have_the_runs_name(world: CheckWorld) -> None:
-    hdfs = world.hdfs["primary"]
-    hdfs.call("PUT", "CREATESNAPSHOT", "/data/sales", {"snapshotname": "us-1"})
-    world.hbase["primary"].call({"do": "snapshot", "table": "orders", "name": "us-1-default.orders"})
-    _, bad = world.check()
-    assert codes(bad) == {("/data/sales", "SNAPSHOT_EXISTS"), ("orders", "SNAPSHOT_EXISTS")}
-    for number in range(20):
-        hdfs.call("PUT", "CREATESNAPSHOT", "/data/sales", {"snapshotname": f"s{number}"})
-    real = hdfs._getsnapshottabledirectorylist
-    limited: Callable[..., dict[str, Any]] = lambda *a: {  # noqa: E731
-        "SnapshottableDirectoryList": [{**e, "snapshotQuota": 25} for e in real(*a)["SnapshottableDirectoryList"]]
-    }
-    hdfs._getsnapshottabledirectorylist = limited  # type: ignore[method-assign]
-    result, _ = world.check(patterns=(DIRECTORY,))
-    assert "TOO_MANY_SNAPSHOTS" in {found["code"] for found in result["findings"]}
-
-
-@pytest.mark.parametrize(("bit", "code"), [("encBit", "ENCRYPTION_ZONE"), ("ecBit", "ERASURE_CODED")])
-def test_what_a_copy_cannot_keep(world: CheckWorld, bit: str, code: str) -> None:
-    hdfs = world.hdfs["primary"]
-    real = hdfs._getfilestatus
-
-    def with_bit(path: str, params: dict[str, str], user: str) -> dict[str, Any]:
-        answer = real(path, params, user)
-        return {"FileStatus": {**answer["FileStatus"], bit: True}} if path == "/data/sales" else answer
-
-    hdfs._getfilestatus = with_bit  # type: ignore[method-assign]
-    _, bad = world.check()
-    assert codes(bad) == {("/data/sales", code)}
-
-
-def test_a_foreign_tree_and_a_file_in_the_way_on_the_secondary(world: CheckWorld) -> None:
-    theirs = Application(world.hdfs["secondary"], "bob")
-    theirs.put("/data/sales/theirs", b"1")
-    theirs.put("/data/file", b"1")
-    patterns = (DIRECTORY, {"id": "p", "component": "hdfs", "path": "/data/file"})
-    result, bad = world.check("secondary", patterns=patterns)
-    assert codes(bad) == {("/data/sales", "FOREIGN_TREE"), ("/data/file", "FOREIGN_TREE")}
-    assert "bob" in bad["target", "/data/sales"]["message"]
-    assert result["data_sets"] == []
-
-
-@pytest.mark.parametrize("mark", ["ours", "another data set's", "none"])
-def test_a_copy_of_ours_is_known_by_its_mark(world: CheckWorld, mark: str) -> None:
-    hdfs = world.hdfs["secondary"]
-    Application(hdfs).put("/data/sales/a", b"1")
-    marked = {"ours": "/data/sales", "another data set's": "/data/other"}.get(mark)
-    if marked is not None:
-        value = "0x" + data_set_id("hdfs", marked).encode().hex()
-        params = {"xattr.name": "trusted.understudy.copy", "xattr.value": value, "flag": "CREATE,REPLACE"}
-        hdfs.call("PUT", "SETXATTR", "/data/sales", params)
-    _, bad = world.check("secondary", patterns=(DIRECTORY,))
-    assert codes(bad) == (set() if mark == "ours" else {("/data/sales", "FOREIGN_TREE")})
-
-
-def test_an_empty_directory_is_free_only_if_it_is_the_replication_users(world: CheckWorld) -> None:
-    hdfs = world.hdfs["secondary"]
-    hdfs.call("PUT", "MKDIRS", "/data/sales", {"permission": "755"})
-    assert world.check("secondary", patterns=(DIRECTORY,))[1] == {}
-    hdfs.call("PUT", "SETOWNER", "/data/sales", {"owner": "bob", "group": "bob"})
-    _, bad = world.check("secondary", patterns=(DIRECTORY,))
-    assert codes(bad) == {("/data/sales", "FOREIGN_TREE")}
 
 
 def test_tables_that_are_missing_disabled_or_unfit(world: CheckWorld) -> None:

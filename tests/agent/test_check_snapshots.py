@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.agent.core.check_cluster import check_cluster
-from tests.agent.test_check_cluster import DIRECTORY, CheckWorld
+from tests.agent.check_world import DIRECTORY, CheckWorld
 from tests.fakes.executor import run_procedure
 from tests.fakes.hdfs_application import Application
 
