@@ -76,6 +76,7 @@ class Replica(Stateful):
         def evolve(self, aggregate: Replica) -> None:
             """Remember the owner."""
             aggregate.owner = self.owner
+            aggregate.disturbances += 1
 
     class Released(Stateful.Moved):
         """The owner is done: the head shows ``kept`` now, or what it showed before if that is None."""
@@ -97,6 +98,7 @@ class Replica(Stateful):
         def evolve(self, aggregate: Replica) -> None:
             """Nobody owns it; the head's recovery point is what it will be healed to."""
             aggregate.owner = None
+            aggregate.disturbances += 1
 
     class HoldPlaced(Stateful.Event):
         """Something needs a recovery point: a running copy its base, a person a pin, a living clone its snapshot."""
@@ -148,6 +150,7 @@ class Replica(Stateful):
         self.kept: dict[UUID, Kept] = {}
         self.leaving: set[UUID] = set()
         self.holds: dict[UUID, set[str]] = {}
+        self.disturbances = 0
 
     @staticmethod
     def identity(service: UUID, cluster: str) -> UUID:
@@ -185,13 +188,16 @@ class Replica(Stateful):
                 found.append(point)
         return tuple(found)
 
-    def take(self, context: Context, owner: UUID, base: UUID | None) -> None:
-        """Give the head to ``owner``; raise ``Conflict`` if another has it or the head is not at ``base`` any more."""
+    def take(self, context: Context, owner: UUID, base: UUID | None, disturbances: int | None = None) -> None:
+        """Give the head to ``owner``; raise ``Conflict`` if another has it or the head is not at ``base`` any more.
+
+        Who has looked at the head as it stands gives the number of ``disturbances`` from before: it must be the same.
+        """
         if self.state == APPLYING:
             if self.owner == owner:
                 return
             raise Conflict("REPLICA_BUSY", f"run {self.owner} is changing the head.", remedy="It is taken in turn.")
-        if self.head != base:
+        if self.head != base or disturbances not in (None, self.disturbances):
             raise Conflict(
                 "SUPERSEDED",
                 "another run changed the head since this one was prepared.",

@@ -97,3 +97,14 @@ def test_the_check_tells_what_older_recovery_points_have_lost() -> None:
     assert older.failure is not None
     assert f"{ORDERS}: {older.made.snapshot} is not on south any more" in older.failure["message"]
     assert following.run.data_sets
+
+
+def test_a_head_that_was_looked_at_must_not_have_been_touched_since() -> None:
+    voyage, _ = three_runs()
+    other = voyage.next().to(states.VERIFYING)
+    other.answer("verify", succeeded(other.digests("DIFFERENT")))
+    assert voyage.replica.state == replica_states.DIRTY
+    for data_set in (ORDERS, ACCOUNTS, CARTS):
+        copied(voyage, data_set, None, "head" if data_set == ORDERS else "nothing")
+    assert voyage.run.failure is not None
+    assert (voyage.run.state, voyage.run.failure["code"]) == (states.CLEANING, "SUPERSEDED")

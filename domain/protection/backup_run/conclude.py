@@ -16,6 +16,7 @@ from domain import preflight
 from domain.components.registry import component
 from domain.errors import Conflict, Refused
 from domain.instruction import Wanted
+from domain.protection.backup_run import next as next_step
 from domain.protection.backup_run import states
 from domain.protection.backup_run.manifest import recovery_point_manifest
 from domain.protection.backup_run.run import BackupRun
@@ -181,7 +182,7 @@ def _snapshots_taken(context: Context, run: BackupRun, around: Around, wanted: W
     older = tuple(kept for kept in bases if kept != base)
     for kept in (*((base,) if base else ()), *older):
         around.replica.hold(context, kept.recovery_point, f"run {run.id}")
-    run.stage(context, base, older)
+    run.stage(context, base, older, around.replica.disturbances)
 
 
 def _copied(context: Context, run: BackupRun, around: Around, wanted: Wanted, result: dict[str, Any]) -> None:
@@ -261,8 +262,10 @@ def begin_applying(context: Context, run: BackupRun, around: Around) -> None:
     Waiting is no state of its own: the run stays STAGING with every copy staged, and is asked again when the replica
     is released.
     """
+    looked_at_head = any(staged.get("compared_with") == next_step.HEAD for staged in run.staged.values())
+    disturbances = run.disturbances if looked_at_head else None
     try:
-        around.replica.take(context, run.id, run.base.recovery_point if run.base else None)
+        around.replica.take(context, run.id, run.base.recovery_point if run.base else None, disturbances)
     except Conflict as conflict:
         if conflict.code == "REPLICA_BUSY":
             return

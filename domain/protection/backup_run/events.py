@@ -119,15 +119,20 @@ class RunEvents(Instructing):
             aggregate.consistency = self.consistency
 
     class StagingStarted(Stateful.Moved):
-        """The copies begin: ``base`` is what the replica's head shows, ``older`` what has data sets that it has not."""
+        """The copies begin: ``base`` is what the replica's head shows, ``older`` is what they may start from, too.
+
+        ``disturbances`` is how often the head had been taken or left dirty: a copy may look at it as it stands.
+        """
 
         base: Kept | None
         older: tuple[Kept, ...] = ()
+        disturbances: int = 0
 
         def evolve(self, aggregate: BackupRun) -> None:
             """Make one copy per data set."""
             aggregate.base = self.base
             aggregate.older = self.older
+            aggregate.disturbances = self.disturbances
             aggregate.copies = {data_set.id: Copy(data_set.id) for data_set in aggregate.data_sets}
 
     class CopyStaged(Stateful.PartMoved):

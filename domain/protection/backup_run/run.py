@@ -67,6 +67,7 @@ class BackupRun(RunEvents):
         self.barrier: dict[str, Any] = {}
         self.base: Kept | None = None
         self.older: tuple[Kept, ...] = ()
+        self.disturbances = 0
         self.copies: dict[str, Copy] = {}
         self.staged: dict[str, dict[str, Any]] = {}
         self.stalled: dict[str, str] = {}
@@ -285,9 +286,9 @@ class BackupRun(RunEvents):
         assert findings, "a refusal names what speaks against the run"
         self.fire("refuse", context, findings=list(findings))
 
-    def stage(self, context: Context, base: Kept | None, older: tuple[Kept, ...] = ()) -> None:
+    def stage(self, context: Context, base: Kept | None, older: tuple[Kept, ...], disturbances: int) -> None:
         """Begin the copies, starting from what the replica's head shows, or from older recovery points."""
-        self.fire("stage", context, base=base, older=older)
+        self.fire("stage", context, base=base, older=older, disturbances=disturbances)
 
     def apply(self, context: Context) -> None:
         """Begin to change the heads; the caller took the replica in the same save."""
