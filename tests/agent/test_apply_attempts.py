@@ -43,16 +43,14 @@ def directory() -> Iterator[Path]:
 
 
 def displacing(directory: Path) -> World:
-    """A first copy where an empty directory of ours stands."""
-    world = World(directory)
-    trees.first_tree(world)
-    world.secondary.call("PUT", "MKDIRS", HEAD, {})
-    world.cut("r1")
+    """A first copy where an empty directory of the replication user stands."""
+    world = trees.first_cut(directory)
+    world.secondary.call("PUT", "MKDIRS", HEAD, {"permission": "755"})
     return world
 
 
 def unfinished(directory: Path) -> World:
-    """A copy without a base where one of an earlier run stands that was never finished: it is built upon."""
+    """A copy of ours of which no snapshot is left: what is staged starts from it as it stands."""
     world = World(directory)
     trees.first_tree(world)
     world.cut("r0")
@@ -74,6 +72,7 @@ def twice_fouled(directory: Path) -> World:
 SCENARIOS: dict[str, tuple[Callable[[Path], World], str, str | None]] = {
     **trees.SCENARIOS,
     "displacing": (displacing, "r1", None),
+    "from the head": (unfinished, "r1", None),
     "no base": (unfinished, "r1", None),
     "healing a large file": (twice_fouled, "r2", "r1"),
 }
@@ -190,7 +189,7 @@ def test_a_head_that_is_changed_under_a_healing_is_healed_anew(directory: Path) 
     trees.finish(world, run, base, "ApplyStaged")
 
 
-@pytest.mark.parametrize("scenario", ["increment", "healing", "displacing"])
+@pytest.mark.parametrize("scenario", ["increment", "healing", "displacing", "from the head"])
 def test_nothing_of_an_evicted_epoch_is_made_again(scenario: str, directory: Path) -> None:
     world, run, base = staged(scenario, directory)
     before = picture(world.secondary, HEAD)
