@@ -54,7 +54,7 @@ class WorkerSettings:
     ``longest_retry_seconds``. ``stall_seconds``: a copy that has not moved a byte for so long is noted.
     ``copies_per_run``: how many data sets of one run are copied at once. ``sweep_seconds``: between two sweeps of the
     gateways' spools. ``spool_margin_seconds``: how long after its ``not_after`` an instruction is kept, which must
-    exceed what clocks may differ by. ``clock_age_seconds``: how long a measured clock offset is believed.
+    exceed what clocks may differ by.
     """
 
     poll_seconds: float = 0.2
@@ -65,7 +65,6 @@ class WorkerSettings:
     copies_per_run: int = 8
     sweep_seconds: float = 600.0
     spool_margin_seconds: float = 300.0
-    clock_age_seconds: float = 300.0
 
 
 @dataclass(frozen=True)

@@ -367,6 +367,7 @@ def test_a_clusters_own_gateway_finds_it_fit(cluster_a: Cluster, cluster_b: Clus
             "copies_here": True,
             "snapshot": "us-check",
             "sites": sites,
+            "tries_rights": True,
         }
         try:
             outcome = agent.carry_out(agent.instruction("CheckCluster", **check))
@@ -378,5 +379,7 @@ def test_a_clusters_own_gateway_finds_it_fit(cluster_a: Cluster, cluster_b: Clus
         assert bad == {"NOT_REBOOT_SAFE"}, result["findings"]
         tried = {found["check"] for found in result["findings"]}
         assert {"files", "checksums", "hbase", "hbase files", "snapshot ttl", "cleaner"} <= tried
+        assert {"superuser", "hbase snapshots"} <= tried
+        assert ("hbase directories" in tried) == (role == "secondary")
         assert result["clocks"]["hbase"] is not None
         assert result["space"]["free_bytes"] > 0

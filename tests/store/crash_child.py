@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID, uuid5
 
 from infra.store.store import open_store
-from tests.contracts.store_contract import begun, count
+from tests.contracts.store_means import begun, count
 from tests.store.aggregates import CONTENTS, a_context, counter_id
 
 CALLERS = 16

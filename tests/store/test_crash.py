@@ -15,7 +15,7 @@ import pytest
 
 from infra.store.chain import ChainStatus
 from infra.store.store import Store, open_store
-from tests.contracts.store_contract import total
+from tests.contracts.store_means import total
 from tests.store.aggregates import CONTENTS, a_context, counter_id
 from tests.store.crash_child import CALLERS
 

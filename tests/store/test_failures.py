@@ -22,7 +22,8 @@ from infra.store.errors import StoreUnavailable, StoreUnreadable
 from infra.store.session import Session
 from infra.store.store import Store, open_store
 from infra.store.term import ControllerLock
-from tests.contracts.store_contract import StoreContract, begun, count, total
+from tests.contracts.store_contract import StoreContract
+from tests.contracts.store_means import begun, count, total
 from tests.store.aggregates import CONTENTS, Counter, a_context, counter_id
 
 
@@ -190,7 +191,7 @@ import asyncio, resource, sys
 from pathlib import Path
 from infra.store.errors import StoreUnavailable
 from infra.store.store import open_store
-from tests.contracts.store_contract import begun, count
+from tests.contracts.store_means import begun, count
 from tests.store.aggregates import CONTENTS
 from tests.store.test_failures import fill
 

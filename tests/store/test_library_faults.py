@@ -26,7 +26,7 @@ from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 from infra.store.codec import EventCodec
 from infra.store.database import WritingDatastore
 from infra.store.store import open_store
-from tests.contracts.store_contract import begun
+from tests.contracts.store_means import begun
 from tests.store.aggregates import CONTENTS, Grade, Sample, a_context
 from tests.store.test_codec import FACTS
 

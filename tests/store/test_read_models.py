@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from domain.errors import Refused
 from infra.store.session import Session
 from infra.store.store import Store, StoreContents, open_store
-from tests.contracts.store_contract import begun, count
+from tests.contracts.store_means import begun, count
 from tests.store.aggregates import CONTENTS, Counter, a_context, counter_id
 
 

@@ -17,7 +17,6 @@ from infra.agent.core.operations import OperationFailed, RunHook
 
 HOOKS_DIRECTORY = "/etc/understudy/hooks.d"
 OUTPUT_LIMIT_BYTES = 4096
-WATCHDOG = 'sleep "$1"; exec "$2" "$3"'
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\Z")
 _NOT_OWNERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
