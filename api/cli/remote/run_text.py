@@ -22,7 +22,10 @@ from api.cli.remote.text import (
 from api.cli.remote.waiting import unreachable
 
 MOST_LINES = 40
-COMPARED_IN_FULL = {"frozen": "compared in full", "head": "compared in full"}
+COMPARED_IN_FULL = {
+    "frozen": "compared in full: the primary has no snapshot of its base",
+    "head": "compared in full: no snapshot of the copy is a base",
+}
 BAR = 30
 
 
@@ -145,7 +148,8 @@ def _bytes(page: RunPage) -> str:
     parts = [part for part in page.data_sets if part.staged]
     if not parts:
         return ""
-    rows = [_bytes_row(part.name, dict(part.staged)) for part in parts]
+    base = short(str((page.page.get("base") or {}).get("recovery_point")))
+    rows = [_bytes_row(part.name, dict(part.staged), base) for part in parts]
     if len(parts) > 1:
         names = ("bytes", "bytes_moved", "files", "files_moved", "deleted", "renamed", "changed_attributes")
         sums = {name: sum(int(part.staged.get(name) or 0) for part in parts) for name in names}
@@ -154,10 +158,12 @@ def _bytes(page: RunPage) -> str:
     return _section("Bytes and files", table(headings, rows, right=range(1, 9)))
 
 
-def _bytes_row(name: str, staged: dict[str, Any]) -> tuple[object, ...]:
+def _bytes_row(name: str, staged: dict[str, Any], run_base: str = "") -> tuple[object, ...]:
     protected, moved = int(staged.get("bytes") or 0), int(staged.get("bytes_moved") or 0)
     kind = {True: "first copy", False: "increment"}.get(staged.get("full", ""), "")
     kind = COMPARED_IN_FULL.get(staged.get("compared_with", ""), kind)
+    if staged.get("base") and short(staged["base"]) != run_base:
+        kind += f" from {short(staged['base'])}"
     return (
         name,
         size(protected),

@@ -72,7 +72,10 @@ def test_a_copy_without_a_common_base_is_said_to_be_compared_in_full() -> None:
     first, *others = page["staged"].values()
     first |= {"full": False, "compared_with": "head"}
     for other in others:
-        other |= {"full": False, "compared_with": "base"}
+        other |= {"full": False, "compared_with": "base", "base": pages.POINT.replace("-", "")}
     text = run_text(RunPage(page))
-    assert text.count("compared in full") == 1
+    assert text.count("compared in full: no snapshot of the copy is a base") == 1
     assert text.count("increment\n") == len(others)
+    for other in others:
+        other["base"] = "ab" * 16
+    assert run_text(RunPage(page)).count("increment from abababababab") == len(others)
