@@ -33,7 +33,7 @@ from infra.clusters.setup_script import GatewaySetup as GatewaySetup
 from infra.clusters.setup_script import setup_script as administrators_script
 from infra.clusters.ssh_gateway import SshGateway
 from infra.control_plane.control_plane import ControlPlane
-from infra.settings import Listen, Settings, load_settings
+from infra.settings import Listen, Settings, SettingsError, load_settings
 from infra.store.store import Store, open_store
 from infra.summaries import CONTENTS
 from infra.workers.decisions import Controller, Decisions
@@ -112,7 +112,15 @@ async def control_device(
 
 
 def _open(settings: Settings) -> Store:
-    settings.store_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        settings.store_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            "[store] path",
+            f"its directory {settings.store_path.parent} cannot be made: {error.strerror}.",
+            remedy="Name another place, or make it, owned by whoever runs the control device.",
+            code="SETTINGS_INVALID",
+        ) from None
     return open_store(settings.store_path, CONTENTS)
 
 

@@ -58,6 +58,7 @@ class Commands(TellingGroup):
 @click.option("--url", help=f"Address of the API (or UNDERSTUDY_URL).  [default: {DEFAULT_URL}]")
 @click.option("--socket", help="Unix socket of the API, in place of an address (or UNDERSTUDY_SOCKET).")
 @click.option("--token-file", help="File that holds the token (or UNDERSTUDY_TOKEN, UNDERSTUDY_TOKEN_FILE).")
+@click.version_option(package_name="understudy", prog_name="understudy", message="%(prog)s %(version)s")
 @click.pass_context
 def main(context: click.Context, url: str | None, socket: str | None, token_file: str | None) -> None:
     """Back up whole services between two Hadoop clusters, as of one moment, with evidence."""

@@ -37,10 +37,12 @@ path = "events.db"
 def serve(config: Path, log_level: str) -> None:
     """Run the control device until SIGTERM or SIGINT. Logs are JSON lines on standard error."""
     from api.main import run
-    from domain.errors import Unavailable, UnderstudyError
+    from domain.errors import InvalidInput, Unavailable, UnderstudyError
 
     try:
         run(config, log_level)
+    except InvalidInput as error:
+        raise usage(error.code, error.message, error.remedy) from None
     except UnderstudyError as error:
         code = ExitCode.UNAVAILABLE if isinstance(error, Unavailable) else ExitCode.REFUSED
         tell_and_exit(CommandFailed(code, error.code, error.message, remedy=error.remedy))
@@ -60,17 +62,12 @@ def serve(config: Path, log_level: str) -> None:
 def init(directory: Path, name: str | None, port: int | None, with_socket: bool, token_file: Path | None) -> None:
     """Write first settings and make a token. The token is shown once; only its hash is kept."""
     from api.access import new_token, token_hash
-    from domain.errors import InvalidInput
-    from domain.values.names import check_name
     from infra.settings import Listen
 
     if with_socket and port is not None:
         raise usage("TWO_ADDRESSES", "both --port and --socket are given.", "Give one of them.")
     name = name or getpass.getuser()
-    try:
-        check_name("--name", name)
-    except InvalidInput as error:
-        raise usage(error.code, error.message, error.remedy) from None
+    _check_token_name("--name", name)
     token = new_token()
     listen = Listen(port=Listen.port if port is None else port)
     text = 'socket = "api.sock"' if with_socket else f'host = "{listen.host}"\nport = {listen.port}'
@@ -98,9 +95,20 @@ def token(name: str) -> None:
     """Make another token, and the line for it in the settings file ([tokens]); shown this once."""
     from api.access import new_token, token_hash
 
+    _check_token_name("NAME", name)
     made = new_token()
     click.echo(f"token of {name}, shown this once: {made}")
     click.echo(f'line for [tokens], read at the next start: "{name}" = "{token_hash(made)}"')
+
+
+def _check_token_name(field: str, name: str) -> None:
+    from domain.errors import InvalidInput
+    from domain.values.names import check_name
+
+    try:
+        check_name(field, name)
+    except InvalidInput as error:
+        raise usage(error.code, error.message, error.remedy) from None
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -8,9 +8,10 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
-from api.face import FACE, answer, changed, find, page, shown
-from api.requests import Page, body, caller, query
+from api.face import FACE, answer, changed, find, shown
+from api.requests import body, caller
 from api.routes.names import Name
+from api.routes.of_service import page_of_service
 from domain.protection.policy import Barrier, Settings
 
 
@@ -60,12 +61,6 @@ class PolicyBody(Struct, forbid_unknown_fields=True, kw_only=True):
     settings: SettingsBody = msgspec.field(default_factory=SettingsBody)
 
 
-class PolicyPage(Page, forbid_unknown_fields=True, kw_only=True):
-    """A page of policies, of one service if it is named."""
-
-    service: Name | None = None
-
-
 async def add(request: web.Request) -> web.Response:
     """Enter a policy, or change it."""
     wanted = await body(request, PolicyBody)
@@ -76,8 +71,7 @@ async def add(request: web.Request) -> web.Response:
 
 async def list_all(request: web.Request) -> web.Response:
     """Answer a page of policies."""
-    wanted = query(request, PolicyPage)
-    return await page(request.app[FACE], "policy", wanted, {"service_name": wanted.service})
+    return await page_of_service(request, "policy")
 
 
 async def show(request: web.Request) -> web.Response:

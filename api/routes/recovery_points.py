@@ -7,11 +7,12 @@ from http import HTTPStatus
 from aiohttp import web
 from msgspec import Struct
 
-from api.face import FACE, answer, find, page, shown
-from api.requests import Empty, body, caller, identity, query
-from api.routes.names import OfService, Reason
+from api.face import FACE, answer, find, shown
+from api.requests import Empty, body, caller, identity
+from api.routes.names import Reason
+from api.routes.of_service import page_in_state
 from api.watching import Watched, watch
-from domain.protection.recovery_point import BUSY
+from domain.protection.recovery_point import BUSY, RecoveryPoint
 
 
 class Expiry(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -22,8 +23,7 @@ class Expiry(Struct, forbid_unknown_fields=True, kw_only=True):
 
 async def list_all(request: web.Request) -> web.Response:
     """Answer a page of recovery points."""
-    wanted = query(request, OfService)
-    return await page(request.app[FACE], "recovery-point", wanted, wanted.filters, newest_first=True)
+    return await page_in_state(request, "recovery-point", RecoveryPoint.STATES)
 
 
 async def show(request: web.Request) -> web.Response:

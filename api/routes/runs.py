@@ -5,11 +5,12 @@ from __future__ import annotations
 from aiohttp import web
 from msgspec import Struct
 
-from api.face import FACE, answer, changed, find, page
-from api.requests import Empty, body, caller, identity, query
-from api.routes.names import OfService, Reason
+from api.face import FACE, answer, changed, find
+from api.requests import Empty, body, caller, identity
+from api.routes.names import Reason
+from api.routes.of_service import page_in_state
 from api.watching import Watched, watch
-from domain.protection.backup_run.states import ENDED
+from domain.protection.backup_run.states import ENDED, STATES
 
 
 class Cancellation(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -21,8 +22,7 @@ class Cancellation(Struct, forbid_unknown_fields=True, kw_only=True):
 
 async def list_all(request: web.Request) -> web.Response:
     """Answer a page of runs."""
-    wanted = query(request, OfService)
-    return await page(request.app[FACE], "run", wanted, wanted.filters, newest_first=True)
+    return await page_in_state(request, "run", STATES)
 
 
 async def show(request: web.Request) -> web.Response:

@@ -173,6 +173,7 @@ async def test_pages_follow_one_another_without_gap_or_repetition(
     client: Client, control_plane: FakeControlPlane
 ) -> None:
     wanted = [uuid4() for _ in range(7)]
+    control_plane.put("service", uuid4(), "orders", "ENTERED", {})
     for run in wanted:
         control_plane.put("run", run, None, "COMPLETED", {"service_name": "orders"})
     control_plane.put("run", uuid4(), None, "FAILED", {"service_name": "orders"})

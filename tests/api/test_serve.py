@@ -156,9 +156,26 @@ def test_a_port_that_is_taken_and_settings_that_are_wrong_are_told(tmp_path: Pat
     assert (done.returncode, "error CANNOT_LISTEN" in done.stderr) == (3, True)
     config.write_text(config.read_text() + "\n[workers]\npol_seconds = 1\n")
     wrong = CliRunner().invoke(main, ["serve", "--config", str(config)])
-    assert wrong.exit_code == 1
+    assert wrong.exit_code == 2
     assert "error SETTINGS_INVALID" in wrong.stderr
     assert "pol_seconds" in wrong.stderr
+
+
+def test_a_directory_of_the_store_is_made_or_it_is_told_that_it_cannot_be(tmp_path: Path) -> None:
+    init(tmp_path)
+    config = tmp_path / "understudy.toml"
+    (tmp_path / "a-file").write_text("")
+    config.write_text(config.read_text().replace("events.db", "a-file/deep/events.db"))
+    wrong = CliRunner().invoke(main, ["serve", "--config", str(config)])
+    assert (wrong.exit_code, wrong.stdout) == (2, "")
+    assert f"[store] path: its directory {tmp_path}/a-file/deep cannot be made: Not a directory." in wrong.stderr
+    assert len(wrong.stderr.splitlines()) == 2
+
+
+@pytest.mark.parametrize("name", ["", "a b", 'a"b', "-a", "x" * 64])
+def test_a_token_s_name_is_one_that_the_settings_accept(name: str) -> None:
+    result = CliRunner().invoke(main, ["token", "--", name])
+    assert (result.exit_code, result.stdout) == (2, "")
 
 
 def test_the_administrators_script_is_printed_with_the_settings_given() -> None:

@@ -8,6 +8,7 @@ CommandFailed
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, NoReturn
 
 import click
@@ -32,12 +33,18 @@ class ApiError(CommandFailed):
 
     def __init__(self, status: int, document: Mapping[str, Any]) -> None:
         super().__init__(
-            ExitCode.UNAVAILABLE if status >= 500 else ExitCode.REFUSED,
+            _exit_code(status),
             str(document.get("code", "UNKNOWN")),
             str(document.get("detail", f"the API answered with status {status}.")),
             remedy=str(document.get("remedy", "")),
         )
         self.status = status
+
+
+def _exit_code(status: int) -> ExitCode:
+    if status >= 500:
+        return ExitCode.UNAVAILABLE
+    return ExitCode.USAGE if status == HTTPStatus.UNPROCESSABLE_ENTITY else ExitCode.REFUSED
 
 
 class Unreachable(CommandFailed):

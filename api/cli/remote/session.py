@@ -43,6 +43,7 @@ class Session:
         try:
             agreed = click.confirm(question, err=True)
         except click.Abort:
+            click.echo(err=True)  # the input ended on the question's line
             agreed = False
         if not agreed:
             raise CommandFailed(

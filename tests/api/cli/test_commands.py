@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
+
+import pytest
 
 from tests.api.cli import pages
 from tests.api.cli.conftest import Run
@@ -127,6 +130,7 @@ def test_runs_are_listed_in_a_table(server: Serving, understudy: Run) -> None:
         "failure": {"code": "VERIFICATION_FAILED"},
     }
     server.control_plane.put("run", UUID(pages.RUN), None, "FAILED", summary)
+    server.control_plane.put("service", uuid4(), "orders", "ENTERED", {})
     heading, row = understudy("runs", "--service", "orders", "--state", "FAILED").output.splitlines()
     assert row.split() == [
         "1a2b3c4d5e6f", "orders", "nightly", "2026-05-04T03:00:00Z", "FAILED", "404", "ms", "CONSISTENT",
@@ -134,6 +138,28 @@ def test_runs_are_listed_in_a_table(server: Serving, understudy: Run) -> None:
     ]  # fmt: skip
     assert heading.index("STATE") == row.index("FAILED")
     assert len(understudy("runs", "--state", "COMPLETED").output.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["runs", "recovery-points"])
+def test_a_list_of_what_does_not_exist_is_no_empty_list(server: Serving, understudy: Run, command: str) -> None:
+    result = understudy(command, "--service", "orders")
+    assert (result.exit_code, "remedy: There is none yet" in result.stderr) == (2, True)
+    for name in ("billing", "carts"):
+        server.control_plane.put("service", uuid4(), name, "ENTERED", {})
+    result = understudy(command, "--service", "orders")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "error INVALID_INPUT: service: there is no service named 'orders'." in result.stderr
+    assert "remedy: There is billing, carts." in result.stderr
+    result = understudy(command, "--state", "DONE")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "there is no state DONE." in result.stderr
+    assert ("COMPLETED" if command == "runs" else "AVAILABLE") in result.stderr
+    assert understudy("policy", "list", "--service", "orders").exit_code == 2
+
+
+def test_the_version_is_told_without_a_control_device(understudy: Run) -> None:
+    result = understudy("--version", UNDERSTUDY_URL="http://127.0.0.1:1")
+    assert (result.exit_code, result.stdout) == (0, f"understudy {version('understudy')}\n")
 
 
 def test_a_run_is_shown_by_the_beginning_of_its_id(server: Serving, understudy: Run) -> None:
@@ -223,6 +249,7 @@ def test_closing_and_expiring(server: Serving, understudy: Run) -> None:
     result = understudy("recovery-point", "expire", "9f8e7d6c5b4a", "--yes", "--reason", "old")
     assert result.exit_code == 0, result.output
     assert server.control_plane.calls[-1][2] == (UUID(pages.POINT), "old")
+    server.control_plane.put("service", uuid4(), "orders", "ENTERED", {})
     listed = understudy("recovery-points", "--service", "orders", "--state", "EXPIRED").output
     assert "9f8e7d6c5b4a    orders   2026-05-04T03:00:00Z  EXPIRED  404 ms  CONSISTENT  checksum  south" in listed
     assert "manifest" not in understudy("recovery-point", "show", "9f8e7d6c5b4a").stderr

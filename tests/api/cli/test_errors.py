@@ -110,7 +110,7 @@ def test_a_field_that_the_api_refuses_is_named(understudy_tcp: Run, tmp_path: Pa
     result = understudy_tcp(
         "cluster", "add", "north", "--file", "-", stdin="namenodes = ['http://nn:9870']\n[gateway]\n"
     )
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "endpoints.gateway.host: it is missing." in result.stderr
 
 
