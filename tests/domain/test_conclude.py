@@ -261,6 +261,18 @@ def test_applying_that_has_not_begun_gives_the_head_back_as_it_was(voyage: Voyag
     assert second.run.state == states.FAILED
 
 
+def test_applying_that_cannot_begin_is_tried_for_some_minutes_only(voyage: Voyage) -> None:
+    voyage.to(states.APPLYING)
+    for _ in range(7):
+        voyage.answer("apply", failed("FILES_MISSING", detail={"changed": False}))
+        assert voyage.run.state == states.APPLYING
+    voyage.answer("apply", failed("HDFS"))
+    assert voyage.run.state == states.APPLYING, "it may have begun"
+    voyage.answer("apply", failed("FILES_MISSING", detail={"changed": False}))
+    assert voyage.run.state == states.CLEANING
+    assert voyage.replica.state == replica_states.CLEAN
+
+
 @pytest.mark.parametrize("answer", ["content", "metadata", "nothing"])
 def test_a_digest_that_differs_leaves_the_head_dirty_and_names_paths(voyage: Voyage, answer: str) -> None:
     voyage.to(states.VERIFYING)

@@ -28,18 +28,19 @@ from domain.protection.replica import Kept, Replica
 from domain.stateful import Context
 from domain.values.data_set import DataSet, data_set_from_wire
 
-ATTEMPTS = {"check": 3, "snapshots": 1, "copy": 4, "verify": 8}
+ATTEMPTS = {"check": 3, "snapshots": 1, "copy": 4, "apply": 8, "verify": 8}
 """How often a step is tried before the run fails; steps that are not named are rolled forward without end.
 
 Verifying changes nothing, so it may end, after some ten minutes: a run that cannot be proved must not block the next.
+So may applying, as long as the agent proves that nothing has been changed yet.
 """
 
 FINAL_CODES = frozenset(
     {
-        "ABORTED", "BASE_MISSING", "EVICTED", "FOREIGN_TREE", "HEAD_CHANGED", "HOST_KEY_CHANGED", "INVALID_PAYLOAD",
-        "MALFORMED", "MARKER_MISMATCH", "MOMENT_MISSED", "NESTED_SNAPSHOTTABLE", "NO_FITTING_PYTHON", "NO_RIGHT",
-        "NO_SUCH_DIRECTORY", "NO_SUCH_TABLE", "NOT_SNAPSHOTTABLE", "OLD_EPOCH", "SOURCE_DAMAGED", "TABLE_DISABLED",
-        "TOO_LARGE", "WRONG_OWNER",
+        "ABORTED", "BASE_MISSING", "ENCRYPTED", "EVICTED", "FOREIGN_TREE", "HEAD_CHANGED", "HOST_KEY_CHANGED",
+        "INVALID_PAYLOAD", "MALFORMED", "MARKER_MISMATCH", "MOMENT_MISSED", "NESTED_SNAPSHOTTABLE",
+        "NO_FITTING_PYTHON", "NO_RIGHT", "NO_SUCH_DIRECTORY", "NO_SUCH_TABLE", "NOT_SNAPSHOTTABLE", "OLD_EPOCH",
+        "SOURCE_DAMAGED", "TABLE_DISABLED", "TOO_LARGE", "WRONG_OWNER",
     }
 )  # fmt: skip
 """Failures that another attempt would only repeat."""
