@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from domain.errors import Conflict, NotFound, Refused
+from domain.errors import Conflict, InvalidInput, NotFound, Refused
 from domain.pair.cluster import Cluster
 from domain.pair.identity import PRIMARY, SECONDARY
 from domain.pair.pair import FORMING, ClusterPair
@@ -91,11 +91,15 @@ class ControlPlane:
 
     @recorded
     async def add_service(self, caller: Caller, name: str, pair: str, data_sets: tuple[DataSet, ...]) -> UUID:
-        """Enter a service, or other data sets of one that is known; claims them in the pair, in the same save."""
+        """Enter a service, or other data sets of one that is known; claims them in the pair, in the same save.
+
+        Raises ``Conflict`` OVERLAP, and ``InvalidInput`` HBASE_DIRECTORY for what HBase keeps its own files in.
+        """
         identity = Service.identity(name)
 
         def decide(session: Session, context: Context) -> None:
             owner = _load(session, ClusterPair, ClusterPair.identity(pair), "pair", pair)
+            _refuse_hbases_own(session, owner, data_sets)
             service = session.find(Service, identity)
             if service is None:
                 session.add(Service.define(context, name, owner, data_sets))
@@ -308,6 +312,23 @@ def _moment(context: Context, settings: Settings, moment_ms: int | None) -> int:
             remedy="Choose an earlier one: agents wait for it on the gateway all the time.",
         )
     return moment_ms
+
+
+def _refuse_hbases_own(session: Session, pair: ClusterPair, data_sets: tuple[DataSet, ...]) -> None:
+    """HBase's files make sense together with its tables alone, and change under every copy."""
+    for cluster in pair.intended:
+        hbase = session.load(Cluster, Cluster.identity(cluster)).endpoints.hbase
+        if hbase is None:
+            continue
+        root = DataSet("hdfs", hbase.root)
+        for data_set in data_sets:
+            if data_set.overlaps(root):
+                raise InvalidInput(
+                    "data_sets",
+                    f"{data_set} would take in files of HBase, whose directory on {cluster} is {hbase.root}.",
+                    remedy="Name the tables (--hbase), and directories that hold data of their own.",
+                    code="HBASE_DIRECTORY",
+                )
 
 
 def _place(session: Session, name: str) -> Place:

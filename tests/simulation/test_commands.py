@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -99,6 +100,24 @@ def test_names_belong_to_what_has_them(world: World) -> None:
         await refused(plane.add_policy(life.caller("7"), "b d", "two", Settings()), "INVALID_INPUT", InvalidInput)
         assert len(await life.queries.list("ClusterPair")) == 1
         assert [entry.name for entry in await life.queries.list("Service")] == ["shop", "two"]
+
+    with toys():
+        world.live(scenario)
+
+
+@pytest.mark.parametrize("path", ["/apps/hbase", "/apps/hbase/data/default", "/apps", "/a*/h*", "/apps/hbase/archive"])
+def test_hbases_own_files_are_no_data_set(world: World, path: str) -> None:
+    async def scenario(life: Life) -> None:
+        plane = life.control_plane
+        endpoints = world.endpoints("south")
+        assert endpoints.hbase is not None
+        elsewhere = replace(endpoints, hbase=replace(endpoints.hbase, root="/apps/hbase"))
+        await plane.add_cluster(life.caller("elsewhere"), "south", elsewhere)
+        call = plane.add_service(life.caller("service"), "two", "main", (DataSet("hdfs", path),))
+        error = await refused(call, "HBASE_DIRECTORY", InvalidInput)
+        assert "south" in error.message
+        assert "--hbase" in error.remedy
+        await plane.add_service(life.caller("beside"), "two", "main", (DataSet("hdfs", "/apps2/hbase"),))
 
     with toys():
         world.live(scenario)

@@ -286,7 +286,7 @@ def test_waiting_for_a_pair_has_a_bound_that_names_what_is_tried_again(
     identity = next(i for (kind, i) in server.control_plane.entries if kind == "pair")
     failure = {"code": "NO_RIGHT", "message": "not permitted.", "remedy": "Grant it."}
 
-    async def fail(*arguments: Any) -> UUID:
+    async def fail(*arguments: Any, **named: Any) -> UUID:
         server.control_plane.put("pair", identity, "sites", "FORMING", {"last_failure": {"marker-secondary": failure}})
         return identity
 
