@@ -68,7 +68,8 @@ class Driver:
         situation = await equipment.decisions.situation(
             self._kind, self._identity, self._in_flight, equipment.gateways.offsets_ms()
         )
-        equipment.live.wait_for(self._identity, situation.waiting_for, situation.clusters)
+        now_ms = int(equipment.clock.now().timestamp() * 1000)
+        equipment.live.wait_for(self._identity, situation.waiting_for, situation.clusters, now_ms)
         await self._drop([identity for identity in self._in_flight if identity not in situation.wanted])
         if situation.is_over:
             return False

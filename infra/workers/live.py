@@ -18,6 +18,7 @@ class _Facts:
     clusters: tuple[str, ...] = ()
     copies: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     waiting_for: str = ""
+    waiting_since_ms: int | None = None
 
 
 class Live:
@@ -27,10 +28,11 @@ class Live:
         self._facts: dict[UUID, _Facts] = {}
         self._gateways: dict[str, str] = {}
 
-    def wait_for(self, identity: UUID, what: str, clusters: Iterable[str]) -> None:
-        """Tell what an aggregate waits for, and which clusters it needs."""
+    def wait_for(self, identity: UUID, what: str, clusters: Iterable[str], now_ms: int) -> None:
+        """Tell what an aggregate waits for from now on, or still, and which clusters it needs."""
         facts = self._facts.setdefault(identity, _Facts())
-        facts.waiting_for = what
+        if what != facts.waiting_for:
+            facts.waiting_for, facts.waiting_since_ms = what, now_ms if what else None
         facts.clusters = tuple(clusters)
 
     def progress(self, identity: UUID, data_set: str, facts: Mapping[str, Any]) -> None:
@@ -46,10 +48,14 @@ class Live:
         self._gateways[cluster] = status
 
     def shown(self, identity: UUID) -> dict[str, Any]:
-        """The facts as the API shows them: ``copies`` by data set, ``gateways`` by cluster, ``waiting_for``."""
+        """The facts as the API shows them: ``copies`` by data set, ``gateways`` by cluster, ``waiting_for``.
+
+        ``waiting_since_ms`` is by the control device's clock; after a restart it begins anew.
+        """
         facts = self._facts.get(identity, _Facts())
         return {
             "copies": {data_set: dict(progress) for data_set, progress in facts.copies.items()},
             "gateways": {cluster: self._gateways.get(cluster, "not asked yet") for cluster in facts.clusters},
             "waiting_for": facts.waiting_for,
+            "waiting_since_ms": facts.waiting_since_ms,
         }

@@ -128,6 +128,7 @@ def test_a_copy_that_stands_still_is_told_once_and_can_be_cancelled(world: World
         live = life.control_plane.live(run_id("first"))
         assert {copy["bytes"] for copy in live["copies"].values()} == {7}
         assert live["waiting_for"] == "copies to be staged and checked"
+        assert 0 < live["waiting_since_ms"] <= life.world.clock.now_ms
         await life.control_plane.cancel_run(life.caller("cancel"), run_id("first"), "it does not move")
         return await ended(life, "first")
 

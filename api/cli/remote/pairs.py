@@ -10,7 +10,7 @@ import click
 from api.cli.remote.session import Session, command
 from api.cli.remote.text import NOTHING, pairs, short, table
 from api.cli.remote.transport import path
-from api.cli.remote.waiting import wait_until_done
+from api.cli.remote.waiting import failures, wait_until_done
 
 
 @click.group()
@@ -75,6 +75,9 @@ def page(answer: Mapping[str, Any], services: Mapping[str, str]) -> str:
     ]
     if claims:
         parts.append(table(("CLAIMED BY SERVICE", "DATA SET"), claims))
+    blockers = failures(facts.get("last_failure") or {})
+    if blockers:
+        parts.append("\n".join(["IN THE WAY", *blockers]))
     return "\n\n".join(parts)
 
 

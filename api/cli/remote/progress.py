@@ -18,6 +18,7 @@ from api.cli.remote.waiting import unreachable
 BAR = 24
 MOST_ROWS = 30
 SILENCE_SECONDS = 10.0
+SHORTEST_TOLD_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -150,11 +151,18 @@ def copy_line(row: CopyRow, width: int) -> str:
     if not row.total and not row.files_total:
         return f"{row.name.ljust(width)}  {bar}  {row.doing or 'not begun'}"
     rate = f"  {size(row.rate)}/s" if row.rate is not None else ""
-    left = f"  {duration(round(row.left_seconds))} left" if row.left_seconds is not None else ""
+    left = f"  {_left(row.left_seconds)} left"
     return (
         f"{row.name.ljust(width)}  {bar}  {row.share * 100:4.0f} %  {size(row.done)} of {size(row.total)},"
         f" {count(row.files)} of {count(row.files_total)} files{rate}{left}"
     )
+
+
+def _left(seconds: float | None) -> str:
+    """A rate of seconds ago tells nothing about the last few."""
+    if seconds is None:
+        return "unknown time"
+    return "a few seconds" if seconds < SHORTEST_TOLD_SECONDS else duration(round(seconds))
 
 
 def _many(progress: RunProgress) -> bool:

@@ -117,6 +117,8 @@ def _text(answer: dict[str, Any]) -> str:
     ]
     if rows:
         lines += ["", table(("DATA SET", f"READABLE ON {answer['summary'].get('secondary')} AS"), rows)]
+        if any(one.get("component") == "hdfs" for one in names.values()):
+            lines += ["", "Paths are readable by HDFS's superuser only, unless the policy's head mode is 755."]
     return "\n".join(lines)
 
 

@@ -26,6 +26,17 @@ COMPARED_IN_FULL = {
     "frozen": "compared in full: the primary has no snapshot of its base",
     "head": "compared in full: no snapshot of the copy is a base",
 }
+GRADES = {
+    "EXACT": "the state at one instant",
+    "BOUNDED": "each part at some instant between asked and done",
+    "FUZZY": "some of it may be from later than that",
+}
+PROOFS = {
+    "names and lengths": "no contents were compared",
+    "checksums of what moved": "what this run copied; the rest by names and lengths",
+    "stored checksums": "what HDFS keeps about each file is equal; its blocks were not read again",
+    "bytes": "every byte was read from the disks",
+}
 BAR = 30
 
 
@@ -68,7 +79,8 @@ def _head(page: RunPage) -> str:
         rows.append(("recovery point", short(str(facts["recovery_point"]))))
     waiting = page.live.get("waiting_for")
     if waiting and page.state not in ENDED:
-        rows.append(("waiting for", waiting))
+        since = page.live.get("waiting_since_ms")
+        rows.append(("waiting for", f"{waiting}, since {instant(round(since, -3))}" if since else waiting))
     rows += [("", line) for line in unreachable(page.live)]
     return _section(f"Run {short(page.id)} of service {printable(page.service)}", pairs(rows))
 
@@ -102,13 +114,17 @@ def _held(page: RunPage) -> str:
 
 
 def _tried_again(page: RunPage) -> str:
-    rows = [
-        (step, count(failure.get("attempt")), failure.get("code"), failure.get("message"), failure.get("remedy") or "")
-        for step, failure in page.last_failure.items()
-    ]
-    if not rows:
+    lines = []
+    for step, failure in page.last_failure.items():
+        attempt = f", attempt {count(failure['attempt'])}" if failure.get("attempt") else ""
+        lines.append(
+            f"{printable(step)}{attempt}: {printable(failure.get('code'))}: {printable(failure.get('message'))}"
+        )
+        if failure.get("remedy"):
+            lines.append(f"  remedy: {printable(failure['remedy'])}")
+    if not lines:
         return ""
-    text = table(("STEP", "ATTEMPT", "CODE", "WHAT", "REMEDY"), rows, right=(1,))
+    text = "\n".join(lines)
     if page.state in ("APPLYING", "FREEZING", "SEALING"):
         text += f"\nunless that helps: understudy run cancel {short(page.id)} --give-up"
     return _section("Being tried again", text)
@@ -141,7 +157,13 @@ def _skew(page: RunPage) -> str:
 def _grades(page: RunPage) -> str:
     rows = [(part.name, part.grade, count(part.open_files), part.reason) for part in page.data_sets if part.grade]
     headings = ("DATA SET", "GRADE", "OPEN FILES", "REASON")
-    return _section("Grades", table(headings, rows, right=(2,))) if rows else ""
+    return _section("Grades", f"{table(headings, rows, right=(2,))}\n\n{_legend(GRADES, rows, 1)}") if rows else ""
+
+
+def _legend(meanings: Mapping[str, str], rows: Iterable[tuple[object, ...]], column: int) -> str:
+    """A line for each word of a column that needs one."""
+    said = {row[column] for row in rows}
+    return "\n".join(f"{word}: {meaning}" for word, meaning in meanings.items() if word in said)
 
 
 def _bytes(page: RunPage) -> str:
@@ -196,7 +218,7 @@ def _verification(page: RunPage) -> str:
             )
         )
     headings = ("DATA SET", "CONTENT", "METADATA", "PROVED BY", "FILES READ", "BYTES READ")
-    text = table(headings, rows, right=(4, 5))
+    text = f"{table(headings, rows, right=(4, 5))}\n\n{_legend(PROOFS, rows, 3)}".rstrip()
     differences = [(part.name, path) for part in parts for path in part.verified.get("differences") or ()]
     if differences:
         text += "\n\n" + table(("DATA SET", "FIRST PATHS THAT DIFFER"), differences)

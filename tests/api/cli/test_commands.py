@@ -224,6 +224,7 @@ def test_opening_waits_and_tells_where_to_read(server: Serving, understudy: Run)
     result = understudy("open", "9f8e7d6c5b4a")
     assert result.exit_code == 0, result.output
     assert f"hdfs:/data/orders  {path}" in result.stdout
+    assert "readable by HDFS's superuser only" in result.stdout
     again = understudy("open", "9f8e7d6c5b4a")
     assert again.exit_code == 0
     assert path in again.stdout
@@ -297,3 +298,5 @@ def test_waiting_for_a_pair_has_a_bound_that_names_what_is_tried_again(
         "marker-secondary is tried again: NO_RIGHT: not permitted. Remedy: Grant it."
     )
     assert "error STILL_WAITING" in result.stderr
+    shown = understudy("pair", "show", "sites").stdout
+    assert shown.endswith("IN THE WAY\nmarker-secondary is tried again: NO_RIGHT: not permitted. Remedy: Grant it.\n")

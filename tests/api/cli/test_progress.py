@@ -46,6 +46,15 @@ def test_a_bar_a_rate_and_the_remaining_time_per_data_set() -> None:
     ]
 
 
+def test_the_remaining_time_is_told_of_short_copies_too() -> None:
+    progress = RunProgress()
+    progress.take_page(RunPage(pages.staging()))
+    progress.take_live(copying(1_000, 0))
+    assert "  unknown time left" in frame(progress, pages.MOMENT_MS + 60_000)[3]
+    progress.take_live(copying(2_000, 1900))
+    assert "  a few seconds left" in frame(progress, pages.MOMENT_MS + 60_000)[3]
+
+
 def test_what_is_staged_says_how_much_it_was() -> None:
     progress = RunProgress()
     progress.take_page(RunPage({**pages.completed(), "state": "VERIFYING"}))

@@ -61,10 +61,16 @@ def test_an_alarm_is_told_with_its_remedy() -> None:
 def test_what_is_being_tried_again_is_told() -> None:
     failure = {"code": "NO_SPACE", "message": "the disk is full.", "remedy": "Free space.", "attempt": 7}
     text = run_text(RunPage({**pages.staging(), "last_failure": {"copy-x": failure}}))
-    assert "  copy-x        7  NO_SPACE  the disk is full.  Free space." in text
+    assert "  copy-x, attempt 7: NO_SPACE: the disk is full.\n    remedy: Free space.\n" in text
     assert "--give-up" not in text
     text = run_text(RunPage({**pages.staging(), "state": "APPLYING", "last_failure": {"apply": failure}}))
     assert "understudy run cancel 1a2b3c4d5e6f --give-up" in text
+
+
+def test_what_is_waited_for_is_told_with_its_beginning() -> None:
+    live = {"waiting_for": "its turn", "waiting_since_ms": pages.MOMENT_MS + 400}
+    page = RunPage({**pages.staging(), "live": live})
+    assert "its turn, since 2026-05-04T03:00:00Z" in run_text(page)
 
 
 def test_a_copy_without_a_common_base_is_said_to_be_compared_in_full() -> None:
