@@ -74,6 +74,8 @@ class Carrier:
                 outcome = refusal or await self._follow()
                 if outcome is None:
                     _log.warning("%s: its agent is gone and is started again", self._name())
+                    instruction = self._outgoing.instruction
+                    self._live.agent_gone(self._outgoing.owner, instruction.cluster, instruction.step)
                     await self._restart.wait()
                     continue
                 if self._outgoing.instruction.kind == "CheckCluster" and outcome["failure"] is None:
@@ -114,6 +116,8 @@ class Carrier:
                 for name in sorted(set(seen.milestones) - self._milestones):
                     await self._reports.milestone(name, dict(seen.milestones[name]))
                     self._milestones.add(name)
+                if seen.alive or seen.outcome is not None:
+                    self._live.agent_lives(self._outgoing.owner, self._outgoing.instruction.cluster)
                 if seen.outcome is not None:
                     return seen.outcome
                 missing = 0 if seen.alive else missing + 1

@@ -19,6 +19,7 @@ class _Facts:
     copies: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     waiting_for: str = ""
     waiting_since_ms: int | None = None
+    agents: dict[str, str] = field(default_factory=dict)
 
 
 class Live:
@@ -39,6 +40,16 @@ class Live:
         """Tell how far one copy is."""
         self._facts.setdefault(identity, _Facts()).copies[data_set] = facts
 
+    def agent_gone(self, identity: UUID, cluster: str, step: str) -> None:
+        """Tell that an agent has ended without an outcome, so it is started again."""
+        if identity in self._facts:
+            self._facts[identity].agents[cluster] = f"the agent of {step} is gone; it is started again"
+
+    def agent_lives(self, identity: UUID, cluster: str) -> None:
+        """Tell that an agent was seen at work."""
+        if identity in self._facts:
+            self._facts[identity].agents.pop(cluster, None)
+
     def end(self, identity: UUID) -> None:
         """Forget an aggregate for which nothing is left to do."""
         self._facts.pop(identity, None)
@@ -48,7 +59,7 @@ class Live:
         self._gateways[cluster] = status
 
     def shown(self, identity: UUID) -> dict[str, Any]:
-        """The facts as the API shows them: ``copies`` by data set, ``gateways`` by cluster, ``waiting_for``.
+        """The facts as the API shows them: ``copies`` by data set, ``gateways`` and ``agents`` by cluster, and more.
 
         ``waiting_since_ms`` is by the control device's clock; after a restart it begins anew.
         """
@@ -56,6 +67,7 @@ class Live:
         return {
             "copies": {data_set: dict(progress) for data_set, progress in facts.copies.items()},
             "gateways": {cluster: self._gateways.get(cluster, "not asked yet") for cluster in facts.clusters},
+            "agents": dict(facts.agents),
             "waiting_for": facts.waiting_for,
             "waiting_since_ms": facts.waiting_since_ms,
         }

@@ -54,8 +54,9 @@ def waits(live: Mapping[str, Any]) -> list[str]:
 
 
 def unreachable(live: Mapping[str, Any]) -> list[str]:
-    """Return each gateway that does not answer, with the reason."""
+    """Return each gateway that does not answer, and each cluster whose agent is gone, with the reason."""
     gateways: Mapping[str, str] = live.get("gateways") or {}
+    agents: Mapping[str, str] = live.get("agents") or {}
     return [
         f"not reachable: {printable(name)}: {printable(said)}" for name, said in gateways.items() if said not in SILENT
-    ]
+    ] + [f"on {printable(name)}: {printable(said)}" for name, said in agents.items()]

@@ -68,9 +68,11 @@ def test_what_is_being_tried_again_is_told() -> None:
 
 
 def test_what_is_waited_for_is_told_with_its_beginning() -> None:
-    live = {"waiting_for": "its turn", "waiting_since_ms": pages.MOMENT_MS + 400}
+    agents = {"north": "the agent of apply is gone; it is started again"}
+    live = {"waiting_for": "its turn", "waiting_since_ms": pages.MOMENT_MS + 400, "agents": agents}
     page = RunPage({**pages.staging(), "live": live})
     assert "its turn, since 2026-05-04T03:00:00Z" in run_text(page)
+    assert "on north: the agent of apply is gone" in run_text(page)
 
 
 def test_a_copy_without_a_common_base_is_said_to_be_compared_in_full() -> None:
