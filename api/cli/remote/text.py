@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from shutil import get_terminal_size
+from textwrap import wrap
 from typing import Any
 
 from api.characters import UNPRINTABLE
 
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 NOTHING = "-"
+INDENT = 2
+NARROWEST = 24
 
 
 def printable(text: object) -> str:
@@ -75,10 +80,19 @@ def milliseconds(value: float | None, *, sign: bool = False) -> str:
     return f"{value:{'+' if sign else ''}.{1 if abs(value) < 10 else 0}f} ms"
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[int] = ()) -> str:
-    """Return rows in columns that line up; ``right`` numbers the columns of numbers. Nothing is ever cut off."""
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[int] = (), room: int | None = None
+) -> str:
+    """Return rows in columns that line up; ``right`` numbers the columns of numbers. Nothing is ever cut off.
+
+    Text in the last column goes on below itself where the terminal has less ``room`` for the whole.
+    """
     numbers = frozenset(right)
     lines = [[printable(cell) for cell in row] for row in ([*headings], *rows)]
+    room = room or terminal_columns()
+    if room is not None and len(headings) - 1 not in numbers:
+        before = sum(max(len(line[column]) for line in lines) + 2 for column in range(len(headings) - 1))
+        lines = [part for line in lines for part in _wrapped(line, max(room - before, NARROWEST))]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
     return "\n".join(
         "  ".join(
@@ -87,6 +101,18 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, right: I
         ).rstrip()
         for line in lines
     )
+
+
+def _wrapped(line: list[str], room: int) -> list[list[str]]:
+    if len(line[-1]) <= room:
+        return [line]
+    parts = wrap(line[-1], room, break_long_words=False, break_on_hyphens=False) or line[-1:]
+    return [[*line[:-1], parts[0]], *([*[""] * (len(line) - 1), part] for part in parts[1:])]
+
+
+def terminal_columns() -> int | None:
+    """How wide the terminal is, less what sections are indented by; None where the output goes elsewhere."""
+    return get_terminal_size().columns - INDENT if sys.stdout.isatty() else None
 
 
 def pairs(rows: Iterable[tuple[str, object]]) -> str:

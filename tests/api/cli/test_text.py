@@ -81,6 +81,19 @@ def test_tables_line_up_and_cut_nothing_off() -> None:
     ]
 
 
+def test_text_in_the_last_column_goes_on_below_itself_where_there_is_no_room() -> None:
+    rows = [("a", "one two three four five six seven"), ("b", "x" * 60), ("c", "1")]
+    assert table(("NAME", "WHAT"), rows, room=30).splitlines() == [
+        "NAME  WHAT",
+        "a     one two three four five",
+        "      six seven",
+        "b     " + "x" * 60,
+        "c     1",
+    ]
+    assert table(("NAME", "WHAT"), rows, room=80).splitlines()[1] == "a     one two three four five six seven"
+    assert table(("A", "N"), [("a", "10 000")], right=(1,), room=3).splitlines()[1] == "a  10 000"
+
+
 def test_names_from_clusters_cannot_move_the_cursor() -> None:
     assert printable("a\x1b[2Jb\u202ec\n") == "a\\u001b[2Jb\\u202ec\\u000a"
     assert "\x1b" not in table(("A",), [("\x1b]0;title\x07",)])
