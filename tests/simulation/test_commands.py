@@ -79,7 +79,13 @@ def test_what_does_not_exist_is_named(world: World) -> None:
         ]
         for call, name in calls:
             assert name in (await refused(call, "NOT_FOUND", NotFound)).message
-        assert plane.live(unknown) == {"copies": {}, "gateways": {}, "agents": {}, "waiting_for": "", "waiting_since_ms": None}
+        assert plane.live(unknown) == {
+            "copies": {},
+            "gateways": {},
+            "agents": {},
+            "waiting_for": "",
+            "waiting_since_ms": None,
+        }
 
     with toys():
         world.live(scenario)

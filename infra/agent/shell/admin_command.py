@@ -37,21 +37,20 @@ def _why_not(program: str) -> str | None:
     if os.path.realpath(program) != program:
         return f"{program} is reached through a link"
     path = program
+    is_there_below = False
     while True:
         try:
             status = os.stat(path)
         except FileNotFoundError:
-            status = None
+            pass
         except OSError as error:
             return f"{path}: {error.strerror}"
-        if status is not None and (status.st_uid != 0 or _others_write(status)):
-            return f"{path} must belong to root and be writable by root alone"
+        else:
+            # In a sticky directory nobody can take away what is root's, but anybody can put there what is missing.
+            is_kept = is_there_below and bool(status.st_mode & stat.S_ISVTX)
+            if status.st_uid != 0 or (status.st_mode & _OTHERS_WRITE and not is_kept):
+                return f"{path} must belong to root and be writable by root alone"
+            is_there_below = True
         if path == "/":
             return None
         path = os.path.dirname(path)
-
-
-def _others_write(status: os.stat_result) -> bool:
-    """In a sticky directory nobody can take away what is root's."""
-    is_sticky_directory = stat.S_ISDIR(status.st_mode) and bool(status.st_mode & stat.S_ISVTX)
-    return bool(status.st_mode & _OTHERS_WRITE) and not is_sticky_directory
