@@ -85,6 +85,32 @@ def test_a_damaged_block_on_the_secondary_is_found_by_reading_and_repaired_by_th
     assert frozen(cluster_b, directory, page) == FILES
 
 
+def test_deleted_snapshots_are_told_and_the_next_run_compares_in_full(
+    product: Product, cluster_a: Cluster, cluster_b: Cluster, unique_name: UniqueName
+) -> None:
+    name = unique_name("lost")
+    directory = f"/data/{name}"
+    fill(cluster_a, directory, FILES)
+    product.protect(name, (directory,))
+    first = product.back_up(name, "--push")
+    application = cluster_a.webhdfs("app")
+
+    cluster_b.webhdfs("hdfs").delete_snapshot(directory, first["snapshot"])
+    application.write(f"{directory}/second", data=b"2" * 30_000)
+    second = product.back_up(name, "--pull")
+    assert [staged["compared_with"] for staged in second["staged"].values()] == ["head"]
+    assert [warning["code"] for warning in second["warnings"]].count("SNAPSHOT_MISSING") == 1, second["warnings"]
+    assert points_of(product, name) == ["DAMAGED", "AVAILABLE"]
+
+    cluster_a.webhdfs("hdfs").delete_snapshot(directory, second["snapshot"])
+    application.delete(f"{directory}/second")
+    third = product.back_up(name, "--push")
+    assert [staged["compared_with"] for staged in third["staged"].values()] == ["frozen"]
+    assert points_of(product, name) == ["DAMAGED", "AVAILABLE", "AVAILABLE"]
+    assert frozen(cluster_b, directory, second) == {**FILES, "second": b"2" * 30_000}
+    assert frozen(cluster_b, directory, third) == FILES
+
+
 @contextmanager
 def capture_of_open_files(cluster: Cluster, is_on: bool) -> Iterator[None]:
     """dfs.namenode.snapshot.capture.openfiles, which Hadoop has off, is on for a while."""
