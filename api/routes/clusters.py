@@ -25,7 +25,6 @@ Command = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_/][A-Za-z0-9_./-]{0,255}$")]
 HBaseAdmin = Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9_@+.-]+)*/hbase-admin$", max_length=1_024)]
 AdminCommand = tuple[Literal["sudo"], Literal["-n"], Literal["-u"], UserName, HBaseAdmin]
 WebHdfsUrl = Annotated[str, Meta(pattern=r"^https?://[A-Za-z0-9.\[\]:_-]+(:[0-9]+)?/?$", max_length=300)]
-Authority = Annotated[str, Meta(pattern=r"^([A-Za-z0-9._-]+:[0-9]{1,5})?$", max_length=300)]
 
 
 class GatewayBody(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -47,15 +46,14 @@ class GatewayBody(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class HBaseBody(Struct, forbid_unknown_fields=True, kw_only=True):
-    """See ``domain.values.endpoints.HBase``; ``thrift`` is host:port or empty."""
+    """See ``domain.values.endpoints.HBase``."""
 
     root: PlainPath = HBase.root
     admin_command: AdminCommand = ("sudo", "-n", "-u", "hbase", HBase.admin_command[-1])
-    thrift: Authority = HBase.thrift
 
     def to_domain(self) -> HBase:
         """Return the value that it describes."""
-        return HBase(root=self.root, admin_command=self.admin_command, thrift=self.thrift)
+        return HBase(root=self.root, admin_command=self.admin_command)
 
 
 class EndpointsBody(Struct, forbid_unknown_fields=True, kw_only=True):

@@ -29,7 +29,6 @@ class HBase:
 
     root: str = "/hbase"
     admin_command: tuple[str, ...] = ("sudo", "-n", "-u", "hbase", "/usr/local/lib/understudy/hbase-admin")
-    thrift: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from typing import Any
 from scripts.demokit.telling import Teller
 from scripts.labkit.processes import poll
 
-START_WITHIN_SECONDS = 30
 STOP_WITHIN_SECONDS = 20
 
 
@@ -123,7 +122,7 @@ class Device:
 
     def write_cluster(self, name: str, described: Mapping[str, Any]) -> Path:
         """Write the file that ``cluster add`` takes, from the lab's description of a cluster."""
-        keys = ("root", "admin_command", "thrift")
+        keys = ("root", "admin_command")
         lines = [
             f"namenodes = {json.dumps(described['namenodes'])}",
             "",

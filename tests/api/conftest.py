@@ -26,7 +26,7 @@ CLUSTER: dict[str, Any] = {
             "spool": "/var/lib/understudy/spool",
         },
         "namenodes": ["http://nn1.north.example:9870"],
-        "hbase": {"thrift": "thrift.north.example:9090"},
+        "hbase": {"root": "/hbase"},
     },
 }
 

@@ -57,7 +57,7 @@ def cluster(path: str, value: object) -> dict[str, Any]:
         (cluster("endpoints.gateway.password", "x"), "endpoints.gateway.password"),
         (cluster("endpoints.hbase", []), "endpoints.hbase"),
         (cluster("endpoints.hbase.admin_command", []), "endpoints.hbase.admin_command"),
-        (cluster("endpoints.hbase.thrift", "a:b"), "endpoints.hbase.thrift"),
+        (cluster("endpoints.hbase.root", "hbase"), "endpoints.hbase.root"),
     ],
 )
 async def test_a_wrong_field_is_named(

@@ -157,7 +157,7 @@ class Product:
         described = json.loads((self.lab.layout.root / "lab.json").read_text())["clusters"][name]
         tables = {
             "gateway": {**described["gateway"], **(gateway or {})},
-            "hbase": {**{key: described["hbase"][key] for key in ("root", "admin_command", "thrift")}, **(hbase or {})},
+            "hbase": {**{key: described["hbase"][key] for key in ("root", "admin_command")}, **(hbase or {})},
         }
         lines = _toml({"namenodes": described["namenodes"], **general})
         for title, table in tables.items():

@@ -23,7 +23,7 @@ host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKdKjF0nQv5x7pH9xX2mR4uYv8b3cD1e
 client_key_file = "/etc/understudy/north.key"
 spool = "/var/lib/understudy/spool"
 [hbase]
-thrift = "thrift.north.example:9090"
+root = "/hbase"
 """
 
 
