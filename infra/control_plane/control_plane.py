@@ -18,6 +18,7 @@ from domain.pair.identity import PRIMARY, SECONDARY
 from domain.pair.pair import FORMING, ClusterPair
 from domain.protection.backup_run import conclude
 from domain.protection.backup_run.run import BackupRun
+from domain.protection.backup_run.states import OPEN
 from domain.protection.policy import BackupPolicy, Settings
 from domain.protection.recovery_point import DAMAGED, RecoveryPoint
 from domain.protection.replica import Replica
@@ -93,9 +94,11 @@ class ControlPlane:
     async def add_service(self, caller: Caller, name: str, pair: str, data_sets: tuple[DataSet, ...]) -> UUID:
         """Enter a service, or other data sets of one that is known; claims them in the pair, in the same save.
 
-        Raises ``Conflict`` OVERLAP, and ``InvalidInput`` HBASE_DIRECTORY for what HBase keeps its own files in.
+        Raises ``Conflict`` OVERLAP, and RUN_OPEN for taking away what a run copies, which another service could claim
+        then; and ``InvalidInput`` HBASE_DIRECTORY for what HBase keeps its own files in.
         """
         identity = Service.identity(name)
+        open_run = await self._open_run_of(identity)
 
         def decide(session: Session, context: Context) -> None:
             owner = _load(session, ClusterPair, ClusterPair.identity(pair), "pair", pair)
@@ -109,11 +112,24 @@ class ControlPlane:
                 )
             elif service.data_sets == data_sets:
                 return
+            elif open_run is not None and not set(service.data_sets) <= set(data_sets):
+                raise Conflict(
+                    "RUN_OPEN",
+                    f"run {open_run} of service {name} is not over: nothing can be taken out until then.",
+                    remedy="Wait for its end, or cancel it; then do this again.",
+                )
             else:
                 service.change_data_sets(context, data_sets)
             owner.claim(context, identity, data_sets, lambda other: session.load(Service, other).name)
 
         return await self._command(caller, identity, decide)
+
+    async def _open_run_of(self, service: UUID) -> UUID | None:
+        for state in OPEN:
+            found = await self._queries.list("BackupRun", {"service": str(service), "state": state}, limit=1)
+            if found:
+                return found[0].id
+        return None
 
     @recorded
     async def add_policy(self, caller: Caller, name: str, service: str, settings: Settings) -> UUID:

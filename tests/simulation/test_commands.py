@@ -129,6 +129,22 @@ def test_hbases_own_files_are_no_data_set(world: World, path: str) -> None:
         world.live(scenario)
 
 
+def test_nothing_is_taken_out_of_a_service_while_a_run_of_it_is_not_over(world: World) -> None:
+    more = (*DATA_SETS, DataSet("hdfs", "/more"))
+
+    async def scenario(life: Life) -> None:
+        plane = life.control_plane
+        await plan(life, "first")
+        error = await refused(plane.add_service(life.caller("1"), "shop", "main", DATA_SETS[:1]), "RUN_OPEN", Conflict)
+        assert str(run_id("first")) in error.message
+        await plane.add_service(life.caller("2"), "shop", "main", more)
+        await life.until("run", run_id("first"), ENDED)
+        await plane.add_service(life.caller("3"), "shop", "main", DATA_SETS[:1])
+
+    with toys():
+        world.live(scenario)
+
+
 def test_a_service_changes_its_data_sets_with_its_claims(world: World) -> None:
     async def scenario(life: Life) -> None:
         plane = life.control_plane
