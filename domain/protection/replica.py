@@ -74,8 +74,9 @@ class Replica(Stateful):
         base: UUID | None
 
         def evolve(self, aggregate: Replica) -> None:
-            """Remember the owner."""
+            """Remember the owner, and what the head was like before."""
             aggregate.owner = self.owner
+            aggregate.was_dirty = self.from_state == DIRTY
             aggregate.disturbances += 1
 
     class Released(Stateful.Moved):
@@ -146,6 +147,7 @@ class Replica(Stateful):
         self.service: UUID
         self.cluster = ""
         self.owner: UUID | None = None
+        self.was_dirty = False
         self.head: UUID | None = None
         self.kept: dict[UUID, Kept] = {}
         self.leaving: set[UUID] = set()
@@ -206,8 +208,15 @@ class Replica(Stateful):
         self.fire("take", context, owner=owner, base=base)
 
     def release(self, context: Context, kept: Kept | None) -> None:
-        """Take the head back; it shows ``kept`` now (None: it was not changed)."""
+        """Take the head back; it shows ``kept`` now (None: it shows what it showed before)."""
         self.fire("release", context, kept=kept)
+
+    def give_back(self, context: Context, reason: str) -> None:
+        """Take the head back from an owner who has changed nothing: it is as it was, CLEAN or DIRTY."""
+        if self.was_dirty:
+            self.leave_dirty(context, reason)
+        else:
+            self.release(context, None)
 
     def leave_dirty(self, context: Context, reason: str) -> None:
         """Take the head back although it may differ from its recovery point."""

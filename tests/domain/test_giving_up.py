@@ -43,7 +43,14 @@ def test_it_leaves_a_dirty_head_that_the_next_run_heals(state: str) -> None:
     assert third.replica.state == replica_states.CLEAN
 
 
-@pytest.mark.parametrize("state", [states.CHECKING, states.STAGING, states.VERIFYING, states.COMPLETED])
+def test_a_verification_that_nobody_hears_of_is_given_up_although_it_may_still_read() -> None:
+    voyage = Voyage().to(states.VERIFYING)
+    voyage.send("verify")
+    abandon(voyage)
+    assert (voyage.run.state, voyage.replica.state) == (states.CLEANING, replica_states.DIRTY)
+
+
+@pytest.mark.parametrize("state", [states.CHECKING, states.STAGING, states.COMPLETED])
 def test_it_is_refused_where_a_run_can_be_cancelled_or_ends_by_itself(state: str) -> None:
     voyage = Voyage().to(state)
     with pytest.raises(Refused, match="NOT_IN_STATE"):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
+
+import pytest
 
 from domain.protection import recovery_point as points
 from domain.protection import replica as replica_states
 from domain.protection.backup_run import states
 from domain.protection.recovery_point import RecoveryPoint
+from domain.protection.replica import BASES_OFFERED, Kept
 from domain.values.data_set import DataSet
 from tests.domain.builders import ACCOUNTS, CARTS, ORDERS, failed, succeeded
 from tests.domain.voyage import Voyage
@@ -108,3 +112,19 @@ def test_a_head_that_was_looked_at_must_not_have_been_touched_since() -> None:
         copied(voyage, data_set, None, "head" if data_set == ORDERS else "nothing")
     assert voyage.run.failure is not None
     assert (voyage.run.state, voyage.run.failure["code"]) == (states.CLEANING, "SUPERSEDED")
+
+
+@pytest.mark.parametrize(("asked", "level"), [("metadata", "checksum"), ("changed", "checksum"), ("bytes", "bytes")])
+def test_what_was_compared_with_a_head_that_anybody_can_change_is_verified_by_checksums(asked: str, level: str) -> None:
+    for compared_with, expected in (("nothing", asked), ("head", level)):
+        voyage = Voyage(verification=asked).to(states.STAGING)
+        voyage.copy(base=None, compared_with=compared_with)
+        voyage.to(states.VERIFYING)
+        assert voyage.wanted("verify").payload["level"] == expected
+
+
+def test_each_copy_is_offered_a_few_bases_however_many_the_others_need() -> None:
+    voyage = Voyage().to(states.STAGING)
+    points = [Kept(UUID(int=n), voyage.policy.id, f"us-{n}", n, {ORDERS.id: 1}) for n in range(30, 0, -1)]
+    voyage.run.older = tuple(points)
+    assert voyage.run.bases_of(ORDERS) == tuple(points[:BASES_OFFERED])

@@ -125,7 +125,7 @@ def _tried_again(page: RunPage) -> str:
     if not lines:
         return ""
     text = "\n".join(lines)
-    if page.state in ("APPLYING", "FREEZING", "SEALING"):
+    if page.state in ("APPLYING", "FREEZING", "VERIFYING", "SEALING"):
         text += f"\nunless that helps: understudy run cancel {short(page.id)} --give-up"
     return _section("Being tried again", text)
 

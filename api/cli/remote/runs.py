@@ -57,7 +57,7 @@ def watch(session: Session, run_id: str) -> None:
 @run.command()
 @click.argument("run_id", metavar="RUN")
 @click.option("--reason", default="cancelled at the command line", show_default=True, help="Kept in the events.")
-@click.option("--give-up", is_flag=True, help="For a run that is APPLYING, FREEZING or SEALING in vain.")
+@click.option("--give-up", is_flag=True, help="For a run that is APPLYING or later, in vain.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @command
 def cancel(session: Session, run_id: str, reason: str, give_up: bool, yes: bool) -> None:

@@ -37,13 +37,16 @@ So may applying, as long as the agent proves that nothing has been changed yet.
 
 FINAL_CODES = frozenset(
     {
-        "ABORTED", "BASE_MISSING", "ENCRYPTED", "EVICTED", "FOREIGN_TREE", "HEAD_CHANGED", "HOST_KEY_CHANGED",
-        "INVALID_PAYLOAD", "MALFORMED", "MARKER_MISMATCH", "MOMENT_MISSED", "NESTED_SNAPSHOTTABLE",
+        "ABORTED", "BASE_MISSING", "ENCRYPTED", "EVICTED", "FILES_MISSING", "FOREIGN_TREE", "HEAD_CHANGED",
+        "HOST_KEY_CHANGED", "INVALID_PAYLOAD", "MALFORMED", "MARKER_MISMATCH", "MOMENT_MISSED", "NESTED_SNAPSHOTTABLE",
         "NO_FITTING_PYTHON", "NO_RIGHT", "NO_SUCH_DIRECTORY", "NO_SUCH_TABLE", "NOT_SNAPSHOTTABLE", "OLD_EPOCH",
         "SOURCE_DAMAGED", "TABLE_DISABLED", "TOO_LARGE", "WRONG_OWNER",
     }
 )  # fmt: skip
 """Failures that another attempt would only repeat."""
+
+DEAD_ENDS = frozenset({"BASE_MISSING", "EVICTED", "FILES_MISSING", "STAGING_MISSING"})
+"""What applying needs is gone, so it cannot be rolled forward: after its attempts the next run heals the head."""
 
 DATA_SETS = "data sets"
 """The unit of a mass change that is the loss of whole data sets."""
@@ -92,7 +95,8 @@ def conclude(
 
 def _failed(context: Context, run: BackupRun, around: Around, wanted: Wanted, failure: dict[str, Any]) -> None:
     step = wanted.step.partition("-")[0]
-    final = failure["code"] in FINAL_CODES or run.attempt_of(wanted.wire_step) >= ATTEMPTS.get(step, 1 << 30)
+    is_last = run.attempt_of(wanted.wire_step) >= ATTEMPTS.get(step, 1 << 30)
+    final = failure["code"] in FINAL_CODES or is_last
     untouched = failure.get("detail", {}).get("changed") is False
     if step == "check" and final:
         run.refuse(context, [{**failure, "subject": wanted.cluster}])
@@ -100,17 +104,20 @@ def _failed(context: Context, run: BackupRun, around: Around, wanted: Wanted, fa
         _give_up(context, run, around, {**failure, "data_set": failure.get("data_set") or wanted.data_set})
     elif final and (step == "verify" or (step == "apply" and untouched)):
         _give_up(context, run, around, failure)
+    elif is_last and step == "apply" and failure["code"] in DEAD_ENDS:
+        _give_up(context, run, around, failure, untouched=False)
     else:
         run.fail_attempt(context, wanted, failure)
 
 
-def _give_up(context: Context, run: BackupRun, around: Around, failure: dict[str, Any]) -> None:
-    """Fail, and give back the head: as it was before APPLY, or DIRTY when it shows something unproved."""
+def _give_up(context: Context, run: BackupRun, around: Around, failure: dict[str, Any], untouched: bool = True) -> None:
+    """Fail, and give back the head: as it was if APPLY left it untouched, or DIRTY when it shows something unproved."""
     if around.replica.state == REPLICA_APPLYING and around.replica.owner == run.id:
-        if run.state == states.APPLYING:
-            around.replica.release(context, None)
+        reason = f"run {run.id} failed: {failure['code']}"
+        if run.state == states.APPLYING and untouched:
+            around.replica.give_back(context, reason)
         else:
-            around.replica.leave_dirty(context, f"run {run.id} failed: {failure['code']}")
+            around.replica.leave_dirty(context, reason)
     around.replica.lift(context, f"run {run.id}")
     run.fail(context, failure)
 
@@ -129,10 +136,11 @@ def cancel(context: Context, run: BackupRun, around: Around, reason: str) -> Non
 def abandon(context: Context, run: BackupRun, around: Around, reason: str) -> None:
     """Give up a run that is rolled forward in vain: the head is left DIRTY, for the next run to heal.
 
-    Raises ``Refused``: NOT_IN_STATE where a run ends by itself or can be cancelled, and ATTEMPT_OPEN while an agent may
-    be at work, because the next run would change the same head.
+    Raises ``Refused``: NOT_IN_STATE where a run has ended or can be cancelled, and ATTEMPT_OPEN while an agent may
+    be at work on the head, because the next run would change it too. A verification only reads.
     """
-    if any(wanted.id in run.instructed for wanted in run.next_instructions()):
+    is_reading = run.state == states.VERIFYING
+    if not is_reading and any(wanted.id in run.instructed for wanted in run.next_instructions()):
         raise Refused(
             "ATTEMPT_OPEN",
             f"run {run.id} is {run.state}, and nobody has told the end of the present attempt.",

@@ -141,6 +141,13 @@ def _freeze(run: BackupRun) -> tuple[Wanted, ...]:
     return (run.wish("freeze", "FreezeCopies", "secondary", payload),)
 
 
+def _level(run: BackupRun) -> str:
+    """The policy's level, and at least checksums of what was compared with a head that anybody might have changed."""
+    level = run.plan.settings.verification
+    started = {staged.get("compared_with") for staged in run.staged.values()}
+    return "checksum" if HEAD in started and level in ("changed", "metadata") else level
+
+
 def _digest(run: BackupRun) -> tuple[Wanted, ...]:
     settings = run.plan.settings
     payload = {
@@ -148,7 +155,7 @@ def _digest(run: BackupRun) -> tuple[Wanted, ...]:
         "data_sets": _wire(run),
         "snapshot": run.snapshot,
         "staging": run.staging,
-        "level": settings.verification,
+        "level": _level(run),
         "trial_clone": run.table_for_trial(),
         "sample": {"percent": settings.sample_percent, "seed": run.id.hex},
     }

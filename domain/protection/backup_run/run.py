@@ -25,7 +25,7 @@ from domain.protection.backup_run.events import RunEvents
 from domain.protection.backup_run.states import Copy
 from domain.protection.consistency import Consistency, with_copy
 from domain.protection.policy import BackupPolicy
-from domain.protection.replica import Kept
+from domain.protection.replica import BASES_OFFERED, Kept
 from domain.protection.service import Service
 from domain.stateful import Context, Part
 from domain.values.data_set import DataSet
@@ -173,7 +173,7 @@ class BackupRun(RunEvents):
     def bases_of(self, data_set: DataSet) -> tuple[Kept, ...]:
         """The recovery points that a data set's copy may start from; the first is what it shows."""
         bases = (*((self.base,) if self.base else ()), *self.older)
-        return tuple(kept for kept in bases if data_set.id in kept.data_sets)
+        return tuple(kept for kept in bases if data_set.id in kept.data_sets)[:BASES_OFFERED]
 
     def base_of(self, data_set: DataSet) -> Kept | None:
         """The recovery point that a data set's copy starts from; None when there is none.

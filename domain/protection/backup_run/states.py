@@ -54,7 +54,7 @@ RULES = (
     Rule("seal", (VERIFYING,), SEALING, "Verified"),
     Rule("complete", (SEALING,), COMPLETED, "Completed"),
     Rule("fail", (CHECKING, ARMED, SNAPSHOTTED, STAGING, HELD, APPLYING, VERIFYING), CLEANING, "FailureFound"),
-    Rule("abandon", (APPLYING, FREEZING, SEALING), CLEANING, "FailureFound"),
+    Rule("abandon", (APPLYING, FREEZING, VERIFYING, SEALING), CLEANING, "FailureFound"),
     Rule("cancel", BEFORE_APPLYING, CLEANING, "CancelRequested"),
     Rule("end_failed", (CLEANING,), FAILED, "Failed"),
     Rule("end_cancelled", (CLEANING,), CANCELLED, "Cancelled"),
