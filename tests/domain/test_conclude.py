@@ -273,21 +273,6 @@ def test_applying_that_cannot_begin_is_tried_for_some_minutes_only(voyage: Voyag
     assert voyage.replica.state == replica_states.CLEAN
 
 
-def test_applying_without_what_it_needs_leaves_the_head_to_the_next_run(voyage: Voyage) -> None:
-    voyage.to(states.APPLYING)
-    for _ in range(7):
-        voyage.answer("apply", failed("STAGING_MISSING"))
-        assert voyage.run.state == states.APPLYING
-    voyage.answer("apply", failed("STAGING_MISSING"))
-    assert (voyage.run.state, voyage.replica.state) == (states.CLEANING, replica_states.DIRTY)
-    clean(voyage)
-    untouched = voyage.next().to(states.APPLYING)
-    untouched.answer("apply", failed("FOREIGN_TREE", detail={"changed": False}))
-    assert untouched.replica.state == replica_states.DIRTY, "nobody has healed it"
-    clean(untouched)
-    assert untouched.next().to(states.COMPLETED).replica.state == replica_states.CLEAN
-
-
 @pytest.mark.parametrize("answer", ["content", "metadata", "nothing"])
 def test_a_digest_that_differs_leaves_the_head_dirty_and_names_paths(voyage: Voyage, answer: str) -> None:
     voyage.to(states.VERIFYING)

@@ -18,6 +18,11 @@ def abandon(voyage: Voyage) -> None:
     conclude.abandon(voyage.contexts(), voyage.run, voyage.around, "it never ends")
 
 
+def clean_up(voyage: Voyage) -> None:
+    while wishes := voyage.run.next_instructions():
+        conclude.conclude(voyage.contexts(), voyage.run, voyage.around, wishes[0].id, succeeded())
+
+
 @pytest.mark.parametrize("state", STEPS)
 def test_it_leaves_a_dirty_head_that_the_next_run_heals(state: str) -> None:
     first = Voyage().to(states.COMPLETED)
@@ -35,8 +40,7 @@ def test_it_leaves_a_dirty_head_that_the_next_run_heals(state: str) -> None:
     assert "it never ends" in second.run.failure["message"]
     (abort,) = [wanted for wanted in second.run.next_instructions() if wanted.role == "secondary"]
     assert (abort.kind, abort.payload["instructions"]) == ("Abort", [sent.id]), "what may still run is ended first"
-    while wishes := second.run.next_instructions():
-        conclude.conclude(second.contexts(), second.run, second.around, wishes[0].id, succeeded())
+    clean_up(second)
     assert second.run.state == states.FAILED
     assert tables.same_state(second.run, tables.rebuilt(second.run))
     third = second.next().to(states.COMPLETED)
@@ -56,3 +60,18 @@ def test_it_is_refused_where_a_run_can_be_cancelled_or_ends_by_itself(state: str
     with pytest.raises(Refused, match="NOT_IN_STATE"):
         abandon(voyage)
     assert voyage.run.state == state
+
+
+def test_applying_without_what_it_needs_leaves_the_head_to_the_next_run() -> None:
+    voyage = Voyage().to(states.APPLYING)
+    for _ in range(7):
+        voyage.answer("apply", failed("STAGING_MISSING"))
+        assert voyage.run.state == states.APPLYING
+    voyage.answer("apply", failed("STAGING_MISSING"))
+    assert (voyage.run.state, voyage.replica.state) == (states.CLEANING, replica_states.DIRTY)
+    clean_up(voyage)
+    untouched = voyage.next().to(states.APPLYING)
+    untouched.answer("apply", failed("FOREIGN_TREE", detail={"changed": False}))
+    assert untouched.replica.state == replica_states.DIRTY, "nobody has healed it"
+    clean_up(untouched)
+    assert untouched.next().to(states.COMPLETED).replica.state == replica_states.CLEAN
