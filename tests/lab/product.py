@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 ENDED = ("COMPLETED", "FAILED", "CANCELLED")
 WITHIN_SECONDS = 240.0
 SHORTEST_LEAD_SECONDS = 4.0
-TABLES_SECONDS = 8.0  # what the checks need more when a service has tables
+TABLES_SECONDS = 3.0  # what the checks need more when a service has tables
 LEADS = (1.0, 2.0, 4.0)
 
 
