@@ -18,6 +18,7 @@ from api.cli.remote.waiting import unreachable
 BAR = 24
 MOST_ROWS = 30
 SILENCE_SECONDS = 10.0
+SETTLED_SHARE = 0.01  # before that a rate tells how a copy begins, not how it goes on
 SHORTEST_TOLD_SECONDS = 5.0
 
 
@@ -151,7 +152,7 @@ def copy_line(row: CopyRow, width: int) -> str:
     if not row.total and not row.files_total:
         return f"{row.name.ljust(width)}  {bar}  {row.doing or 'not begun'}"
     rate = f"  {size(row.rate)}/s" if row.rate is not None else ""
-    left = f"  {_left(row.left_seconds)} left"
+    left = f"  {_left(row.left_seconds if row.share >= SETTLED_SHARE else None)} left"
     return (
         f"{row.name.ljust(width)}  {bar}  {row.share * 100:4.0f} %  {size(row.done)} of {size(row.total)},"
         f" {count(row.files)} of {count(row.files_total)} files{rate}{left}"
