@@ -176,6 +176,30 @@ def test_outages_in_random_histories(
         trees.finish(world, "r1", "r", "ApplyStaged")
 
 
+@pytest.mark.parametrize("scenario", ["first", "from the head"])
+def test_a_tree_that_somebody_else_has_put_there_between_two_attempts_is_left_alone(
+    scenario: str, directory: Path
+) -> None:
+    start, run, base = staged(scenario, directory)
+    swapped = 0
+    for first in range(1, 400, 3):
+        world = trees.forked(start, directory)
+        if fails(world, world.secondary, world.apply_instruction(run, base), first, lands=True) is None:
+            break
+        ready = world.secondary.find(f"/.understudy/incoming/{EPOCH}/{run}/d1/ready") is not None
+        if not ready or world.secondary.find(HEAD) is None:
+            continue
+        world.secondary.call("PUT", "RENAME", HEAD, {"destination": "/data/aside", "renameoptions": "NONE"})
+        world.secondary.call("PUT", "MKDIRS", HEAD, {"permission": "755"})
+        world.secondary.write(f"{HEAD}/one", b"theirs")
+        theirs = picture(world.secondary, HEAD)
+        with pytest.raises(OperationFailed, match="HEAD_CHANGED"):
+            world.run(world.apply_instruction(run, base))
+        assert picture(world.secondary, HEAD) == theirs
+        swapped += 1
+    assert swapped > 1
+
+
 def test_a_head_that_is_changed_under_a_healing_is_healed_anew(directory: Path) -> None:
     world, run, base = staged("healing", directory)
     world.secondary.fail("RENAME", OperationFailed("HDFS_UNREACHABLE", "no answer"), "/healing/new")

@@ -166,7 +166,7 @@ def test_first_copy_that_was_given_up_is_built_upon(world: World) -> None:
     world.run(world.send_instruction("r1", None))
     world.run(world.apply_instruction("r1", None))
     world.run(world.instruction("FreezeCopies", "r1"))
-    with pytest.raises(OperationFailed, match="FOREIGN_TREE"):
+    with pytest.raises(OperationFailed, match="HEAD_CHANGED"):
         world.run(world.apply_instruction("other", None))
     for site in ("primary", "secondary"):
         world.run(world.instruction("RemoveSnapshots", "r1", site=site))

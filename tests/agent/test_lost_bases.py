@@ -147,3 +147,24 @@ def test_the_base_of_a_table_is_told_as_lost_and_an_older_one_serves(tmp_path: P
     world.assert_equal("us-r4")
     assert (result["base"], result["compared_with"], len(result["lost"])) == (None, "nothing", 2)
     assert result["files_moved"] == result["files"]
+
+
+def test_a_base_of_a_table_that_cannot_be_understood_is_as_good_as_lost(tmp_path: Path) -> None:
+    world = TableWorld(tmp_path)
+    for run, base in (("us-r1", None), ("us-r2", "us-r1")):
+        world.fill(run)
+        world.backup(run, base=base)
+    name = hbase_snapshot_name("us-r2", TABLE)
+    secondary = world.hdfs["secondary"]
+    torn = f"/hbase/.hbase-snapshot/{name}/data.manifest"
+    secondary.write(torn, secondary.read(torn)[:40])
+    world.fill("us-r3")
+    older = [{"snapshot": "us-r1", "recovery_point": "us-r1"}]
+    result = backup_table(world, "us-r3", "us-r2", older)
+    assert (result["base"], result["compared_with"]) == ("us-r1", "base")
+    assert [one["recovery_point"] for one in result["lost"]] == ["us-r2"]
+
+
+def test_a_manifest_of_the_base_that_cannot_be_read_costs_time_alone(world: World) -> None:
+    world.secondary.damage("/.understudy/recovery-points/r2/d1.manifest")
+    assert told(back_up(world)) == ("r2", "base", False, [])

@@ -57,8 +57,8 @@ def test_what_is_applied_starts_from_what_the_sender_compared_with() -> None:
     assert (applied[CARTS.id]["base"], applied[CARTS.id]["from_head"]) == (None, True)
     told = [(found["subject"], found["message"]) for found in voyage.run.lost_snapshots]
     assert [subject for subject, _ in told] == [str(CARTS), str(CARTS), str(ORDERS)]
-    assert "is not on north any more; the copy was compared in full, as it stands." in told[0][1]
-    assert f"is not on south any more; the copy started from recovery point {older.id}." in told[2][1]
+    assert "is lost on north; the copy was compared in full, as it stands." in told[0][1]
+    assert f"is lost on south; the copy started from recovery point {older.id}." in told[2][1]
     voyage.to(states.COMPLETED)
     assert voyage.replica.holds == {}
 
@@ -70,7 +70,7 @@ def test_only_what_is_lost_on_the_secondary_damages_a_recovery_point() -> None:
     assert (newest.state, older.state) == (points.DAMAGED, points.AVAILABLE)
     assert newest.failure is not None
     assert (newest.failure["code"], newest.failure["data_set"]) == ("SNAPSHOT_MISSING", ORDERS.id)
-    assert f"{ORDERS}: {newest.made.snapshot} is not on south any more" in newest.failure["message"]
+    assert f"{ORDERS}: {newest.made.snapshot} is lost on south" in newest.failure["message"]
     assert voyage.run.state == states.STAGING
 
 
@@ -99,7 +99,7 @@ def test_the_check_tells_what_older_recovery_points_have_lost() -> None:
     following.answer("check-secondary", succeeded(facts))
     assert (newest.state, older.state) == (points.AVAILABLE, points.DAMAGED), "fresh was in none of them"
     assert older.failure is not None
-    assert f"{ORDERS}: {older.made.snapshot} is not on south any more" in older.failure["message"]
+    assert f"{ORDERS}: {older.made.snapshot} is lost on south" in older.failure["message"]
     assert following.run.data_sets
 
 

@@ -228,7 +228,7 @@ def _tell_what_the_check_found_lost(context: Context, run: BackupRun, around: Ar
 def _tell_lost(context: Context, run: BackupRun, around: Around, data_set: DataSet, kept: Kept) -> None:
     failure = {
         "code": "SNAPSHOT_MISSING",
-        "message": f"{data_set}: {kept.snapshot} is not on {run.plan.secondary} any more, as run {run.id} found.",
+        "message": f"{data_set}: {kept.snapshot} is lost on {run.plan.secondary}, as run {run.id} found.",
         "remedy": "Use another recovery point. The next ones do not need it.",
         "data_set": data_set.id,
     }

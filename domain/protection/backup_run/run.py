@@ -193,7 +193,7 @@ class BackupRun(RunEvents):
             {
                 "code": "SNAPSHOT_MISSING",
                 "subject": str(data_set),
-                "message": f"{lost['snapshot']} is not on {self.cluster_of(lost['cluster'])} any more;"
+                "message": f"{lost['snapshot']} is lost on {self.cluster_of(lost['cluster'])};"
                 f" {self._started_from(data_set)}.",
                 "remedy": "Find out who deleted it: snapshots whose names begin with us- belong to recovery points.",
             }

@@ -113,7 +113,7 @@ class _Digesting:
         try:
             return (yield from follow(SECONDARY, self._root, at, lambda path: self._digest(entry, path, is_read)))
         except OperationFailed as failure:
-            if failure.transient or failure.unknown or failure.code == "ABORTED":
+            if not failure.is_final:
                 raise
             self._differs(entry["p"], f"cannot be read: {failure.message[:200]}")
             self._is_partial = True

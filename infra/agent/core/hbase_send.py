@@ -103,7 +103,7 @@ def _refuse_mob_links(root: str, snapshot: Snapshot) -> Procedure:
 
 
 class Base(NamedTuple):
-    """The newest offered recovery point whose snapshot the secondary has, and those that have lost theirs."""
+    """The newest offered recovery point whose snapshot the secondary can read, and those that have lost theirs."""
 
     snapshot: Snapshot | None
     recovery_point: str | None
@@ -115,7 +115,13 @@ def _choose_base(work: Work, data_set: dict[str, Any]) -> Procedure:
     lost: list[dict[str, str]] = []
     for offered in offered_bases(work.payload):
         name = hbase_snapshot_name(offered["snapshot"], data_set["table"])
-        snapshot = yield from read_snapshot(SECONDARY, snapshot_directory(root_of(work, SECONDARY), name))
+        directory = snapshot_directory(root_of(work, SECONDARY), name)
+        try:
+            snapshot = yield from read_snapshot(SECONDARY, directory)
+        except OperationFailed as failure:
+            if not failure.is_final:
+                raise
+            snapshot = None  # damaged is as good as lost
         if snapshot is not None:
             return Base(snapshot, offered["recovery_point"], lost)
         lost.append({**offered, "snapshot": name, "cluster": SECONDARY})
@@ -138,13 +144,18 @@ def _there(work: Work, data_set: dict[str, Any], base: Base, found: dict[str, Fo
 
 
 def _known_checksums(work: Work, data_set: dict[str, Any], recovery_point: str | None) -> Procedure:
-    """The checksums of the base's manifest, by relative path; empty where it is not kept."""
+    """The checksums of the base's manifest, by relative path; empty where it is not kept, or cannot be read."""
     if recovery_point is None:
         return {}
     path = manifest_path(recovery_point, data_set)
     if (yield from hdfs.status(SECONDARY, path)) is None:
         return {}
-    manifest = yield from fetch_manifest(work, data_set, path)
+    try:
+        manifest = yield from fetch_manifest(work, data_set, path)
+    except OperationFailed as failure:
+        if not failure.is_final:
+            raise
+        return {}
     return {entry["p"]: entry.get("c") for entry in manifest.files}
 
 

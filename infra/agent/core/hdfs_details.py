@@ -123,7 +123,7 @@ class _Details:
             try:
                 yield from self._checksum(self._comparison.have, have)
             except OperationFailed as failure:
-                if failure.transient or failure.unknown:
+                if not failure.is_final:
                     raise
                 return False  # what cannot be read is as good as different: it is replaced
         return have.get("c") == want.get("c")

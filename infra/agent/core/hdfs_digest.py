@@ -130,7 +130,7 @@ class _Digesting:
         try:
             yield from self._look_at_contents(expected, found, path)
         except OperationFailed as failure:
-            if failure.transient or failure.unknown or failure.code == "ABORTED":
+            if not failure.is_final:
                 raise
             found["c"] = UNREADABLE
             complaint = f"cannot be read: {failure.message[:200]}"

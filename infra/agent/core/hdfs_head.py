@@ -33,8 +33,8 @@ def check_apply(work: Work, data_set: dict[str, Any]) -> Procedure:
     """Raise, changing nothing, what forbids to apply: a foreign tree at the path, or a base that is not there."""
     user = yield from replication_user()
     if (yield from has_sign(work, data_set, READY)):
-        return
-    if _is_first(data_set):
+        yield from _refuse_other_tree(data_set)
+    elif _is_first(data_set):
         yield from _is_ours(data_set, user)
         yield from _missing_parents(data_set["path"])
     elif data_set["base"] is not None:
@@ -62,9 +62,17 @@ def apply(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
         yield from _protect(f"{staging}/{step['from']}", user, work.payload["head_mode"], data_set["id"])
     applying = Applying(plan, head, staging)
     yield from applying.run()
+    yield from _refuse_other_tree(data_set)
     if not (yield from _protect(head, user, work.payload["head_mode"], data_set["id"])):
         raise head_changed(head, "is not there, though it was a moment ago")
     return {"steps": applying.steps, "healed": (yield from has_sign(work, data_set, HEALED))}
+
+
+def _refuse_other_tree(data_set: dict[str, Any]) -> Procedure:
+    """Raise when another tree has been put where our signed one stood, or was to come, since an attempt began."""
+    head = data_set["path"]
+    if (yield from hdfs.status(SECONDARY, head)) is not None and not (yield from is_signed(data_set)):
+        raise head_changed(head, "is no copy of ours any more")
 
 
 def _is_first(data_set: dict[str, Any]) -> bool:
@@ -115,6 +123,8 @@ def _is_ours(data_set: dict[str, Any], user: str) -> Procedure:
         is_ours = owners.get(OWNERSHIP) == signature(data_set["id"]) or (not page.entries and found["owner"] == user)
         if is_ours and not snapshots:
             return True
+        if owners.get(OWNERSHIP) == signature(data_set["id"]):
+            raise head_changed(head, "has snapshots by now, though this run was prepared for a first copy")
     raise OperationFailed(
         "FOREIGN_TREE",
         f"{head} is there on the secondary and is not a copy that this pair made; it is left untouched",

@@ -26,7 +26,7 @@ from infra.agent.core.hdfs_stage import Staging, finish_directories, stage_files
 from infra.agent.core.known_damage import known_damage
 from infra.agent.core.machine import Procedure
 from infra.agent.core.meter import Meter
-from infra.agent.core.operations import Download, SpoolRead, SpoolTruncate, Upload
+from infra.agent.core.operations import Download, OperationFailed, SpoolRead, SpoolTruncate, Upload
 from infra.agent.core.staging import guarded, prepare_run, scratch
 from infra.agent.core.work import PRIMARY, SECONDARY, Work, manifest_path, offered_bases
 
@@ -68,13 +68,18 @@ def _with_start(comparison: Comparison, work: Work, data_set: dict[str, Any], st
 
 
 def _base_manifest(recovery_point: str | None, data_set: dict[str, Any], prefix: str) -> Procedure:
-    """Fetch the base's manifest; without one, everything is asked for anew."""
+    """Fetch the base's manifest; without one that can be read, everything is asked for anew."""
     if recovery_point is None:
         return None
     path = manifest_path(recovery_point, data_set)
     if (yield from hdfs.status(SECONDARY, path)) is None:
         return None
-    yield Download(SECONDARY, path, prefix + "base")
+    try:
+        yield Download(SECONDARY, path, prefix + "base")
+    except OperationFailed as failure:
+        if not failure.is_final:
+            raise
+        return None
     return prefix + "base"
 
 

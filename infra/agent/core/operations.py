@@ -36,6 +36,11 @@ class OperationFailed(Exception):
         self.transient = transient
         self.detail: dict[str, Any] = dict(detail or {})
 
+    @property
+    def is_final(self) -> bool:
+        """Whether this says something of what was asked for: no trouble that passes, no lost answer, no abort."""
+        return not (self.transient or self.unknown or self.code == "ABORTED")
+
 
 class Operation:
     """The base of all operations."""
