@@ -207,6 +207,7 @@ class HdfsContract:
             assert (frozen[name]["i"], frozen[name]["l"]) == (after[name]["i"], after[name]["l"])
             assert frozen[name]["m"] != after[name]["m"]
 
+    @pytest.mark.long
     def test_difference_of_many_pages(self, peer: Peer) -> None:
         count = 1003
         self.snapshot(peer, "s1")

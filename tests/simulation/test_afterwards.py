@@ -113,6 +113,7 @@ async def summary_of(life: Life, word: str) -> dict[str, Any]:
     return (await life.queries.get("RecoveryPoint", point_id(word))).summary
 
 
+@pytest.mark.long
 def test_a_run_completes_without_its_primary_which_gets_the_manifest_later(world: World) -> None:
     north = world.gateways["north"]
     path = f"/recovery-points/{point_id('first').hex}"
