@@ -70,5 +70,6 @@ def must_roll_forward(spool: Spool, entry: Entry) -> bool:
     instruction = entry.acceptable_instruction()
     if instruction is None or instruction.kind not in ROLLED_FORWARD_ONLY:
         return False
-    older = (other.id for other in spool.attempts_of(instruction) if other.attempt < instruction.attempt)
-    return entry.has_journal() or any(spool.entry(other).has_journal() for other in older)
+    return entry.has_journal() or any(
+        spool.entry(older).has_journal() for older in spool.older_attempts_of(instruction)
+    )

@@ -56,7 +56,7 @@ class Running:
         if Terms(self._spool).epoch_is_over(instruction) and not must_roll_forward(self._spool, self._entry):
             self._fault = OperationFailed("OLD_EPOCH", f"epoch {instruction.epoch} is over")
             return
-        older = [item.id for item in self._spool.attempts_of(instruction) if item.attempt < instruction.attempt]
+        older = self._spool.older_attempts_of(instruction)
         procedure = PROCEDURES[instruction.kind](instruction, journal(self._entry))
         self._machine = Machine(after_older_attempts(older, procedure), OUTSTANDING_LIMIT)
 

@@ -179,6 +179,10 @@ class Spool:
                     found.append(other)
         return found
 
+    def older_attempts_of(self, instruction: Instruction) -> list[str]:
+        """The ids of those of ``attempts_of`` in whose place this instruction is."""
+        return [other.id for other in self.attempts_of(instruction) if other.attempt < instruction.attempt]
+
     def create(self, instruction_id: str, files: dict[str, bytes]) -> None:
         """Make an entry that is whole and durable from the moment it can be seen; under the spool's lock."""
         target = self.entry(instruction_id).directory
