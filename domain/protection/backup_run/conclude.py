@@ -7,7 +7,7 @@ a verification that fails again and again ends the run and leaves the head to be
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -213,7 +213,7 @@ def _tell_lost_snapshots(context: Context, run: BackupRun, around: Around, key: 
     lost = {one["recovery_point"] for one in told if one["cluster"] == "secondary"}
     for kept in run.bases_of(data_set):
         if kept.recovery_point.hex in lost:
-            _tell_lost(context, run, around, data_set, kept)
+            _tell_lost(context, run, around, kept, data_set)
 
 
 def _tell_what_the_check_found_lost(context: Context, run: BackupRun, around: Around) -> None:
@@ -222,17 +222,25 @@ def _tell_what_the_check_found_lost(context: Context, run: BackupRun, around: Ar
     for kept in around.replica.kept.values():
         for key in sorted(set(kept.data_sets) & set(copies)):
             if kept.snapshot in copies[key].get("lost_snapshots", ()):
-                _tell_lost(context, run, around, data_set_from_wire(copies[key]), kept)
+                _tell_lost(context, run, around, kept, data_set_from_wire(copies[key]))
 
 
-def _tell_lost(context: Context, run: BackupRun, around: Around, data_set: DataSet, kept: Kept) -> None:
-    failure = {
-        "code": "SNAPSHOT_MISSING",
-        "message": f"{data_set}: {kept.snapshot} is lost on {run.plan.secondary}, as run {run.id} found.",
-        "remedy": "Use another recovery point. The next ones do not need it.",
-        "data_set": data_set.id,
-    }
+def _tell_lost(context: Context, run: BackupRun, around: Around, kept: Kept, data_set: DataSet) -> None:
+    remedy = "Use another recovery point. The next ones do not need it."
+    _damage(context, run, around, kept, data_set, "SNAPSHOT_MISSING", f"{kept.snapshot} is lost", remedy)
+
+
+def _damage(
+    context: Context, run: BackupRun, around: Around, kept: Kept, data_set: DataSet, code: str, what: str, remedy: str
+) -> None:
+    """Tell a recovery point what the run has found out about it on the secondary."""
+    message = f"{data_set}: {what} on {run.plan.secondary}, as run {run.id} found."
+    failure = {"code": code, "message": message, "remedy": remedy, "data_set": data_set.id}
     around.point(kept.recovery_point).find_damage(context, failure)
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMES_TOLD]) + (", …" if len(names) > NAMES_TOLD else "")
 
 
 def _mass_change(run: BackupRun, around: Around) -> dict[str, Any] | None:
@@ -243,8 +251,7 @@ def _mass_change(run: BackupRun, around: Around) -> dict[str, Any] | None:
     limit = run.plan.settings.mass_change_percent
     lost = _lost(run, around) if limit < 100 else []
     if lost:
-        names = ", ".join(str(data_set) for data_set in lost[:NAMES_TOLD]) + (", …" if len(lost) > NAMES_TOLD else "")
-        return _change(names, len(lost), len(lost), DATA_SETS, limit)
+        return _change(_first([str(data_set) for data_set in lost]), len(lost), len(lost), DATA_SETS, limit)
     for data_set in run.data_sets:
         base = run.base_of(data_set)
         bytes_in_base = base.data_sets[data_set.id] if base else 0
@@ -314,14 +321,8 @@ def _tell_damage(context: Context, run: BackupRun, around: Around, result: dict[
         paths = result["data_sets"].get(data_set.id, {}).get("damaged_in_base")
         if base is None or not paths:
             continue
-        told = ", ".join(paths[:NAMES_TOLD]) + (", …" if len(paths) > NAMES_TOLD else "")
-        failure = {
-            "code": "COPY_DAMAGED",
-            "message": f"{data_set}: {told} cannot be read on {run.plan.secondary}, as run {run.id} found.",
-            "remedy": "Use another recovery point. The next run copies again what is damaged, for its own one.",
-            "data_set": data_set.id,
-        }
-        around.point(base.recovery_point).find_damage(context, failure)
+        remedy = "Use another recovery point. The next run copies again what is damaged, for its own one."
+        _damage(context, run, around, base, data_set, "COPY_DAMAGED", f"{_first(paths)} cannot be read", remedy)
 
 
 def _wrong_with(staged: dict[str, Any], verdict: dict[str, Any] | None) -> str:
