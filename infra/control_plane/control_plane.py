@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -204,31 +205,29 @@ class ControlPlane:
     @recorded
     async def cancel_run(self, caller: Caller, run: UUID, reason: str) -> None:
         """Give a run up; raises ``Refused`` once the secondary's heads are being changed."""
-
-        def decide(session: Session, context: Context) -> None:
-            found = _load(session, BackupRun, run, "run")
-            conclude.cancel(context, found, around(session, found, {}), reason)
-
-        await self._command(caller, run, decide)
+        await self._change_run(caller, run, partial(conclude.cancel, reason=reason))
 
     @recorded
     async def give_up_run(self, caller: Caller, run: UUID, reason: str) -> None:
         """Give up a run that is rolled forward in vain; raises ``Refused`` while an agent may be at work for it."""
-
-        def decide(session: Session, context: Context) -> None:
-            found = _load(session, BackupRun, run, "run")
-            conclude.abandon(context, found, around(session, found, {}), reason)
-
-        await self._command(caller, run, decide)
+        await self._change_run(caller, run, partial(conclude.abandon, reason=reason))
 
     @recorded
     async def confirm_run(self, caller: Caller, run: UUID) -> None:
         """Let a run go on that was held because of a mass change; it applies as soon as it is its turn."""
 
+        def confirm(context: Context, found: BackupRun, about: conclude.Around) -> None:
+            found.confirm(context)
+            conclude.begin_applying(context, found, about)
+
+        await self._change_run(caller, run, confirm)
+
+    async def _change_run(
+        self, caller: Caller, run: UUID, change: Callable[[Context, BackupRun, conclude.Around], None]
+    ) -> None:
         def decide(session: Session, context: Context) -> None:
             found = _load(session, BackupRun, run, "run")
-            found.confirm(context)
-            conclude.begin_applying(context, found, around(session, found, {}))
+            change(context, found, around(session, found, {}))
 
         await self._command(caller, run, decide)
 
