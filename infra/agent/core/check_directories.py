@@ -179,8 +179,7 @@ def _check_target(site: str, path: str, allowed: Snapshottable, findings: Findin
         is_ours = marks.get(OWNERSHIP) == signature(data_set_id("hdfs", path))
         above = yield from hdfs.status(site, ROOT)
         page = yield from hdfs.list_page(site, path)
-        snapshots = yield from hdfs.list_directory(site, f"{path}/.snapshot")
-        is_bare = not page.entries and not snapshots
+        is_bare = not page.entries and not (yield from hdfs.list_directory(site, f"{path}/.snapshot"))
         is_empty = is_bare and above is not None and status["owner"] == above["owner"]
     findings.judge(
         "target",
