@@ -13,7 +13,7 @@
     ann = "…64 digits…"
 
     [workers]                     # all may be left out
-    poll_seconds = 0.2
+    poll_seconds = 0.02
 
 Every refusal names the file, the table, the key, what is wrong and what to do. Unknown tables and keys are refused: a
 misspelt key that is silently ignored is found out on the worst day.
@@ -49,7 +49,7 @@ class Listen:
 class WorkerSettings:
     """How patiently the workers work; seconds.
 
-    ``poll_seconds``: between two looks at a gateway where something is going on, doubling up to
+    ``poll_seconds``: between two looks at a gateway where something is going on, growing up to
     ``longest_poll_seconds`` while nothing is. ``retry_seconds``: after a gateway could not be reached, doubling up to
     ``longest_retry_seconds``. ``stall_seconds``: a copy that has not moved a byte for so long is noted.
     ``copies_per_run``: how many data sets of one run are copied at once. ``sweep_seconds``: between two sweeps of the
@@ -57,7 +57,7 @@ class WorkerSettings:
     exceed what clocks may differ by.
     """
 
-    poll_seconds: float = 0.2
+    poll_seconds: float = 0.02
     longest_poll_seconds: float = 2.0
     retry_seconds: float = 1.0
     longest_retry_seconds: float = 60.0

@@ -19,7 +19,7 @@ import asyncssh
 from domain.errors import Unavailable
 from domain.values.endpoints import Gateway
 
-STAYING_SESSIONS = 2  # the channels of ``ssh_lines``
+STAYING_SESSIONS = 3  # the channels of ``ssh_lines``
 SESSIONS_LIMIT = 8 - STAYING_SESSIONS
 WINDOW_BYTES = 8 << 20
 

@@ -1,9 +1,10 @@
 """The gateway of a real cluster, over SSH: an adapter of ``infra.ports.gateway.GatewayHost``.
 
-The agent is installed at the first use and found again after every new connection. Submitting and forgetting are
-commands of their own; looking and the clock, which are asked often, go through two commands that stay (together two of
-the connection's sessions). The clock is taken from the sample with the shortest round trip: its uncertainty is half of
-that, because nobody knows how the time was divided between the two ways.
+The agent is installed at the first use and found again after every new connection. Forgetting and the facts are
+commands of their own; submitting, looking and the clock, which are asked often, go through three commands that stay
+(together three of the connection's sessions): the agent's program is loaded once, not for each instruction. The clock
+is taken from the sample with the shortest round trip: its uncertainty is half of that, because nobody knows how the
+time was divided between the two ways.
 """
 
 from __future__ import annotations
@@ -36,13 +37,15 @@ class SshGateway:
         self._agent: InstalledAgent | None = None
         self._installed_over: object = None
         self._installing = asyncio.Lock()
+        self._submitting = LineChannel(self._connection, lambda: self._command("submit"))
         self._looking = LineChannel(self._connection, lambda: self._command("look"))
         self._clock = LineChannel(self._connection, lambda: self._command("clock"))
 
     async def submit(self, submission: Submission) -> Submitted | SubmissionRefused:
         """Hand over an instruction."""
         message = {"instruction": submission.instruction.to_wire(), "credentials": dict(submission.credentials)}
-        answer = await self._ask("submit", canonical(message))
+        (line,) = await self._ask_staying(self._submitting, canonical(message) + b"\n", 1)
+        answer = json.loads(line)
         if "refused" in answer:
             return SubmissionRefused(str(answer["refused"]), str(answer["message"]))
         return Submitted(str(answer["accepted"]), bool(answer["attached"]))
@@ -54,7 +57,7 @@ class SshGateway:
             batch = list(ids[start : start + LOOK_BATCH])
             offsets = {item: offset for item, offset in (after or {}).items() if item in batch}
             question = canonical({"ids": batch, "after": offsets}) + b"\n"
-            lines = await self._looking.ask(question, len(batch), self._connection.limits.command_seconds)
+            lines = await self._ask_staying(self._looking, question, len(batch))
             for answer in (json.loads(line) for line in lines):
                 if "refused" in answer:
                     raise _failed(self._connection.where, f"{answer['refused']}: {answer['message']}")
@@ -74,7 +77,7 @@ class SshGateway:
         samples: list[tuple[float, float]] = []
         for _ in range(CLOCK_SAMPLES):
             before = time.time()
-            (line,) = await self._clock.ask(b"\n", 1, self._connection.limits.command_seconds)
+            (line,) = await self._ask_staying(self._clock, b"\n", 1)
             after = time.time()
             samples.append(((after - before) * 1000, float(line) - (before + after) / 2 * 1000))
         round_trip_ms, offset_ms = min(samples)
@@ -89,9 +92,18 @@ class SshGateway:
 
     async def close(self) -> None:
         """Let go of the connection; agents go on."""
+        await self._submitting.close()
         await self._looking.close()
         await self._clock.close()
         await self._connection.close()
+
+    async def _ask_staying(self, channel: LineChannel, question: bytes, answers: int) -> list[bytes]:
+        try:
+            return await channel.ask(question, answers, self._connection.limits.command_seconds)
+        except Unavailable as error:
+            if error.code == "AGENT_FAILED":
+                self._agent = None  # perhaps the archive was removed from the gateway: look at it anew
+            raise
 
     async def _ask(self, name: str, data: bytes) -> dict[str, Any]:
         command = await self._command(name, self._connection.limits.command_seconds)
@@ -99,7 +111,7 @@ class SshGateway:
         try:
             answer: dict[str, Any] = json.loads(completed.stdout)
         except ValueError as error:
-            self._agent = None  # perhaps the archive was removed from the gateway: look at it anew
+            self._agent = None  # as above
             complaint = completed.stderr.decode("utf-8", "replace").strip()[-500:]
             raise _failed(self._connection.where, f"exit {completed.exit_status}, {complaint}") from error
         return answer

@@ -21,6 +21,9 @@ from infra.workers.waiting import Backoff
 
 T = TypeVar("T")
 
+POLL_GROWTH = 1.25
+"""An end is noticed late by at most a quarter of what the instruction took, and long ones cost few looks."""
+
 OpenGateway = Callable[[str, Endpoints], GatewayHost]
 """Makes the host of a cluster's gateway, by the cluster's name; it connects when it is first used."""
 
@@ -50,7 +53,7 @@ class Gateway:
         self.offset_ms = 0.0
         self._host = host
         self._live = live
-        self._poll = Backoff(clock, settings.poll_seconds, settings.longest_poll_seconds)
+        self._poll = Backoff(clock, settings.poll_seconds, settings.longest_poll_seconds, POLL_GROWTH)
         self._retry = Backoff(clock, settings.retry_seconds, settings.longest_retry_seconds)
         self._followers: list[_Follower] = []
         self._looking: asyncio.Task[None] | None = None

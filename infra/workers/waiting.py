@@ -10,12 +10,13 @@ LONGEST_STEP_SECONDS = 30.0
 
 
 class Backoff:
-    """Delays that double from ``first_seconds`` to ``longest_seconds``; ``reset`` begins anew."""
+    """Delays that grow from ``first_seconds`` to ``longest_seconds``, by ``growth`` each; ``reset`` begins anew."""
 
-    def __init__(self, clock: Clock, first_seconds: float, longest_seconds: float) -> None:
+    def __init__(self, clock: Clock, first_seconds: float, longest_seconds: float, growth: float = 2.0) -> None:
         self._clock = clock
         self._first = first_seconds
         self._longest = longest_seconds
+        self._growth = growth
         self._next = first_seconds
 
     def reset(self) -> None:
@@ -25,7 +26,7 @@ class Backoff:
     def next_seconds(self) -> float:
         """The delay to wait now; the next one is longer."""
         delay = self._next
-        self._next = min(delay * 2, self._longest)
+        self._next = min(delay * self._growth, self._longest)
         return delay
 
     async def wait(self) -> None:

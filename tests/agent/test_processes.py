@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from infra.agent.protocol import canonical
-from infra.agent.shell.detaching import start_detached
+from infra.agent.shell.detaching import own_program, start_detached
 from infra.agent.shell.locks import acquire, is_held
 from infra.agent.shell.spool import Spool
 from tests.agent.counting_agent import holder
@@ -117,10 +117,10 @@ def test_an_agent_that_is_killed_while_it_starts_is_started_again(tmp_path: Path
     spool.open()
     spool.create("i1", {})
     if deaths < 3:
-        assert start_detached(spool, spool.entry("i1"), [str(mortal)])
+        assert start_detached(spool, spool.entry("i1"), own_program([str(mortal)]))
     else:
         with pytest.raises(OSError, match="did not start"):
-            start_detached(spool, spool.entry("i1"), [str(mortal)])
+            start_detached(spool, spool.entry("i1"), own_program([str(mortal)]))
     assert (tmp_path / "starts").read_text() == "x\n" * min(deaths + 1, 3)
 
 

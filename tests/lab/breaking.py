@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from infra.agent.shell.locks import is_held
 from scripts.labkit.cluster import Cluster
 
 STAGING = "/.understudy/incoming"
@@ -24,17 +25,18 @@ WORK_FILES = 2  # manifest and plan
 
 def agents_of(cluster: Cluster) -> dict[int, str]:
     """The running agents on a cluster's gateway: process id → the id of its instruction."""
-    spool = str(cluster.layout.spool)
+    spool = cluster.layout.spool
     found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
+    for lock in spool.glob("instructions/*/lock"):
+        if not is_held(str(lock)):
             continue
         try:
-            words = (entry / "cmdline").read_bytes().decode().rstrip("\0").split("\0")
-        except OSError:
-            continue  # it has ended meanwhile
-        if spool in words and "run" in words:
-            found[int(entry.name)] = words[-1]
+            pid = int(json.loads(lock.read_text())["pid"])
+            words = (Path("/proc") / str(pid) / "cmdline").read_bytes().decode().rstrip("\0").split("\0")
+        except (OSError, ValueError):
+            continue  # it has not said yet who it is, or has ended meanwhile
+        if str(spool) in words:
+            found[pid] = lock.parent.name
     return found
 
 

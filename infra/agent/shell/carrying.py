@@ -1,6 +1,6 @@
 """The command that carries an instruction out: what ``submit`` and ``adopt`` start detached.
 
-It stands apart from the other commands because it needs all of the agent; they are asked often and load little of it.
+It stands apart from the other commands because it needs all of the agent; those that do not begin anything load little.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, Sequence
 
 from infra.agent.shell.assembly import make_executor
 from infra.agent.shell.clock import system_clock_ms
-from infra.agent.shell.detaching import HELD_BY_ANOTHER, LOCKED, start_detached
+from infra.agent.shell.detaching import HELD_BY_ANOTHER, LOCKED, Begin, own_program, start_detached
 from infra.agent.shell.runner import run
 from infra.agent.shell.spool import Entry, Spool, is_identifier
 
@@ -31,8 +31,17 @@ def carry_out(spool: Spool, instruction_id: str, command: Sequence[str], report_
             os.close(report_to)
 
     def start(other: Entry) -> None:
-        start_detached(spool, other, command)
+        start_detached(spool, other, own_program(command))  # this process has threads
 
     if not run(spool, entry, system_clock_ms, lambda *parts: make_executor(spool, start, *parts), locked):
         return {"refused": "HELD", "message": "another agent carries it out"}
     return entry.outcome() or {}
+
+
+def in_this_program(command: Sequence[str]) -> Begin:
+    """Begin without starting the program again; for a starter that has no threads."""
+
+    def begin(spool: Spool, entry: Entry, report_to: int) -> None:
+        carry_out(spool, entry.id, command, report_to)
+
+    return begin

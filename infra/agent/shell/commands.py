@@ -11,11 +11,11 @@ from infra.agent.core.operations import StartWatchdog
 from infra.agent.protocol import MAXIMUM_BYTES, WireError, canonical
 from infra.agent.shell.admission import admit
 from infra.agent.shell.clock import system_clock_ms
-from infra.agent.shell.detaching import start_detached
+from infra.agent.shell.detaching import Begin, start_detached
 from infra.agent.shell.gateway import facts
 from infra.agent.shell.hooks import Hooks
 from infra.agent.shell.looking import REQUEST_MAXIMUM_BYTES, forget, look
-from infra.agent.shell.spool import Entry, Spool, SpoolUnusable
+from infra.agent.shell.spool import Spool, SpoolUnusable
 from infra.agent.shell.watchdog import READY, watch
 
 
@@ -29,9 +29,16 @@ class Commands:
         self._sink = sink
 
     def submit(self) -> None:
-        """Admit one submission and see to it that an agent carries it out."""
+        """Admit each line's submission and see to it that an agent carries it out, until the input ends."""
+        begin = self._begin()
+        for line in iter(lambda: self._source.readline(MAXIMUM_BYTES + 1), b""):
+            self._submit(line, begin)
+            while len(line) > MAXIMUM_BYTES and not line.endswith(b"\n"):
+                line = self._source.readline(MAXIMUM_BYTES + 1)  # the rest of what was refused is no submission
+
+    def _submit(self, line: bytes, begin: Begin) -> None:
         try:
-            admitted = admit(self._source.read(MAXIMUM_BYTES + 1), self._spool, system_clock_ms)
+            admitted = admit(line, self._spool, system_clock_ms)
         except WireError as error:
             self.answer({"refused": error.code, "message": error.message})
             return
@@ -41,7 +48,7 @@ class Commands:
         entry = admitted.entry
         attached = admitted.known
         if entry.outcome() is None and not entry.is_alive():
-            self._start(entry)
+            start_detached(self._spool, entry, begin)
         self.answer({"accepted": entry.id, "attached": attached})
 
     def look(self) -> None:
@@ -81,9 +88,10 @@ class Commands:
 
     def adopt(self) -> None:
         """Start an agent for every unfinished instruction that has none."""
+        begin = self._begin()
         for entry in self._spool.entries():
             if entry.outcome() is None and not entry.is_alive() and entry.has_instruction():
-                self.answer({"adopted": entry.id, "started": self._start(entry)})
+                self.answer({"adopted": entry.id, "started": start_detached(self._spool, entry, begin)})
 
     def watchdog(self, instruction_id: str, operation: StartWatchdog) -> None:
         """Leave a process behind that watches over a barrier; what is worth telling goes to standard error."""
@@ -95,8 +103,10 @@ class Commands:
         os.dup2(os.open(os.devnull, os.O_RDWR), 1)  # whoever started it waits for the end of its output
         watch(self._spool.entry(instruction_id), Hooks(), operation, lambda line: print(line, file=sys.stderr))
 
-    def _start(self, entry: Entry) -> bool:
-        return start_detached(self._spool, entry, self._command)
+    def _begin(self) -> Begin:
+        from infra.agent.shell.carrying import in_this_program  # loads all of the agent: most commands do without
+
+        return in_this_program(self._command)
 
     def answer(self, value: dict[str, Any]) -> None:
         """Write one line."""
