@@ -150,9 +150,9 @@ class MomentWorld:
         self.executor.shift_ms += by_ms
 
     def cannot_list_open_files(self) -> None:
-        """The hdfs command fails on this gateway."""
+        """Neither way works on this gateway."""
 
-        def fail(operation: Any) -> list[str]:
+        def fail(operation: Any) -> dict[str, Any]:
             raise OperationFailed("OPEN_FILES_UNKNOWN", "hdfs: No such file or directory")
 
         self.executor.others[OpenFiles] = fail

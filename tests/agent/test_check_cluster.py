@@ -169,7 +169,7 @@ def test_a_credential_that_is_not_the_superusers_is_found(world: CheckWorld) -> 
     assert codes(bad) == {("a", "NO_RIGHT")}
 
 
-def cannot_list(operation: Operation) -> list[str]:
+def cannot_list(operation: Operation) -> dict[str, Any]:
     raise OperationFailed("OPEN_FILES_UNKNOWN", "hdfs: not found", remedy="Put it into the PATH.")
 
 

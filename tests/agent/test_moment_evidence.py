@@ -178,11 +178,11 @@ def hold_second_listing_until(world: MomentWorld, in_ms: float) -> None:
     at_ms = world.clock.now_ms + in_ms
     listings: list[OpenFiles] = []
 
-    def list_late(operation: OpenFiles) -> list[str]:
+    def list_late(operation: OpenFiles) -> dict[str, Any]:
         listings.append(operation)
         if len(listings) == 2:
             world.clock.advance_to(at_ms)
-        return world.hdfs.open_files(operation.path)
+        return {"paths": world.hdfs.open_files(operation.path), "way": "hdfs command"}
 
     world.executor.others[OpenFiles] = list_late
 

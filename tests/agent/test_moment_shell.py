@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from infra.agent.core.barrier import OWED, RECORD, RELEASED
-from infra.agent.core.operations import OpenFiles, OperationFailed, RunHook, SleepUntil, StartWatchdog
+from infra.agent.core.operations import HdfsCall, OpenFiles, OperationFailed, RunHook, SleepUntil, StartWatchdog
 from infra.agent.protocol import canonical
 from infra.agent.shell.credentials import Credentials
 from infra.agent.shell.executor import Executor
@@ -46,7 +46,7 @@ def test_the_commands_output_is_read_line_by_line() -> None:
 
 
 class Listing:
-    """The listing with another command in place of ``hdfs``."""
+    """The listing with another command in place of ``hdfs``, and a NameNode that names ``rpc_address`` as its own."""
 
     def __init__(self, directory: Path, script: str) -> None:
         self.cancelled = threading.Event()
@@ -55,15 +55,32 @@ class Listing:
         program = directory / "command"
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
-        self._listing = OpenFileListing(Credentials(str(credentials)), self.cancelled, [str(program), "-path"])
+        self.rpc_address = "nameservice1"  # as a NameNode with high availability calls itself
+        command = [str(program), "-path"]
+        self._listing = OpenFileListing(self._ask, Credentials(str(credentials)), self.cancelled, command)
 
-    def list(self, site: str = "primary") -> list[str]:
-        return self._listing.list(OpenFiles(site, "/data/x"))
+    def _ask(self, call: HdfsCall, is_read: bool) -> dict[str, Any]:
+        assert (call.op, call.params, is_read) == ("CREATE", (("noredirect", "true"),), True)
+        return {"Location": f"http://dn:1/webhdfs/v1/x?op=CREATE&namenoderpcaddress={self.rpc_address}&overwrite=false"}
+
+    def list(self, site: str = "primary", quick: bool = False) -> list[str]:
+        listed = self._listing.of(OpenFiles(site, "/data/x", quick))
+        assert listed["way"] == "hdfs command"
+        paths: list[str] = listed["paths"]
+        return paths
 
 
 def test_the_command_gets_the_path_and_the_credential(tmp_path: Path) -> None:
     listing = Listing(tmp_path, r'printf "title\nh\tc\t/$HADOOP_USER_NAME/$1/$2\n"')
     assert listing.list() == ["/super/-path//data/x"]
+
+
+def test_where_rpc_does_not_work_the_command_does_unless_it_must_be_quick(tmp_path: Path) -> None:
+    listing = Listing(tmp_path, r'printf "title\nh\tc\t/data/x/1\n"')
+    for listing.rpc_address in ("nameservice1", "127.0.0.1:1", ""):
+        assert listing.list() == ["/data/x/1"]
+        with pytest.raises(OperationFailed, match=r"OPEN_FILES_UNKNOWN.*not over RPC"):
+            listing.list(quick=True)
 
 
 @pytest.mark.parametrize(

@@ -272,9 +272,8 @@ class FakeExecutor:
             raise OperationFailed("NO_SUCH_HOOK", f"{operation.name!r} is not there")
         self.watchdogs.append((self.now_ms() + operation.after_seconds * 1000, operation.name, operation.argument))
 
-    def _OpenFiles(self, operation: OpenFiles) -> list[str]:
-        paths: list[str] = self._site(operation.site).open_files(operation.path)
-        return paths
+    def _OpenFiles(self, operation: OpenFiles) -> dict[str, Any]:
+        return {"paths": self._site(operation.site).open_files(operation.path), "way": "NameNode RPC"}
 
     def _GatewayFacts(self, operation: GatewayFacts) -> dict[str, Any]:
         return dict(self.facts)

@@ -7,8 +7,8 @@ from typing import Any
 
 from infra.agent.core.hbase_layout import wanted_files
 from infra.agent.core.hbase_manifest import parse_data_manifest, parse_snapshot_info
-from infra.agent.core.hbase_protobuf import Message
 from infra.agent.core.operations import OperationFailed
+from infra.agent.core.protobuf import Message
 from tests.fakes.hbase_tables import OWNER, Region, StoreFiles, Table
 from tests.fakes.hbase_wire import SimulatedRegion, data_manifest, snapshot_info
 from tests.fakes.hdfs_namespace import Inode

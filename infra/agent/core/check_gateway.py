@@ -54,8 +54,8 @@ def check_open_file_listing(site: str, findings: Findings) -> Procedure:
     if site != PRIMARY:
         return
     try:
-        yield OpenFiles(site, ROOT)
+        listed = yield OpenFiles(site, ROOT)
     except OperationFailed as failure:
         findings.bad("open files", "hdfs command", failure.code, failure.message, failure.remedy)
         return
-    findings.good("open files", "hdfs command", "files that are open for writing can be listed")
+    findings.good("open files", listed["way"], "files that are open for writing can be listed")

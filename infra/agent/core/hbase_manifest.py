@@ -12,8 +12,8 @@ import hashlib
 import re
 from typing import NamedTuple
 
-from infra.agent.core.hbase_protobuf import Message, ProtobufError
 from infra.agent.core.operations import OperationFailed
+from infra.agent.core.protobuf import Message, ProtobufError
 
 INFO_FILE = ".snapshotinfo"
 MANIFEST_FILE = "data.manifest"

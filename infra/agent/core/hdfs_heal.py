@@ -81,7 +81,7 @@ def _plan(data_set: dict[str, Any], prefix: str, frozen: Side) -> Procedure:
 
 def _open_files(head: str) -> Procedure:
     try:
-        paths = yield OpenFiles(SECONDARY, head)
+        paths = (yield OpenFiles(SECONDARY, head))["paths"]
     except OperationFailed as failure:
         if failure.code != "OPEN_FILES_UNKNOWN":
             raise

@@ -31,17 +31,20 @@ class Listing(NamedTuple):
     paths: frozenset[str]
 
 
-def list_open(directories: Sequence[str]) -> Procedure:
-    """A ``Listing`` of what is open below the directories, in one request; None where it cannot be told."""
+def list_open(directories: Sequence[str], quick: bool = False) -> Procedure:
+    """A ``Listing`` of what is open below the directories, in one request; None where it cannot be told.
+
+    With ``quick`` also where it would take seconds.
+    """
     if not directories:
         return Listing(0.0, frozenset())
     asked_ms = yield Now()
     try:
-        found = yield OpenFiles(PRIMARY, common_directory(directories))
+        listed = yield OpenFiles(PRIMARY, common_directory(directories), quick)
     except OperationFailed:
         return None
     below = tuple(f"{directory}/" for directory in directories)
-    return Listing(asked_ms, frozenset(path for path in found if path.startswith(below)))
+    return Listing(asked_ms, frozenset(path for path in listed["paths"] if path.startswith(below)))
 
 
 def common_directory(directories: Sequence[str]) -> str:

@@ -265,10 +265,12 @@ class StartWatchdog(Operation):
 
 @dataclass(frozen=True)
 class OpenFiles(Operation):
-    """List the files that are open for writing now. Result: list of absolute paths that begin with ``path``.
+    """List the files that are open for writing now. Result: dict(paths=[absolute, beginning with ``path``], way=…).
 
-    Only the gateway's own cluster can be asked; it takes seconds. Failure code "OPEN_FILES_UNKNOWN".
+    ``way`` says how it was found out. One way takes milliseconds, the other, which only the gateway's own cluster can
+    be asked in, seconds; with ``quick`` only the first is tried. Failure code "OPEN_FILES_UNKNOWN".
     """
 
     site: str
     path: str
+    quick: bool = False

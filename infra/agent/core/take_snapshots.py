@@ -150,8 +150,8 @@ class _Run:
 
     def _make_ready(self) -> Procedure:
         """What must not delay the firing, whatever it takes: list what is open, so that less is unknown afterwards."""
-        if (yield Now()) < self.at_ms - LISTING_NEEDS_MS:
-            self.opened = yield from list_open(self.directories)
+        is_late = (yield Now()) > self.at_ms - LISTING_NEEDS_MS
+        self.opened = yield from list_open(self.directories, quick=is_late)
 
     # The moment
 

@@ -137,7 +137,7 @@ def make_executor(
         Fire: firing.fire,
         RunHook: hooks.run,
         StartWatchdog: WatchdogStarter(own_command(), spool.root, entry).start,
-        OpenFiles: OpenFileListing(credentials, cancelled).list,
+        OpenFiles: OpenFileListing(webhdfs.call, credentials, cancelled).of,
         GatewayFacts: lambda operation: facts(spool, hooks, own_admin_command(instruction)),
         EndInstruction: lambda operation: ending.end(operation.id),
     }

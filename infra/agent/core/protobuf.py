@@ -1,7 +1,7 @@
-"""Read the protobuf wire format: just enough for HBase's files, and safe against any bytes.
+"""Read the protobuf wire format: just enough for files of HBase and answers of a NameNode, safe against any bytes.
 
 A message is a sequence of fields, each a number, a wire type and a value (protobuf.dev, "Encoding"). Varints give
-integers, lengths give bytes; the fixed-width types are read over; groups, which HBase never writes, are refused. Work
+integers, lengths give bytes; the fixed-width types are read over; groups, which neither writes, are refused. Work
 and memory are bounded by the number of bytes given, because nothing is nested here: a caller reads an inner message by
 calling again with its bytes.
 """
