@@ -18,6 +18,7 @@ from infra.agent.core.operations import HdfsCall, OpenFiles, OperationFailed, Ru
 from infra.agent.protocol import canonical
 from infra.agent.shell.credentials import Credentials
 from infra.agent.shell.executor import Executor
+from infra.agent.shell.namenode_rpc import NameNodeRpc
 from infra.agent.shell.open_files import OpenFileListing, parse_listing
 from infra.agent.shell.reports import Log
 from infra.agent.shell.spool import Entry, Spool
@@ -57,7 +58,8 @@ class Listing:
         program.chmod(0o755)
         self.rpc_address = "nameservice1"  # as a NameNode with high availability calls itself
         command = [str(program), "-path"]
-        self._listing = OpenFileListing(self._ask, Credentials(str(credentials)), self.cancelled, command)
+        held = Credentials(str(credentials))
+        self._listing = OpenFileListing(NameNodeRpc(self._ask, held), held, self.cancelled, command)
 
     def _ask(self, call: HdfsCall, is_read: bool) -> dict[str, Any]:
         assert (call.op, call.params, is_read) == ("CREATE", (("noredirect", "true"),), True)

@@ -1,9 +1,9 @@
-"""Read the protobuf wire format: just enough for files of HBase and answers of a NameNode, safe against any bytes.
+"""The protobuf wire format: just enough for files of HBase and for talking to HDFS, safe against any bytes.
 
 A message is a sequence of fields, each a number, a wire type and a value (protobuf.dev, "Encoding"). Varints give
 integers, lengths give bytes; the fixed-width types are read over; groups, which neither writes, are refused. Work
 and memory are bounded by the number of bytes given, because nothing is nested here: a caller reads an inner message by
-calling again with its bytes.
+calling again with its bytes. What is written is made of ``integer_field`` and ``data_field``.
 """
 
 from __future__ import annotations
@@ -23,24 +23,32 @@ class ProtobufError(ValueError):
 
 def fields(data: memoryview) -> Iterator[tuple[int, Value]]:
     """The fields of a message in order: (number, integer or bytes); raises ``ProtobufError``."""
-    position = 0
-    while position < len(data):
-        key, position = _varint(data, position)
+    position, end = 0, len(data)
+    while position < end:
+        # Most integers have one byte: the loop of ``_varint`` is for the others.
+        key = data[position]
+        if key < 0x80:
+            position += 1
+        else:
+            key, position = _varint(data, position)
         number, wire_type = key >> 3, key & 7
         if number == 0:
             raise ProtobufError(f"field number 0 before byte {position}")
-        if wire_type == VARINT:
-            value, position = _varint(data, position)
-            yield number, value
-            continue
-        if wire_type == LENGTH:
-            length, position = _varint(data, position)
+        if wire_type in (VARINT, LENGTH):
+            if position < end and data[position] < 0x80:
+                length = data[position]
+                position += 1
+            else:
+                length, position = _varint(data, position)
+            if wire_type == VARINT:
+                yield number, length
+                continue
         elif wire_type in _FIXED_BYTES:
             length = _FIXED_BYTES[wire_type]
         else:
             raise ProtobufError(f"wire type {wire_type} before byte {position}")
-        if length > len(data) - position:
-            raise ProtobufError(f"field {number} claims {length} bytes at byte {position} of {len(data)}")
+        if length > end - position:
+            raise ProtobufError(f"field {number} claims {length} bytes at byte {position} of {end}")
         if wire_type == LENGTH:
             yield number, data[position : position + length]
         position += length
@@ -111,6 +119,15 @@ class Message:
             values.append(value)
         return values
 
+    def integers(self, number: int) -> list[int]:
+        """All values of a repeated field of unsigned integers that are not packed."""
+        values: list[int] = []
+        for value in self._values.get(number, []):
+            if not isinstance(value, int):
+                raise self._unexpected(number)
+            values.append(value)
+        return values
+
     def _last(self, number: int, default: Value | None) -> Value:
         values = self._values.get(number)
         if values:
@@ -121,3 +138,49 @@ class Message:
 
     def _unexpected(self, number: int) -> ProtobufError:
         return ProtobufError(f"{self._name}.{number} is not of the expected type")
+
+
+_SMALL = tuple(bytes([value]) for value in range(0x80))
+
+
+def varint(value: int) -> bytes:
+    """An unsigned integer."""
+    if value < 0x80:
+        return _SMALL[value]
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def integer_field(number: int, value: int) -> bytes:
+    """A field with an unsigned integer, an enumeration's number or a bool."""
+    return varint(number << 3 | VARINT) + varint(value)
+
+
+def data_field(number: int, value: bytes | memoryview) -> bytes:
+    """A field with bytes, UTF-8 text or an inner message."""
+    return varint(number << 3 | LENGTH) + varint(len(value)) + value
+
+
+def text_field(number: int, value: str) -> bytes:
+    """A field with text."""
+    return data_field(number, value.encode("utf-8"))
+
+
+def delimited(message: bytes) -> bytes:
+    """A message behind its length."""
+    return varint(len(message)) + message
+
+
+def split_delimited(data: memoryview) -> Iterator[memoryview]:
+    """The messages that stand one after another, each behind its length; raises ``ProtobufError``."""
+    position = 0
+    while position < len(data):
+        length, position = _varint(data, position)
+        if length > len(data) - position:
+            raise ProtobufError(f"a message claims {length} bytes, {len(data) - position} are there")
+        yield data[position : position + length]
+        position += length

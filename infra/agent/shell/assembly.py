@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from typing import Any, Callable, Sequence
@@ -33,6 +34,7 @@ from infra.agent.core.operations import (
 )
 from infra.agent.protocol import Instruction
 from infra.agent.shell.admin_command import DEFAULT_COMMAND, safe_command
+from infra.agent.shell.block_transfer import BlockTransfers
 from infra.agent.shell.checksums import Checksums
 from infra.agent.shell.clock import system_clock_ms
 from infra.agent.shell.connections import Connections
@@ -46,6 +48,8 @@ from infra.agent.shell.firing import Firing
 from infra.agent.shell.gateway import facts
 from infra.agent.shell.hbase_process import HBaseProcess
 from infra.agent.shell.hooks import Hooks
+from infra.agent.shell.namenode_rpc import NameNodeRpc
+from infra.agent.shell.native import Native
 from infra.agent.shell.open_files import OpenFileListing
 from infra.agent.shell.reports import Log, MilestoneFile, ProgressFile
 from infra.agent.shell.spool import Entry, Spool
@@ -103,6 +107,11 @@ def make_executor(
     connections = Connections(limits.connect_seconds)
     credentials = Credentials(entry.path("credentials.json"))
     webhdfs = WebHdfs(sites, credentials, connections, limits, cancelled)
+    rpc = NameNodeRpc(webhdfs.call, credentials)
+    client = f"understudy-{instruction.id}-{os.getpid()}"
+    blocks = BlockTransfers(sites, client, cancelled, lambda size: None)
+    native = Native(rpc, blocks, client, cancelled, log.write)
+    checksums = Checksums(sites, webhdfs, connections, limits)
     transfers = Transfers(DataNodes(sites, webhdfs, connections, limits), cancelled, limits)
     appender = Appender(spool.disk, entry.directory)
     files = WorkFiles(entry, spool.disk, appender, transfers)
@@ -116,14 +125,16 @@ def make_executor(
     def close() -> None:
         processes.close()
         connections.close()
+        blocks.close()
+        rpc.close()
         appender.close()
 
     performs: dict[type[Operation], Perform] = {
-        HdfsCall: webhdfs.call,
-        FileChecksum: Checksums(sites, webhdfs, connections, limits).checksum,
+        HdfsCall: native.or_else(native.call, webhdfs.call),
+        FileChecksum: native.or_else(native.checksum, checksums.checksum),
         ReadFile: transfers.read,
         WriteFile: transfers.write,
-        CopyRange: transfers.copy,
+        CopyRange: native.or_else(native.copy, transfers.copy),
         DigestFile: transfers.digest,
         SpoolAppend: files.append,
         SpoolRead: files.read,
@@ -137,7 +148,7 @@ def make_executor(
         Fire: firing.fire,
         RunHook: hooks.run,
         StartWatchdog: WatchdogStarter(own_command(), spool.root, entry).start,
-        OpenFiles: OpenFileListing(webhdfs.call, credentials, cancelled).of,
+        OpenFiles: OpenFileListing(rpc, credentials, cancelled).of,
         GatewayFacts: lambda operation: facts(spool, hooks, own_admin_command(instruction)),
         EndInstruction: lambda operation: ending.end(operation.id),
     }

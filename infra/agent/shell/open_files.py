@@ -14,12 +14,12 @@ import signal
 import subprocess
 import threading
 import time
-from typing import Any, Callable, Mapping, Sequence
-from urllib.parse import parse_qs, urlsplit
+from typing import Any, Mapping, Sequence
 
-from infra.agent.core.operations import HdfsCall, OpenFiles, OperationFailed
+from infra.agent.core.operations import OpenFiles, OperationFailed
 from infra.agent.shell.credentials import Credentials
-from infra.agent.shell.namenode_rpc import RpcFailed, list_open_files
+from infra.agent.shell.hadoop_rpc import RpcFailed
+from infra.agent.shell.namenode_rpc import NameNodeRpc
 
 COMMAND = ("hdfs", "dfsadmin", "-listOpenFiles", "-path")
 TIMEOUT_SECONDS = 120.0
@@ -28,23 +28,19 @@ POLL_SECONDS = 0.25
 REMEDY = "Make the hdfs command of this cluster work in the gateway user's shell: hdfs dfsadmin -listOpenFiles."
 # Where a credential has to stand for Hadoop's commands, by the query parameter that carries it for WebHDFS.
 VARIABLES = {"user.name": "HADOOP_USER_NAME"}
-# Where a file would be created, were the NameNode's answer followed: it is asked for the address in that answer alone.
-NOWHERE = "/.understudy/clock/rpc-address"
-
-AskNameNode = Callable[[HdfsCall, bool], Mapping[str, Any]]
 
 
 class OpenFileListing:
-    """Carries out ``OpenFiles``; ``ask`` asks the active NameNode over WebHDFS."""
+    """Carries out ``OpenFiles``."""
 
     def __init__(
         self,
-        ask: AskNameNode,
+        rpc: NameNodeRpc,
         credentials: Credentials,
         cancelled: threading.Event,
         command: Sequence[str] = COMMAND,
     ) -> None:
-        self._ask = ask
+        self._rpc = rpc
         self._credentials = credentials
         self._cancelled = cancelled
         self._command = list(command)
@@ -52,22 +48,11 @@ class OpenFileListing:
     def of(self, operation: OpenFiles) -> dict[str, Any]:
         """See ``OpenFiles`` for the result; OPEN_FILES_UNKNOWN if neither way works."""
         try:
-            return {"paths": self._over_rpc(operation), "way": "NameNode RPC"}
+            return {"paths": self._rpc.open_files(operation.site, operation.path), "way": "NameNode RPC"}
         except RpcFailed as error:
             if operation.quick:
                 raise OperationFailed("OPEN_FILES_UNKNOWN", f"not over RPC: {error}") from error
             return {"paths": self._by_command(operation), "way": "hdfs command"}
-
-    def _over_rpc(self, operation: OpenFiles) -> list[str]:
-        ((kind, user),) = self._credentials.query(operation.site, "hdfs")
-        if kind != "user.name":
-            raise RpcFailed(f"a credential of the kind {kind} cannot be used")
-        answer = self._ask(HdfsCall(operation.site, "PUT", "CREATE", NOWHERE, (("noredirect", "true"),)), True)
-        named = parse_qs(urlsplit(str(answer.get("Location"))).query).get("namenoderpcaddress", [""])[0]
-        host, _, port = named.rpartition(":")
-        if not host or not port.isdigit():
-            raise RpcFailed(f"the NameNode calls itself {named!r}, which is no address")
-        return list_open_files(host, int(port), user, operation.path)
 
     def _by_command(self, operation: OpenFiles) -> list[str]:
         query = self._credentials.query(operation.site, "hdfs")

@@ -1,0 +1,295 @@
+"""Blocks between DataNodes, in HDFS's own data transfer protocol (version 28; datatransfer.proto in Hadoop's source).
+
+A block that is copied travels in the packets that its DataNode reads from disk, data together with the checksums that
+were stored with them, and these very packets are what the other cluster's DataNode is given. It checks the data against
+the checksums before it confirms them. So nothing is computed here, and the checksums that were made when the
+application wrote the block guard it all the way, the memory of this gateway included.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import threading
+import time
+from contextlib import closing
+from typing import Any, Callable, Mapping
+
+from infra.agent.core.protobuf import Message, ProtobufError, data_field, delimited, integer_field, text_field
+from infra.agent.shell.namenode_rpc import LocatedBlock, with_length
+
+VERSION = 28
+WRITE_BLOCK, READ_BLOCK, BLOCK_CHECKSUM = 80, 81, 85
+PIPELINE_SETUP_CREATE = 6
+SUCCESS = 0
+HEARTBEAT = -1
+BUFFER_BYTES = 1 << 20
+RECEIVE_BYTES = 1 << 16
+LONGEST_PACKET_BYTES = 256 << 10  # DataNodes send 64 KiB of data in one, and the checksums
+LONGEST_ANSWER_BYTES = 1 << 20
+CONNECT_SECONDS = 5.0
+DATA_SECONDS = 60.0
+KEPT_SECONDS = 2.0  # a DataNode waits 4 s for another request on the same connection
+# A packet: its length without the header's (but with these 4 bytes), the header's length, and the header, of which all
+# fields have a fixed length: offset in the block, number, whether it is the last, bytes of data.
+PACKET = struct.Struct(">IH")
+HEADER = struct.Struct("<BqBqBBBi")
+HEADER_TAGS = (0x09, 0x11, 0x18, 0x25)
+
+
+class BlockFailed(Exception):
+    """A block could not be transferred or asked about; the text says why. Nothing is known of what was written."""
+
+
+class BlockTransfers:
+    """Talks to DataNodes, as ``client``; ``passed`` is called with the number of bytes each time some have passed.
+
+    ``sites`` may say by what other name a DataNode's host is reached from here (``datanode_hosts``).
+    """
+
+    def __init__(
+        self, sites: Mapping[str, Any], client: str, cancelled: threading.Event, passed: Callable[[int], None]
+    ) -> None:
+        self._sites = sites
+        self._client = client
+        self._cancelled = cancelled
+        self._passed = passed
+        self._lock = threading.Lock()
+        self._kept: dict[tuple[str, int], list[tuple[float, _Stream]]] = {}
+        self._buffers = threading.local()
+
+    def close(self) -> None:
+        """Close connections that are kept."""
+        with self._lock:
+            for streams in self._kept.values():
+                for _, stream in streams:
+                    stream.close()
+            self._kept.clear()
+
+    def copy(self, source: str, block: LocatedBlock, target: str, new: LocatedBlock) -> None:
+        """Fill the new block with all of the block's bytes; raises ``BlockFailed``."""
+        try:
+            with closing(self._connect(source, block.nodes[0])) as reader:
+                reader.send(READ_BLOCK, self._read_request(block))
+                answer = _successful(reader.message("BlockOpResponse"), "READ_BLOCK")
+                info = Message(answer.data(4), "ReadOpChecksumInfo")
+                with closing(self._connect(target, new.nodes[0])) as writer:
+                    writer.send(WRITE_BLOCK, self._write_request(new, info.data(1)))
+                    _successful(writer.message("BlockOpResponse"), "WRITE_BLOCK")
+                    last = self._forward(reader, writer, block.length)
+                    reader.put(delimited(integer_field(1, SUCCESS)))
+                    while writer.acknowledged < last:
+                        writer.take_acknowledgement()
+        except (OSError, EOFError, ProtobufError, IndexError) as error:
+            raise BlockFailed(f"{type(error).__name__}: {error}") from error
+
+    def checksum(self, site: str, block: LocatedBlock, length: int) -> Message:
+        """The message ``OpBlockChecksumResponse`` of a block's first bytes; raises ``BlockFailed``."""
+        request = data_field(1, _base(block, length))
+        try:
+            address = self._address(site, block.nodes[0])
+            kept = self._take(address)
+            if kept is not None:
+                try:
+                    return self._ask_checksum(kept, address, request)
+                except (OSError, EOFError):
+                    pass  # it was closed meanwhile; asking again is harmless
+            return self._ask_checksum(_Stream(address), address, request)
+        except (OSError, EOFError, ProtobufError, IndexError) as error:
+            raise BlockFailed(f"{type(error).__name__}: {error}") from error
+
+    def _ask_checksum(self, stream: _Stream, address: tuple[str, int], request: bytes) -> Message:
+        try:
+            stream.send(BLOCK_CHECKSUM, request)
+            answer = _successful(stream.message("BlockOpResponse"), "BLOCK_CHECKSUM")
+            found = Message(answer.data(3), "OpBlockChecksumResponse")
+            stream.put(delimited(integer_field(1, SUCCESS)))
+        except BaseException:
+            stream.close()
+            raise
+        with self._lock:
+            self._kept.setdefault(address, []).append((time.monotonic(), stream))
+        return found
+
+    def _take(self, address: tuple[str, int]) -> _Stream | None:
+        while True:
+            with self._lock:
+                kept = self._kept.get(address)
+                if not kept:
+                    return None
+                since, stream = kept.pop()
+            if time.monotonic() - since < KEPT_SECONDS:
+                return stream
+            stream.close()
+
+    def _connect(self, site: str, node: memoryview) -> _Stream:
+        return _Stream(self._address(site, node))
+
+    def _address(self, site: str, node: memoryview) -> tuple[str, int]:
+        identity = Message(Message(node, "DatanodeInfo").data(1), "DatanodeID")
+        known_as: dict[str, str] = self._sites[site].get("datanode_hosts") or {}
+        host = identity.text(1)
+        return known_as.get(host, known_as.get(identity.text(2), host)), identity.integer(4)
+
+    def _read_request(self, block: LocatedBlock) -> bytes:
+        header = data_field(1, _base(block, block.length)) + text_field(2, self._client)
+        return data_field(1, header) + integer_field(2, 0) + integer_field(3, block.length)
+
+    def _write_request(self, block: LocatedBlock, checksum: memoryview) -> bytes:
+        header = data_field(1, _base(block, 0)) + text_field(2, self._client)
+        others = b"".join(data_field(2, node) for node in block.nodes[1:])
+        numbers = {5: len(block.nodes), 6: 0, 7: 0, 8: 0}
+        request = data_field(1, header) + others + integer_field(4, PIPELINE_SETUP_CREATE)
+        request += b"".join(integer_field(number, value) for number, value in numbers.items())
+        request += data_field(9, checksum)
+        if block.storages:
+            request += integer_field(11, block.storages[0])
+            request += b"".join(integer_field(12, storage) for storage in block.storages[1:])
+        return request
+
+    def _forward(self, reader: _Stream, writer: _Stream, expected_bytes: int) -> int:
+        """Pass all packets on as they come; returns the number of the last one."""
+        buffer = self._buffer()
+        begin, end, passed_bytes = 0, 0, 0
+        while True:
+            frame, position = None, begin
+            while (frame := _frame(buffer, position, end)) is not None:
+                size, number, is_last, data_bytes = frame
+                position += size
+                passed_bytes += data_bytes
+                if is_last:
+                    break
+            if position > begin:
+                writer.put(buffer[begin:position])
+                writer.take_what_is_there()
+                self._passed(position - begin)
+                begin = position
+            if frame is not None:
+                break
+            if self._cancelled.is_set():
+                raise BlockFailed("given up because the instruction ends")
+            if len(buffer) - end < LONGEST_PACKET_BYTES:
+                buffer[: end - begin] = bytes(buffer[begin:end])
+                begin, end = 0, end - begin
+            end += reader.receive(buffer[end:])
+        if passed_bytes != expected_bytes:
+            raise BlockFailed(f"{passed_bytes} of {expected_bytes} bytes came")
+        return number
+
+    def _buffer(self) -> memoryview:
+        if not hasattr(self._buffers, "view"):
+            self._buffers.view = memoryview(bytearray(BUFFER_BYTES))
+        view: memoryview = self._buffers.view
+        return view
+
+
+class _Stream:
+    """A connection to a DataNode."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.acknowledged = -1
+        self._socket = socket.create_connection(address, CONNECT_SECONDS)
+        self._socket.settimeout(DATA_SECONDS)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
+        self._rest = b""
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def send(self, code: int, request: bytes) -> None:
+        """Ask for an operation."""
+        self.put(struct.pack(">HB", VERSION, code) + delimited(request))
+
+    def put(self, data: bytes | memoryview) -> None:
+        self._socket.sendall(data)
+
+    def receive(self, buffer: memoryview) -> int:
+        """Bytes into the buffer, first those that came behind a message."""
+        if self._rest:
+            count = min(len(self._rest), len(buffer))
+            buffer[:count] = self._rest[:count]
+            self._rest = self._rest[count:]
+            return count
+        count = self._socket.recv_into(buffer)
+        if count == 0:
+            raise EOFError("the DataNode closed the connection")
+        return count
+
+    def message(self, name: str) -> Message:
+        """The next message, which stands behind its length."""
+        while True:
+            found = _first_message(self._rest)
+            if found is not None:
+                begin, end = found
+                data, self._rest = memoryview(self._rest[begin:end]), self._rest[end:]
+                return Message(data, name)
+            if len(self._rest) > LONGEST_ANSWER_BYTES:
+                raise ProtobufError(f"{name} has more than {LONGEST_ANSWER_BYTES} bytes")
+            more = self._socket.recv(RECEIVE_BYTES)
+            if not more:
+                raise EOFError("the DataNode closed the connection")
+            self._rest += more
+
+    def take_what_is_there(self) -> None:
+        """Take the acknowledgements that have come, so that they do not fill the connection."""
+        if self._poll.poll(0):
+            self._rest += self._socket.recv(RECEIVE_BYTES)  # nothing at the end: whoever still waits will find that out
+        while _first_message(self._rest) is not None:
+            self.take_acknowledgement()
+
+    def take_acknowledgement(self) -> None:
+        """Take one; raises ``BlockFailed`` unless every node of the pipeline has stored the packet soundly."""
+        answer = self.message("PipelineAck")
+        zigzag = answer.integer(1)
+        number = (zigzag >> 1) ^ -(zigzag & 1)
+        bad = [status for status in answer.integers(2) if status != SUCCESS]
+        if bad:
+            raise BlockFailed(f"packet {number} was answered with status {bad[0]}")
+        if number != HEARTBEAT:
+            self.acknowledged = number
+
+
+def _base(block: LocatedBlock, length: int) -> bytes:
+    return data_field(1, with_length(block.identity, length)) + data_field(2, block.token)
+
+
+def _successful(answer: Message, what: str) -> Message:
+    if answer.integer(1) != SUCCESS:
+        raise BlockFailed(f"{what}: status {answer.integer(1)}, {answer.text(5, '')[:300]}")
+    return answer
+
+
+def _first_message(data: bytes) -> tuple[int, int] | None:
+    """Where the first message begins and ends behind its length, if all of it is there."""
+    length, shift, position = 0, 0, 0
+    while position < len(data):
+        byte = data[position]
+        position += 1
+        length |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            if length > LONGEST_ANSWER_BYTES:
+                raise ProtobufError(f"a message of {length} bytes")
+            return (position, position + length) if position + length <= len(data) else None
+        if shift > 28:
+            raise ProtobufError("a message's length has no end")
+    return None
+
+
+def _frame(buffer: memoryview, position: int, end: int) -> tuple[int, int, bool, int] | None:
+    """(size, number, whether it is the last, bytes of data) of the packet there, if all of it is there."""
+    if end - position < PACKET.size + HEADER.size:
+        return None
+    body, header = PACKET.unpack_from(buffer, position)
+    size: int = PACKET.size + header + body - 4
+    if not HEADER.size <= header <= 64 or body < 4 or size > LONGEST_PACKET_BYTES:
+        raise ProtobufError(f"a packet with a header of {header} and a body of {body} bytes")
+    if end - position < size:
+        return None
+    tag_1, _, tag_2, number, tag_3, is_last, tag_4, data_bytes = HEADER.unpack_from(buffer, position + PACKET.size)
+    if (tag_1, tag_2, tag_3, tag_4) != HEADER_TAGS or not 0 <= data_bytes <= body - 4:
+        raise ProtobufError("a packet's header is not as expected")
+    return size, number, bool(is_last), data_bytes
