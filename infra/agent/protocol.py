@@ -1,9 +1,10 @@
 """The wire format between the control device and the agents: one definition, used by both.
 
 An *instruction* is data, not code: canonical JSON with a version. A *submission* is what travels over SSH: the
-instruction, the credentials (kept apart, because they are renewed while the instruction stays the same) and nothing
-else. An *outcome* is what the agent leaves in the spool when an instruction has ended. Golden files under
-``tests/agent/wire`` keep the format still.
+instruction, the credentials (kept apart, because they are renewed while the instruction stays the same) and, for the
+kinds that move or read data in bulk, how much of the clusters it may take at first (``allow``). An *outcome* is what
+the agent leaves in the spool when an instruction has ended. Golden files under ``tests/agent/wire`` keep the format
+still.
 
 Refusal codes (permanent): MALFORMED, UNKNOWN_VERSION, UNKNOWN_KIND, INVALID_PAYLOAD, TOO_LARGE, WRONG_CLUSTER,
 OLD_EPOCH, OLD_TERM, TOO_LATE, SUPERSEDED, NOT_THE_SAME (an id that is known with another content).
@@ -17,9 +18,12 @@ from dataclasses import dataclass
 from typing import Any, Callable, Mapping
 
 from infra.agent.payloads import PAYLOADS, check_payload, identifier, plain_name
-from infra.agent.shapes import Check, Unfit, mapping, record, whole
+from infra.agent.shapes import Check, Unfit, mapping, optional, record, whole
 
 VERSION = 1
+BULK_KINDS = ("SendSnapshots", "ReplicateSnapshots", "DigestSnapshots")
+"""What moves or reads data, and so takes turns and shares; all else is short, or bound to a time, and never waits."""
+
 MAXIMUM_BYTES = 4 << 20
 LARGEST = 10**18 - 1
 
@@ -107,6 +111,17 @@ def parse_instruction(value: Any) -> Instruction:
     instruction = Instruction(**{name: value[name] for name in _FIELDS})
     _refuse_unfit("INVALID_PAYLOAD", lambda: check_payload(instruction))
     return instruction
+
+
+_allowance = record(workers=whole(0, LARGEST), bytes_per_second=optional(whole(1, LARGEST)))
+
+
+def check_allowance(where: str, value: Any) -> None:
+    """Raise ``WireError`` MALFORMED unless it is ``{"workers": 0 or more, "bytes_per_second": 1 or more, or null}``.
+
+    No workers: nothing is begun that moves or reads data in bulk until there are some again.
+    """
+    _refuse_unfit("MALFORMED", lambda: _allowance(where, value))
 
 
 def _refuse_unfit(code: str, check: Callable[[], None]) -> None:

@@ -84,6 +84,16 @@ HOSTILE = {
     "a line end after the id": (canonical(submission(id="i1\n")), "MALFORMED"),
     "a very long id": (canonical(submission(id="i" * 201)), "MALFORMED"),
     "a negative epoch": (canonical(submission(epoch=-1)), "MALFORMED"),
+    "an allowance of less than nothing": (
+        canonical({**submission(), "allow": {"workers": -1, "bytes_per_second": None}}),
+        "MALFORMED",
+    ),
+    "an allowance of no bytes": (
+        canonical({**submission(), "allow": {"workers": 1, "bytes_per_second": 0}}),
+        "MALFORMED",
+    ),
+    "half an allowance": (canonical({**submission(), "allow": {"workers": 1}}), "MALFORMED"),
+    "an allowance that is none": (canonical({**submission(), "allow": [1, None]}), "MALFORMED"),
     "late": (canonical(submission(not_after_ms=int(NOW_MS) - 1)), "TOO_LATE"),
 }
 
@@ -210,6 +220,39 @@ def test_a_spool_of_somebody_else_is_not_used(spool: Spool, tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(SpoolUnusable):
         admit(GOOD, Spool(str(tmp_path / "file" / "spool")), lambda: NOW_MS)
+
+
+ALLOWED = {"workers": 2, "bytes_per_second": 1000}
+
+
+def test_an_allowance_comes_with_the_submission_and_with_each_look(spool: Spool) -> None:
+    entry = admit(canonical({**submission(), "allow": ALLOWED}), spool, lambda: NOW_MS).entry
+    path = Path(entry.path("allowance.json"))
+    assert json.loads(path.read_bytes()) == ALLOWED
+    assert path.stat().st_mode & 0o077 == 0
+    later = {"workers": 0, "bytes_per_second": None}
+    look(canonical({"ids": ["i1", "i2"], "allow": {"i1": later, "i2": later}}), spool)
+    assert json.loads(path.read_bytes()) == later
+    assert not spool.entry("i2").exists(), "nobody knows it"
+    look(canonical({"ids": ["i1"]}), spool)
+    assert json.loads(path.read_bytes()) == later
+    admit(canonical({**submission(), "allow": ALLOWED}), spool, lambda: NOW_MS)
+    assert json.loads(path.read_bytes()) == ALLOWED
+    admit(canonical(submission()), spool, lambda: NOW_MS)
+    assert json.loads(path.read_bytes()) == ALLOWED
+
+
+@pytest.mark.parametrize(
+    "allow",
+    [b"[]", b'{"i2":{"workers":1,"bytes_per_second":1}}', b'{"i1":{"workers":1}}', b'{"i1":{"workers":1.5}}',
+     b'{"i1":{"workers":true,"bytes_per_second":null}}', b'{"i1":null}', b'{"../x":{"workers":1}}',
+     b'{"i1":{"workers":1,"bytes_per_second":null,"more":1}}'],
+)  # fmt: skip
+def test_a_look_with_a_hostile_allowance_says_nothing_to_anybody(spool: Spool, allow: bytes) -> None:
+    entry = admit(canonical({**submission(), "allow": ALLOWED}), spool, lambda: NOW_MS).entry
+    with pytest.raises(WireError):
+        look(b'{"ids":["i1"],"allow":' + allow + b"}", spool)
+    assert json.loads(Path(entry.path("allowance.json")).read_bytes()) == ALLOWED
 
 
 @pytest.mark.parametrize(

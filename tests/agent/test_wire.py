@@ -12,7 +12,7 @@ import pytest
 
 from infra.agent.core.procedures import PROCEDURES
 from infra.agent.payloads import PAYLOADS
-from infra.agent.protocol import canonical, outcome, parse_instruction
+from infra.agent.protocol import BULK_KINDS, canonical, check_allowance, outcome, parse_instruction
 
 WIRE = Path(__file__).parent / "wire"
 DIGESTS = dict(line.split() for line in (WIRE / "digests.txt").read_text().splitlines())
@@ -49,3 +49,15 @@ def test_golden_outcomes_are_written_the_same_way() -> None:
         value = json.loads(line)
         again = outcome(instruction.id, instruction.kind, value["result"], value["failure"], value["at_ms"])
         assert canonical(again) == line
+
+
+def test_golden_allowances_are_accepted_and_only_bulk_kinds_get_one() -> None:
+    lines = [json.loads(line) for line in (WIRE / "allowances.ndjson").read_bytes().splitlines()]
+    submission, question = lines
+    instruction = parse_instruction(submission["instruction"])
+    assert instruction.kind in BULK_KINDS
+    assert set(submission) == {"instruction", "credentials", "allow"}
+    assert set(question["ids"]) == set(question["allow"])
+    for allowance in [submission["allow"], *question["allow"].values()]:
+        check_allowance("allow", allowance)
+    assert set(BULK_KINDS) <= set(PAYLOADS)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from infra.agent.protocol import MAXIMUM_BYTES, Instruction, WireError, canonical, parse_instruction
+from infra.agent.protocol import MAXIMUM_BYTES, Instruction, WireError, canonical, check_allowance, parse_instruction
 from infra.agent.shell.credentials import check_credentials
 from infra.agent.shell.spool import Entry, Spool
 from infra.agent.shell.strict_json import decode
@@ -30,7 +30,7 @@ class Admitted:
 
 def admit(data: bytes, spool: Spool, now_ms: Callable[[], float]) -> Admitted:
     """Put the submission into the spool; raise ``WireError`` with a refusal code, or ``SpoolUnusable``."""
-    instruction, credentials = _parse(data)
+    instruction, credentials, allowance = _parse(data)
     spool.open()
     with spool.lock():
         terms = Terms(spool)
@@ -48,16 +48,21 @@ def admit(data: bytes, spool: Spool, now_ms: Callable[[], float]) -> Admitted:
             spool.create(instruction.id, files)
         elif entry.outcome() is None:
             entry.renew_credentials(credentials)
+        if allowance is not None:
+            entry.allow(allowance)
     return Admitted(entry, known)
 
 
-def _parse(data: bytes) -> tuple[Instruction, dict[str, Any]]:
+def _parse(data: bytes) -> tuple[Instruction, dict[str, Any], dict[str, Any] | None]:
     submission = decode(data, MAXIMUM_BYTES)
-    if not isinstance(submission, dict) or set(submission) != {"instruction", "credentials"}:
-        raise WireError("MALFORMED", "a submission is an object of instruction and credentials")
+    if not isinstance(submission, dict) or set(submission) - {"allow"} != {"instruction", "credentials"}:
+        raise WireError("MALFORMED", "a submission is an object of instruction and credentials, and perhaps allow")
     instruction = parse_instruction(submission["instruction"])
     check_credentials(submission["credentials"])
-    return instruction, submission["credentials"]
+    allowance = submission.get("allow")
+    if allowance is not None:
+        check_allowance("allow", allowance)
+    return instruction, submission["credentials"], allowance
 
 
 def _check_not_superseded(spool: Spool, entry: Entry, instruction: Instruction) -> None:

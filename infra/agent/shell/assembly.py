@@ -51,8 +51,10 @@ from infra.agent.shell.hooks import Hooks
 from infra.agent.shell.namenode_rpc import NameNodeRpc
 from infra.agent.shell.native import Native
 from infra.agent.shell.open_files import OpenFileListing
+from infra.agent.shell.pace import Pace
 from infra.agent.shell.reports import Log, MilestoneFile, ProgressFile
 from infra.agent.shell.spool import Entry, Spool
+from infra.agent.shell.throttle import Throttle
 from infra.agent.shell.transfers import Transfers
 from infra.agent.shell.watchdog import WatchdogStarter
 from infra.agent.shell.webhdfs import Limits, WebHdfs
@@ -107,12 +109,13 @@ def make_executor(
     connections = Connections(limits.connect_seconds)
     credentials = Credentials(entry.path("credentials.json"))
     webhdfs = WebHdfs(sites, credentials, connections, limits, cancelled)
+    throttle = Throttle(cancelled.wait)
     rpc = NameNodeRpc(webhdfs.call, credentials)
     client = f"understudy-{instruction.id}-{os.getpid()}"
-    blocks = BlockTransfers(sites, client, cancelled, lambda size: None)
+    blocks = BlockTransfers(sites, client, cancelled, throttle.pay)
     native = Native(rpc, blocks, client, cancelled, log.write)
     checksums = Checksums(sites, webhdfs, connections, limits)
-    transfers = Transfers(DataNodes(sites, webhdfs, connections, limits), cancelled, limits)
+    transfers = Transfers(DataNodes(sites, webhdfs, connections, limits), cancelled, limits, throttle)
     appender = Appender(spool.disk, entry.directory)
     files = WorkFiles(entry, spool.disk, appender, transfers)
     processes = HBaseProcesses(spool, sites, log)
@@ -153,4 +156,5 @@ def make_executor(
         EndInstruction: lambda operation: ending.end(operation.id),
     }
     workers = max(1, min(int(instruction.payload.get("workers") or DEFAULT_WORKERS), MAXIMUM_WORKERS))
-    return Executor(performs, workers, now_ms, cancelled, log, close)
+    pace = Pace(entry, instruction, workers, time.monotonic, throttle.set_rate)
+    return Executor(performs, workers, now_ms, cancelled, log, close, pace)

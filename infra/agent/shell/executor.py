@@ -2,7 +2,8 @@
 
 Which method performs which operation is one table. Waiting never takes a thread of the pools, so that procedures which
 pause between tries do not keep others from working. ``stop`` returns when nothing that was started can have an effect
-any more: transfers and waits are cut short, a single request is awaited within its own time-out.
+any more: transfers and waits are cut short, a single request is awaited within its own time-out. Operations in bulk go
+through a ``Pace``, if there is one, which says when each may begin.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Callable, NamedTuple, Sequence
 
 from infra.agent.core.machine import Outcome
 from infra.agent.core.operations import Fire, HBaseCall, Now, Operation, OperationFailed, RunHook, SleepUntil
+from infra.agent.shell.pace import Pace
 from infra.agent.shell.reports import Log
 from infra.agent.shell.work_files import spool_failed
 
@@ -46,7 +48,9 @@ class Executor:
         cancelled: threading.Event,
         log: Log,
         close: Callable[[], None],
+        pace: Pace | None = None,
     ) -> None:
+        self._pace = pace
         self._performs = performs
         self._now_ms = now_ms
         self._cancelled = cancelled
@@ -66,11 +70,19 @@ class Executor:
             self._timers.append(_Timer(operation.at_ms, time.monotonic() + left_seconds, number))
         elif isinstance(operation, (HBaseCall, RunHook, Fire)):
             self._callers.submit(self._perform, number, operation)
+        elif self._pace is not None and self._pace.holds(number, operation):
+            self._begin_what_may()
         else:
             self._workers.submit(self._perform, number, operation)
 
+    def _begin_what_may(self) -> None:
+        if self._pace is not None:
+            for number, operation in self._pace.ready():
+                self._workers.submit(self._perform, number, operation)
+
     def wait(self, timeout_seconds: float) -> Sequence[Outcome]:
         """The outcomes that have come; none when the time is over before any."""
+        self._begin_what_may()
         now_ms, now_seconds = self._now_ms(), time.monotonic()
         left = [timer.left_seconds(now_ms, now_seconds) for timer in self._timers]
         timeout_seconds = max(0.0, min([timeout_seconds, TIMER_STEP_SECONDS, *left]))
@@ -81,6 +93,10 @@ class Executor:
                 outcomes.append(self._outcomes.get_nowait())
         except queue.Empty:
             pass
+        if self._pace is not None:
+            for outcome in outcomes:
+                self._pace.ended(outcome.number)
+            self._begin_what_may()
         now_ms, now_seconds = self._now_ms(), time.monotonic()
         due = [timer for timer in self._timers if timer.left_seconds(now_ms, now_seconds) <= 0]
         self._timers = [timer for timer in self._timers if timer not in due]

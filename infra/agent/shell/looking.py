@@ -1,10 +1,13 @@
-"""Look at instructions from outside, and forget those that are over; nothing that is looked at is held up."""
+"""Look at instructions from outside, and forget those that are over; nothing that is looked at is held up.
+
+A look may say how much each of them may take from now on: its agent reads that from the spool.
+"""
 
 from __future__ import annotations
 
 from typing import Any, Callable
 
-from infra.agent.protocol import WireError
+from infra.agent.protocol import WireError, check_allowance
 from infra.agent.shell.ending import must_roll_forward
 from infra.agent.shell.reports import read_milestones, read_progress
 from infra.agent.shell.spool import Entry, Spool, is_identifier
@@ -14,7 +17,7 @@ REQUEST_MAXIMUM_BYTES = 1 << 20
 
 
 def look(data: bytes, spool: Spool) -> list[dict[str, Any]]:
-    """What is known of each id that the request names; raises ``WireError`` MALFORMED.
+    """What is known of each id that the request names; raises ``WireError`` MALFORMED, and then nothing was said.
 
     The outcome is read after the lock was tested: "not alive and no outcome" then means that the agent is gone, never
     that it ended between two looks.
@@ -24,6 +27,13 @@ def look(data: bytes, spool: Spool) -> list[dict[str, Any]]:
     after = request.get("after", {})
     if not isinstance(after, dict) or not all(type(value) is int and value >= 0 for value in after.values()):
         raise WireError("MALFORMED", "after is an object of offsets")
+    allow = request.get("allow", {})
+    if not isinstance(allow, dict) or not set(allow) <= set(ids):
+        raise WireError("MALFORMED", "allow is an object of allowances of these ids")
+    for item, allowance in allow.items():
+        check_allowance(f"allow.{item}", allowance)
+    for item, allowance in allow.items():
+        spool.entry(item).allow(allowance)
     return [_look_at(spool.entry(item), after.get(item, 0)) for item in ids]
 
 

@@ -4,8 +4,9 @@ A directory is prepared under a name that no id can have, flushed, and renamed i
 name always holds its instruction. It is removed the same way round. The root holds besides ``lock`` (held while the
 set of instructions or the highest terms change), ``epochs.json``, ``cluster.json`` and ``bin`` (uploaded archives).
 
-Files of an instruction: ``instruction.json``, ``credentials.json``, ``lock``, ``abort`` (its presence is the wish),
-``journal``, ``milestones.ndjson``, ``progress.ndjson``, ``outcome.json``, ``log``, and the procedure's work files.
+Files of an instruction: ``instruction.json``, ``credentials.json``, ``allowance.json``, ``lock``, ``abort`` (its
+presence is the wish), ``journal``, ``milestones.ndjson``, ``progress.ndjson``, ``outcome.json``, ``log``, and the
+procedure's work files.
 """
 
 from __future__ import annotations
@@ -26,7 +27,17 @@ ROOT_LOCK_PATIENCE_SECONDS = 30.0
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,200}\Z")
 _WORK_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\Z")
 OWN_FILES = frozenset(
-    ["instruction.json", "credentials.json", "lock", "abort", "outcome.json", "log", "log.old", "milestones.ndjson"]
+    [
+        "instruction.json",
+        "credentials.json",
+        "allowance.json",
+        "lock",
+        "abort",
+        "outcome.json",
+        "log",
+        "log.old",
+        "milestones.ndjson",
+    ]
 )
 
 
@@ -89,6 +100,15 @@ class Entry:
     def renew_credentials(self, credentials: dict[str, Any]) -> None:
         """Put newer credentials in place of the older ones; a running agent reads them at its next request."""
         self._disk.replace(self.path("credentials.json"), canonical(credentials))
+
+    def allow(self, allowance: dict[str, Any]) -> None:
+        """Say how much it may take from now on, unless that is what it may take already, or it is over."""
+        path, data = self.path("allowance.json"), canonical(allowance)
+        if not self.exists() or self.outcome() is not None or read_file(path) == data:
+            return
+        temporary = f"{path}.{os.getpid()}"  # a submission and a look may come at the same time
+        self._disk.create(temporary, data)
+        os.replace(temporary, path)
 
     def outcome(self) -> dict[str, Any] | None:
         """How it ended, or None while it has not."""

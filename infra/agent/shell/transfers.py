@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Callable, NamedTuple, TypeVar
 
 from infra.agent.core.operations import CopyRange, DigestFile, OperationFailed, ReadFile, WriteFile
 from infra.agent.shell.datanodes import DataNodes, NodeFailed, Reading
+from infra.agent.shell.throttle import Throttle
 from infra.agent.shell.webhdfs import Limits
 
 BUFFER_BYTES = 1 << 20
@@ -38,10 +39,13 @@ class Excluded(NamedTuple):
 class Transfers:
     """Carries out the operations that move bytes."""
 
-    def __init__(self, nodes: DataNodes, cancelled: threading.Event, limits: Limits) -> None:
+    def __init__(
+        self, nodes: DataNodes, cancelled: threading.Event, limits: Limits, throttle: Throttle | None = None
+    ) -> None:
         self._nodes = nodes
         self._cancelled = cancelled
         self._limits = limits
+        self._throttle = throttle or Throttle(cancelled.wait)
 
     def read(self, operation: ReadFile) -> bytes:
         """Carry out ``ReadFile``."""
@@ -132,11 +136,13 @@ class Transfers:
         """Write ``length`` bytes of a local file to a new file once."""
         with self._nodes.writing(site, path, length, (("permission", "600"),), excluded.writing) as target:
             left = length
-            while left:
-                data = stream.read(min(BUFFER_BYTES, left))
-                assert data, "the local file became shorter while it was sent"
-                target.write(memoryview(data))
-                left -= len(data)
+            with self._throttle.stream():
+                while left:
+                    data = stream.read(self._throttle.piece(min(BUFFER_BYTES, left)))
+                    assert data, "the local file became shorter while it was sent"
+                    target.write(memoryview(data))
+                    left -= len(data)
+                    self._throttle.pay(len(data))
             target.finish()
 
     def persist(self, once: Callable[[Excluded], Result]) -> Result:
@@ -171,14 +177,16 @@ class Transfers:
         """Pass exactly ``length`` bytes on."""
         buffer = memoryview(bytearray(min(BUFFER_BYTES, max(length, 1))))
         left = length
-        while left:
-            count = source.into(buffer[: min(left, BUFFER_BYTES)])
-            if count == 0:
-                source.check_is_whole(length)
-            take(buffer[:count])
-            left -= count
-            if self._cancelled.is_set():
-                raise OperationFailed("ABORTED", "given up because the instruction ends")
+        with self._throttle.stream():
+            while left:
+                count = source.into(buffer[: self._throttle.piece(min(left, BUFFER_BYTES))])
+                if count == 0:
+                    source.check_is_whole(length)
+                take(buffer[:count])
+                left -= count
+                self._throttle.pay(count)
+                if self._cancelled.is_set():
+                    raise OperationFailed("ABORTED", "given up because the instruction ends")
 
 
 def _announced(source: Reading, path: str) -> int:
