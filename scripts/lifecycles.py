@@ -15,6 +15,7 @@ from domain.pair.identity import Member
 from domain.pair.pair import ClusterPair
 from domain.protection.backup_run.run import BackupRun
 from domain.protection.backup_run.states import Copy
+from domain.protection.pause import Pause
 from domain.protection.recovery_point import RecoveryPoint
 from domain.protection.replica import Replica
 from domain.stateful import Part, Stateful
@@ -26,6 +27,7 @@ LIFECYCLES: tuple[tuple[str, type[Stateful] | type[Part]], ...] = (
     ("Copy of one data set, within a backup run", Copy),
     ("Recovery point", RecoveryPoint),
     ("Replica of a service on a cluster", Replica),
+    ("Pause of everything, of a cluster or of a service", Pause),
     ("Pair of clusters", ClusterPair),
     ("Identity of a cluster, within its pair", Member),
 )

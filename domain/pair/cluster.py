@@ -1,4 +1,4 @@
-"""One cluster: its name, its endpoints and the pair it belongs to (which says what its identity is)."""
+"""One cluster: its name, its endpoints, its limits, and the pair it belongs to (which says what its identity is)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from domain.errors import Conflict
 from domain.stateful import Context, Stateful
 from domain.values.endpoints import Endpoints
+from domain.values.limits import Limits
 from domain.values.names import check_name
 
 
 class Cluster(Stateful):
     """Invariant: the name never changes; it belongs to one pair at most, and never to another one."""
 
-    ALLOWED_IN = {"EndpointsChanged": ("ACTIVE",), "JoinedPair": ("ACTIVE",)}
+    ALLOWED_IN = {"EndpointsChanged": ("ACTIVE",), "LimitsChanged": ("ACTIVE",), "JoinedPair": ("ACTIVE",)}
 
     class Registered(Stateful.Created):
         """The cluster was entered."""
@@ -35,6 +36,15 @@ class Cluster(Stateful):
             """Take the new endpoints."""
             aggregate.endpoints = self.endpoints
 
+    class LimitsChanged(Stateful.Event):
+        """Everything together may take so much of it from now on, also what is at work already."""
+
+        limits: Limits
+
+        def evolve(self, aggregate: Cluster) -> None:
+            """Take the new limits."""
+            aggregate.limits = self.limits
+
     class JoinedPair(Stateful.Event):
         """It stands in for another cluster, or is stood in for, from now on."""
 
@@ -49,6 +59,7 @@ class Cluster(Stateful):
         self.name = ""
         self.pair: UUID | None = None
         self.endpoints: Endpoints
+        self.limits = Limits()
 
     @staticmethod
     def identity(name: str) -> UUID:
@@ -65,6 +76,12 @@ class Cluster(Stateful):
         """Record new endpoints, unless they are the same."""
         if endpoints != self.endpoints:
             self.note(self.EndpointsChanged, context, endpoints=endpoints)
+
+    def change_limits(self, context: Context, limits: Limits) -> None:
+        """Record other limits, unless they are the same; raise ``InvalidInput`` for one that cannot be accepted."""
+        limits.validate()
+        if limits != self.limits:
+            self.note(self.LimitsChanged, context, limits=limits)
 
     def join(self, context: Context, pair: UUID) -> None:
         """Become a member of a pair; raise ``Conflict`` if it is a member of another."""
