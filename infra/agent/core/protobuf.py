@@ -140,6 +140,14 @@ class Message:
         return ProtobufError(f"{self._name}.{number} is not of the expected type")
 
 
+def first_field(data: memoryview, number: int, name: str) -> memoryview:
+    """The bytes of the first field of this number, without looking at what follows it; raises ``ProtobufError``."""
+    for found, value in fields(data):
+        if found == number and isinstance(value, memoryview):
+            return value
+    raise ProtobufError(f"{name} has no field {number}")
+
+
 _SMALL = tuple(bytes([value]) for value in range(0x80))
 
 

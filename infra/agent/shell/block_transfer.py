@@ -16,7 +16,15 @@ import time
 from contextlib import closing
 from typing import Any, Callable, Mapping
 
-from infra.agent.core.protobuf import Message, ProtobufError, data_field, delimited, integer_field, text_field
+from infra.agent.core.protobuf import (
+    Message,
+    ProtobufError,
+    data_field,
+    delimited,
+    first_field,
+    integer_field,
+    text_field,
+)
 from infra.agent.shell.namenode_rpc import LocatedBlock, with_length
 
 VERSION = 28
@@ -58,6 +66,7 @@ class BlockTransfers:
         self._lock = threading.Lock()
         self._kept: dict[tuple[str, int], list[tuple[float, _Stream]]] = {}
         self._buffers = threading.local()
+        self._addresses: dict[tuple[str, bytes], tuple[str, int]] = {}
 
     def close(self) -> None:
         """Close connections that are kept."""
@@ -127,10 +136,15 @@ class BlockTransfers:
         return _Stream(self._address(site, node))
 
     def _address(self, site: str, node: memoryview) -> tuple[str, int]:
-        identity = Message(Message(node, "DatanodeInfo").data(1), "DatanodeID")
-        known_as: dict[str, str] = self._sites[site].get("datanode_hosts") or {}
-        host = identity.text(1)
-        return known_as.get(host, known_as.get(identity.text(2), host)), identity.integer(4)
+        identity = bytes(first_field(node, 1, "DatanodeInfo"))
+        known = self._addresses.get((site, identity))
+        if known is None:
+            named = Message(memoryview(identity), "DatanodeID")
+            known_as: dict[str, str] = self._sites[site].get("datanode_hosts") or {}
+            host = named.text(1)
+            known = known_as.get(host, known_as.get(named.text(2), host)), named.integer(4)
+            self._addresses[site, identity] = known
+        return known
 
     def _read_request(self, block: LocatedBlock) -> bytes:
         header = data_field(1, _base(block, block.length)) + text_field(2, self._client)

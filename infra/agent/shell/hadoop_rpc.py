@@ -6,6 +6,7 @@ one another, all of them protobuf (RpcHeader.proto and IpcConnectionContext.prot
 
 from __future__ import annotations
 
+import functools
 import os
 import select
 import socket
@@ -109,7 +110,7 @@ class _Connection:
     """One connection, used by one thread at a time."""
 
     def __init__(self, address: tuple[str, int], user: str) -> None:
-        self._client = os.urandom(16)
+        self._client = data_field(4, os.urandom(16))
         self._call = 0
         self._socket = socket.create_connection(address, CONNECT_SECONDS)
         self._socket.settimeout(ANSWER_SECONDS)
@@ -121,8 +122,7 @@ class _Connection:
     def call(self, method: str, request: bytes) -> Message:
         """The answer to one request; raises ``RpcFailed``, ``OSError`` and ``ProtobufError``."""
         self._call += 1
-        named = text_field(1, method) + text_field(2, PROTOCOL) + integer_field(3, PROTOCOL_VERSION)
-        self._socket.sendall(self._unsent + _packet(self._header(self._call), named, request))
+        self._socket.sendall(self._unsent + _packet(self._header(self._call), _named(method), request))
         self._unsent = b""
         (size,) = struct.unpack(">I", self._read(4))
         if size > MAXIMUM_ANSWER_BYTES:
@@ -145,12 +145,7 @@ class _Connection:
 
     def _header(self, call: int) -> bytes:
         zigzag = (call << 1) ^ (call >> 31)
-        return (
-            integer_field(1, PROTOBUF_ENGINE)
-            + integer_field(2, FINAL_PACKET)
-            + integer_field(3, zigzag)
-            + data_field(4, self._client)
-        )
+        return _KIND + integer_field(3, zigzag) + self._client
 
     def _read(self, size: int) -> bytes:
         data = bytearray()
@@ -160,6 +155,14 @@ class _Connection:
                 raise RpcFailed("the NameNode closed the connection")
             data += piece
         return bytes(data)
+
+
+@functools.lru_cache(maxsize=64)
+def _named(method: str) -> bytes:
+    return text_field(1, method) + text_field(2, PROTOCOL) + integer_field(3, PROTOCOL_VERSION)
+
+
+_KIND = integer_field(1, PROTOBUF_ENGINE) + integer_field(2, FINAL_PACKET)
 
 
 def _packet(*messages: bytes) -> bytes:

@@ -47,11 +47,11 @@ AskNameNode = Callable[[HdfsCall, bool], Mapping[str, Any]]
 class LocatedBlock:
     """A block of a file: its identity and length, where it begins in the file, who has it.
 
-    ``nodes`` are messages ``DatanodeInfo``, the nearest first, ``storages`` the kinds of storage there; ``token`` is
-    the message that gives access to it.
+    ``identity`` is the message ``ExtendedBlock`` without a length, ``nodes`` are messages ``DatanodeInfo``, the nearest
+    first, ``storages`` the kinds of storage there, and ``token`` is the message that gives access to it.
     """
 
-    identity: memoryview
+    identity: bytes
     length: int
     offset: int
     nodes: tuple[memoryview, ...]
@@ -197,10 +197,12 @@ class NameNodeRpc:
 
 def _located(data: memoryview) -> LocatedBlock:
     block = Message(data, "LocatedBlock")
-    identity = block.data(1)
+    extended = Message(block.data(1), "ExtendedBlock")
     return LocatedBlock(
-        identity=identity,
-        length=Message(identity, "ExtendedBlock").integer(4, 0),
+        identity=data_field(1, extended.data(1))
+        + integer_field(2, extended.integer(2))
+        + integer_field(3, extended.integer(3)),
+        length=extended.integer(4, 0),
         offset=block.integer(2),
         nodes=tuple(block.repeated(3)),
         storages=tuple(block.integers(7)),
@@ -209,12 +211,6 @@ def _located(data: memoryview) -> LocatedBlock:
     )
 
 
-def with_length(identity: memoryview, length: int) -> bytes:
+def with_length(identity: bytes, length: int) -> bytes:
     """A block's identity with the number of bytes that it has got."""
-    block = Message(identity, "ExtendedBlock")
-    return (
-        data_field(1, block.data(1))
-        + integer_field(2, block.integer(2))
-        + integer_field(3, block.integer(3))
-        + integer_field(4, length)
-    )
+    return identity + integer_field(4, length)
