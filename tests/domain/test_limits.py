@@ -43,6 +43,11 @@ def test_a_window_holds_from_its_begin_until_its_end(
     assert [one for one in outside if window.holds_at(at(one))] == []
 
 
+@pytest.mark.parametrize("text", ["daily 08:00-18:00 bandwidth=20", "mon,sun 22:00-06:00 workers=4"])
+def test_a_window_shows_only_what_it_limits(text: str) -> None:
+    assert str(Window.parse(text)) == text
+
+
 @given(
     st.sets(st.integers(0, 6), min_size=1),
     st.integers(0, DAY_MINUTES - 1),
