@@ -32,6 +32,7 @@ class File:
     owner: str = "hdfs"
     group: str = "supergroup"
     modified_ms: int = 0
+    attributes: bytes = b""
 
 
 class Server:
@@ -107,13 +108,16 @@ class NameNode(Server):
         self.faults: dict[str, list[Callable[[], bytes]]] = {}
         self.located_extra = b""
         self.completes_late = 0
+        self.answers_at_once = 1  # so many at a time, the newest first
         super().__init__()
 
     def serve(self, connection: socket.socket, stream: Any) -> None:
         stream.read(7)
         _packet(stream)
+        answers: list[bytes] = []
         while True:
-            _, named, request = _packet(stream)
+            header, named, request = _packet(stream)
+            call = Message(memoryview(header), "header").integer(3) >> 1
             method = Message(memoryview(named), "named").text(1)
             self.calls.append(method)
             faults = self.faults.get(method)
@@ -121,7 +125,10 @@ class NameNode(Server):
                 connection.sendall(faults.pop(0)())
                 continue
             answer = getattr(self, f"_{method}")(Message(memoryview(request), method))
-            connection.sendall(_sized(integer_field(1, 1) + integer_field(2, 0), answer))
+            answers.append(_sized(integer_field(1, call) + integer_field(2, 0), answer))
+            if len(answers) >= self.answers_at_once:
+                connection.sendall(b"".join(reversed(answers)))
+                answers.clear()
 
     def _getBlockLocations(self, request: Message) -> bytes:
         file = self.cluster.files[request.text(1)]
@@ -161,6 +168,9 @@ class NameNode(Server):
         assert request.signed(3, 0) == -1
         self.cluster.files[request.text(1)].modified_ms = request.integer(2)
         return b""
+
+    def _getXAttrs(self, request: Message) -> bytes:
+        return self.cluster.files[request.text(1)].attributes
 
     def _located(self, number: int, offset: int) -> bytes:
         block = self.cluster.blocks[number]

@@ -33,8 +33,8 @@ def packet(*messages: bytes) -> bytes:
     return struct.pack(">I", len(body)) + body
 
 
-def success(*messages: bytes) -> bytes:
-    return packet(field(1, 1) + field(2, 0), *messages)
+def success(*messages: bytes, call: int = 1) -> bytes:
+    return packet(field(1, call) + field(2, 0), *messages)
 
 
 def batch(has_more: bool, *files: tuple[int, str]) -> bytes:
@@ -123,7 +123,7 @@ def test_batches_are_followed_to_the_end_and_other_directories_left_out(
     serve: Callable[..., NameNode], list_open: ListOpen
 ) -> None:
     first = batch(True, (300, "/data/x/b"), (70_000, "/data/xy/other"))
-    server = serve(success(first), success(batch(False, (70_001, "/data/x/ü #%\n"))))
+    server = serve(success(first), success(batch(False, (70_001, "/data/x/ü #%\n")), call=2))
     assert list_open(server.port, "/data/x") == ["/data/x/b", "/data/x/ü #%\n"]
     assert server.preamble == b"hrpc\x09\x00\x00"
     context, *requests = server.received
@@ -153,6 +153,7 @@ REFUSED = packet(field(1, 1) + field(2, 1) + field(4, b"org.x.AccessControlExcep
         (struct.pack(">I", 3) + b"\xff\xff\xff", "ProtobufError"),
         (struct.pack(">I", 2) + b"\x7fx", "claims 127 bytes"),
         (struct.pack(">I", 0), "no field 2"),
+        (success(batch(False), call=7), "what was not asked"),
         (success(field(1, field(1, 5))), "no field 2"),
         (success(field(1, field(1, 5) + field(2, b"\xff\xfe"))), "not UTF-8"),
     ],

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from infra.agent.core.hdfs import FileChecksum
+from infra.agent.core.hdfs import ExtendedAttributes, FileChecksum
 from infra.agent.core.operations import CopyRange, HdfsCall
-from infra.agent.core.protobuf import data_field, integer_field
+from infra.agent.core.protobuf import data_field, integer_field, text_field
 from infra.agent.protocol import canonical
 from infra.agent.shell.block_transfer import BlockTransfers
 from infra.agent.shell.credentials import Credentials
@@ -43,6 +43,7 @@ class World:
         self.ways = {
             CopyRange: self.native.or_else(self.native.copy, self._web),
             FileChecksum: self.native.or_else(self.native.checksum, self._web),
+            ExtendedAttributes: self.native.or_else(self.native.extended_attributes, self._web),
             HdfsCall: self.native.or_else(self.native.call, self._web),
         }
         self._closers = (rpc.close, blocks.close, *(cluster.close for cluster in self.clusters.values()))
@@ -172,6 +173,44 @@ def test_owner_and_times_are_set_and_other_requests_are_left_to_webhdfs(world: W
     ]
     assert [world.perform(call) for call in others] == [WEB, WEB]
     assert world.fallen_back == others
+
+
+def test_extended_attributes_of_many_are_asked_at_once_and_answered_in_any_order(world: World) -> None:
+    source = world.clusters["primary"]
+    for name in ("/a", "/b", "/c"):
+        source.put(name, b"x")
+    user = integer_field(1, 0) + text_field(2, "app.ü") + data_field(3, b"\x00\xff")
+    source.files["/b"].attributes = data_field(1, user) + data_field(1, integer_field(1, 4) + text_field(2, "empty"))
+    source.namenode.answers_at_once = 3
+    assert world.perform(ExtendedAttributes("primary", ("/a", "/b", "/c"))) == [
+        [],
+        [{"name": "user.app.ü", "value": "0x00ff"}, {"name": "raw.empty", "value": "0x"}],
+        [],
+    ]
+    assert source.namenode.connections == 1
+    source.files["/c"].attributes = data_field(1, integer_field(1, 9) + text_field(2, "what"))
+    assert world.perform(ExtendedAttributes("primary", ("/c", "/b", "/a"))) == WEB
+
+
+def test_one_refusal_among_many_leaves_all_to_webhdfs_and_the_connection_in_use(world: World) -> None:
+    source = world.clusters["primary"]
+    source.put("/a", b"x")
+    source.namenode.faults["getXAttrs"] = [lambda: refusal("x.AccessControlException", "no")]
+    asked = ExtendedAttributes("primary", ("/a", "/a"))
+    assert world.perform(asked) == WEB
+    assert world.perform(asked) == [[], []]
+    assert source.namenode.connections == 1
+    assert not world.log
+
+
+def test_refusals_do_not_speak_against_the_way(world: World) -> None:
+    source = world.clusters["primary"]
+    source.put("/a", b"x")
+    for _ in range(2 * FAILURES_IN_A_ROW):
+        deny = lambda: refusal("x.AccessControlException", "no")  # noqa: E731
+        source.namenode.faults["getXAttrs"] = [deny]
+        assert world.perform(ExtendedAttributes("primary", ("/a",))) == WEB
+    assert world.perform(ExtendedAttributes("primary", ("/a",))) == [[]]
 
 
 def break_nothing(world: World) -> None:

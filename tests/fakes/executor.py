@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from infra.agent.core.hdfs import ExtendedAttributes
 from infra.agent.core.machine import Machine, Outcome, Procedure
 from infra.agent.core.operations import (
     CopyRange,
@@ -175,6 +176,11 @@ class FakeExecutor:
 
     def _HdfsCall(self, call: HdfsCall) -> Any:
         return self._site(call.site).call(call.method, call.op, call.path, dict(call.params), call.user)
+
+    def _ExtendedAttributes(self, operation: ExtendedAttributes) -> list[Any]:
+        hdfs = self._site(operation.site)
+        hexadecimal = {"encoding": "hex"}
+        return [hdfs.call("GET", "GETXATTRS", path, hexadecimal, "hdfs")["XAttrs"] for path in operation.paths]
 
     def _HBaseCall(self, call: HBaseCall) -> Any:
         if call.site not in self.hbase:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from infra.agent.core.hdfs import FileChecksum
+from infra.agent.core.hdfs import ExtendedAttributes, FileChecksum
 from infra.agent.core.operations import CopyRange, DigestFile, HdfsCall, OperationFailed
 from infra.agent.protocol import canonical
 from infra.agent.shell.block_transfer import BlockTransfers
@@ -95,6 +95,27 @@ def test_owner_and_time_are_what_webhdfs_tells(ways: Ways) -> None:
     ways.native.call(HdfsCall("primary", "PUT", "SETTIMES", path, times))
     status = ways.web.call(HdfsCall("primary", "GET", "GETFILESTATUS", path))["FileStatus"]
     assert (status["owner"], status["group"], status["modificationTime"]) == ("alice", "app", 1234567890123)
+
+
+def test_extended_attributes_are_what_webhdfs_tells(ways: Ways) -> None:
+    paths = tuple(f"{ways.directory}/{name}" for name in ("plain", "ü #%+?", "directory"))
+    for path in paths[:2]:
+        ways.application.put(path, b"x")
+    ways.web.call(HdfsCall("primary", "PUT", "MKDIRS", paths[2]))
+    for name, value in (("user.a", "0x00ff"), ("user.empty", "0x"), ("trusted.ü", '"text"')):
+        params = (("xattr.name", name), ("xattr.value", value), ("flag", "CREATE"))
+        for path in paths[1:]:
+            ways.web.call(HdfsCall("primary", "PUT", "SETXATTR", path, params))
+    asked = ExtendedAttributes("primary", paths)
+    told = [
+        sorted((one["name"], one.get("value") or "0x") for one in each)
+        for each in ways.native.extended_attributes(asked)
+    ]
+    web = [
+        sorted((one["name"], one.get("value") or "0x") for one in each) for each in ways.web.extended_attributes(asked)
+    ]
+    assert told == web
+    assert [len(each) for each in told] == [0, 3, 3]
 
 
 def test_a_damaged_block_is_refused_by_the_other_clusters_datanode(ways: Ways, cluster_a: Cluster) -> None:

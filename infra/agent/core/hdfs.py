@@ -39,6 +39,17 @@ class FileChecksum(Operation):
     path: str
 
 
+@dataclass(frozen=True)
+class ExtendedAttributes(Operation):
+    """Ask a NameNode for the extended attributes of many paths at once; fails if it fails for one of them.
+
+    Result: for each path, in their order, a list of ``{"name": …, "value": …}`` as WebHDFS tells them in hexadecimal.
+    """
+
+    site: str
+    paths: tuple[str, ...]
+
+
 class Page(NamedTuple):
     """One page of a directory's listing, in HDFS's own order, and how many entries are still to come."""
 
@@ -247,13 +258,26 @@ def _symbols(digit: int) -> str:
 
 def extended_attributes(site: str, path: str, namespace: str = "user.") -> Procedure:
     """The extended attributes of one namespace: ``{name: value as hexadecimal text with 0x}``."""
-    answer = yield from call(site, "GET", "GETXATTRS", path, (("encoding", "hex"),))
-    attributes = answer["XAttrs"]
-    return {
-        attribute["name"]: attribute.get("value") or "0x"
-        for attribute in attributes
-        if attribute["name"].startswith(namespace)
-    }
+    found = yield from extended_attributes_of(site, (path,), namespace)
+    return found[0]
+
+
+def extended_attributes_of(site: str, paths: tuple[str, ...], namespace: str = "user.") -> Procedure:
+    """``extended_attributes`` of many paths, in their order."""
+    request = ExtendedAttributes(site, paths)
+
+    def once() -> Procedure:
+        return (yield request)
+
+    answers = yield from persist(once)
+    return [
+        {
+            attribute["name"]: attribute.get("value") or "0x"
+            for attribute in attributes
+            if attribute["name"].startswith(namespace)
+        }
+        for attributes in answers
+    ]
 
 
 def set_extended_attribute(site: str, path: str, name: str, value: str) -> Procedure:

@@ -14,7 +14,7 @@ import struct
 import threading
 import time
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Iterator, Sequence
 
 from infra.agent.core.protobuf import (
     Message,
@@ -31,8 +31,9 @@ PROTOCOL_VERSION = 1
 HEADER = b"hrpc" + bytes([9, 0, 0])  # version, service class, authentication: none
 PROTOBUF_ENGINE, FINAL_PACKET = 2, 0
 CONTEXT_CALL = -3
-SUCCESS = 0
+SUCCESS, ERROR = 0, 1
 MAXIMUM_ANSWER_BYTES = 64 << 20
+RECEIVED_BYTES = 1 << 16
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
 MAXIMUM_IDLE_SECONDS = 5.0
@@ -61,9 +62,16 @@ class RpcClient:
 
     def call(self, method: str, request: bytes) -> Message:
         """The answer to one request; raises ``RpcFailed``."""
+        return self.call_many(method, [request])[0]
+
+    def call_many(self, method: str, requests: Sequence[bytes]) -> list[Message]:
+        """The answers to many requests that are sent at once, in their order; raises ``RpcFailed`` if one is refused.
+
+        They should be small, and so few that both ends can hold what is under way.
+        """
         try:
             with self._connection() as connection:
-                return connection.call(method, request)
+                return connection.call(method, requests)
         except (OSError, ProtobufError) as error:
             raise RpcFailed(f"{self.where}: {type(error).__name__}: {error}") from error
 
@@ -112,6 +120,7 @@ class _Connection:
     def __init__(self, address: tuple[str, int], user: str) -> None:
         self._client = data_field(4, os.urandom(16))
         self._call = 0
+        self._received = bytearray()
         self._socket = socket.create_connection(address, CONNECT_SECONDS)
         self._socket.settimeout(ANSWER_SECONDS)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -119,23 +128,48 @@ class _Connection:
         # Sent together with the first request.
         self._unsent = HEADER + _packet(self._header(CONTEXT_CALL), context)
 
-    def call(self, method: str, request: bytes) -> Message:
-        """The answer to one request; raises ``RpcFailed``, ``OSError`` and ``ProtobufError``."""
-        self._call += 1
-        self._socket.sendall(self._unsent + _packet(self._header(self._call), _named(method), request))
+    def call(self, method: str, requests: Sequence[bytes]) -> list[Message]:
+        """The answers in the order of their requests; raises ``RpcFailed``, ``OSError`` and ``ProtobufError``."""
+        first = self._call + 1
+        self._call += len(requests)
+        packets = [_packet(self._header(first + n), _named(method), request) for n, request in enumerate(requests)]
+        self._socket.sendall(self._unsent + b"".join(packets))
         self._unsent = b""
+        answers: dict[int, Message] = {}
+        refused: RpcFailed | None = None
+        for _ in requests:
+            try:
+                call, answer = self._answer(method)
+            except RpcFailed as failure:
+                if not failure.exception:
+                    raise
+                refused = failure  # the connection is good once the others have come too
+                continue
+            answers[call - first] = answer
+        if refused is not None:
+            raise refused
+        if sorted(answers) != list(range(len(requests))):
+            raise RpcFailed("an answer to what was not asked")
+        return [answers[n] for n in range(len(requests))]
+
+    def _answer(self, method: str) -> tuple[int, Message]:
+        """The next answer, and the number of its call; calls that are under way may be answered in any order."""
         (size,) = struct.unpack(">I", self._read(4))
         if size > MAXIMUM_ANSWER_BYTES:
             raise RpcFailed(f"an answer of {size} bytes")
         parts = split_delimited(memoryview(self._read(size)))
         header = Message(next(parts, memoryview(b"")), "RpcResponseHeader")
-        if header.integer(2) != SUCCESS:
+        status = header.integer(2)
+        if status != SUCCESS:
             name = header.text(4, "").rpartition(".")[2].rpartition("$")[2] or "unnamed"
-            raise RpcFailed(f"{name}: {header.text(5, '')[:500]}", name)
-        return Message(next(parts, memoryview(b"")), method)
+            # A fatal answer ends the connection, whatever it says.
+            raise RpcFailed(f"{name}: {header.text(5, '')[:500]}", name if status == ERROR else "")
+        return header.integer(1), Message(next(parts, memoryview(b"")), method)
 
     def has_input(self) -> bool:
-        """Whether something (its end, most likely) has arrived while it lay idle."""
+        """Whether something (its end, most likely) has arrived that nobody asked for."""
+        if self._received:
+            return True
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         return bool(poll.poll(0))
@@ -148,13 +182,15 @@ class _Connection:
         return _KIND + integer_field(3, zigzag) + self._client
 
     def _read(self, size: int) -> bytes:
-        data = bytearray()
-        while len(data) < size:
-            piece = self._socket.recv(size - len(data))
+        """The next bytes; what has come with them is kept, because many small answers come together."""
+        while len(self._received) < size:
+            piece = self._socket.recv(max(RECEIVED_BYTES, size - len(self._received)))
             if not piece:
                 raise RpcFailed("the NameNode closed the connection")
-            data += piece
-        return bytes(data)
+            self._received += piece
+        data = bytes(memoryview(self._received)[:size])
+        del self._received[:size]
+        return data
 
 
 @functools.lru_cache(maxsize=64)

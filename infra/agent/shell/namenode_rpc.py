@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import threading
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping, TypeVar
+from typing import Any, Callable, Mapping, Sequence, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from infra.agent.core.operations import HdfsCall, OperationFailed
@@ -23,6 +23,8 @@ ALL_OPEN_FILES = 1
 CREATE, OVERWRITE = 1, 2
 ENCRYPTION_ZONES = 2
 UNCHANGED = (1 << 64) - 1  # -1: a time that stays as it is
+
+NAMESPACES = ("user", "trusted", "security", "system", "raw")
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -167,6 +169,12 @@ class NameNodeRpc:
         request = text_field(1, path) + integer_field(2, modified_ms) + integer_field(3, UNCHANGED)
         self._call(site, "setTimes", request)
 
+    @understood
+    def extended_attributes(self, site: str, paths: Sequence[str]) -> list[list[dict[str, str]]]:
+        """All extended attributes of each path, as WebHDFS tells them in hexadecimal; raises ``RpcFailed``."""
+        answers = self._client(site).call_many("getXAttrs", [text_field(1, path) for path in paths])
+        return [[_attribute(attribute) for attribute in answer.repeated(1)] for answer in answers]
+
     def _call(self, site: str, method: str, request: bytes) -> Message:
         return self._client(site).call(method, request)
 
@@ -209,6 +217,15 @@ def _located(data: memoryview) -> LocatedBlock:
         token=block.data(5),
         is_corrupt=bool(block.integer(4)),
     )
+
+
+def _attribute(data: memoryview) -> dict[str, str]:
+    attribute = Message(data, "XAttr")
+    namespace = attribute.integer(1)
+    if namespace >= len(NAMESPACES):
+        raise ProtobufError(f"namespace {namespace} of an extended attribute is unknown")
+    name = f"{NAMESPACES[namespace]}.{attribute.text(2)}"
+    return {"name": name, "value": "0x" + attribute.data(3, b"").hex()}
 
 
 def with_length(identity: bytes, length: int) -> bytes:

@@ -18,7 +18,7 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import Any, Callable, TypeVar
 
-from infra.agent.core.hdfs import FileChecksum
+from infra.agent.core.hdfs import ExtendedAttributes, FileChecksum
 from infra.agent.core.operations import CopyRange, HdfsCall
 from infra.agent.core.protobuf import ProtobufError
 from infra.agent.shell.block_transfer import BlockFailed, BlockTransfers
@@ -79,6 +79,8 @@ class Native:
             except NotThisWay:
                 return other(operation)
             except (RpcFailed, BlockFailed, ProtobufError) as error:
+                if getattr(error, "exception", "") not in ("", "StandbyException"):
+                    return other(operation)  # the NameNode was asked and has refused this: the way itself is good
                 self._failed(sites, f"{operation!r:.200}: {error}")
                 return other(operation)
             for site in sites:
@@ -108,6 +110,10 @@ class Native:
         else:
             raise NotThisWay(operation.op)
         return {}
+
+    def extended_attributes(self, operation: ExtendedAttributes) -> list[list[dict[str, str]]]:
+        """Those of many paths."""
+        return self._rpc.extended_attributes(operation.site, operation.paths)
 
     def checksum(self, operation: FileChecksum) -> str:
         """The stored checksum of a file as "algorithm:hex", made of those of its blocks as HDFS's client does."""

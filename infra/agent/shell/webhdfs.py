@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 from urllib.parse import quote, urlencode
 
+from infra.agent.core.hdfs import ExtendedAttributes
 from infra.agent.core.operations import HdfsCall, OperationFailed
 from infra.agent.shell.connections import Address, Connections, address_of
 from infra.agent.shell.credentials import Credentials
@@ -87,6 +88,13 @@ class WebHdfs:
             if self._cancelled.wait(pause_seconds):
                 raise OperationFailed("ABORTED", "given up because the instruction ends")
             pause_seconds = min(2 * pause_seconds, self._limits.longest_pause_seconds)
+
+    def extended_attributes(self, operation: ExtendedAttributes) -> list[list[dict[str, str]]]:
+        """Carry out an ``ExtendedAttributes``, path by path."""
+        return [
+            self.call(HdfsCall(operation.site, "GET", "GETXATTRS", path, (("encoding", "hex"),)))["XAttrs"]
+            for path in operation.paths
+        ]
 
     def open_to_active(self, site: str) -> tuple[int, http.client.HTTPConnection]:
         """Find the active NameNode and open a connection to it, for a request that shall leave at an instant."""
