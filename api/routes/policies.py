@@ -39,6 +39,7 @@ class SettingsBody(Struct, forbid_unknown_fields=True, kw_only=True):
     workers: int | UnsetType = UNSET
     trial_clone: bool | UnsetType = UNSET
     sample_percent: int | UnsetType = UNSET
+    recheck_days: int | UnsetType = UNSET
     head_mode: str | UnsetType = UNSET
 
     def to_domain(self) -> Settings:

@@ -35,7 +35,9 @@ class Settings:
     ``lead_seconds``: how far ahead the moment lies when none is given. ``warm_up_seconds``: how long before the moment
     the agent opens its connections. ``fire_tolerance_ms``: how late it may still fire. ``mass_change_percent``: a run
     that would delete or replace more of the files than this stops and asks. ``sample_percent`` of the files are read
-    whole at every level (0 for none). ``head_mode`` is the mode of the data sets' roots on the secondary.
+    whole at every level (0 for none). ``recheck_days``: how old the proof of a file may become that has not changed
+    since an earlier recovery point (0: every file's checksum is computed in every run). ``head_mode`` is the mode of
+    the data sets' roots on the secondary.
     """
 
     direction: str = "push"
@@ -51,6 +53,7 @@ class Settings:
     workers: int = 16
     trial_clone: bool = True
     sample_percent: int = 0
+    recheck_days: int = 7
     head_mode: str = "700"
 
     def validate(self) -> None:
@@ -73,6 +76,7 @@ class Settings:
             ("fire_tolerance_ms", self.fire_tolerance_ms, 1, 60_000),
             ("workers", self.workers, 1, 256),
             ("sample_percent", self.sample_percent, 0, 100),
+            ("recheck_days", self.recheck_days, 0, 3_650),
         )
         for field, number, low, high in ranges:
             if not low <= number <= high:

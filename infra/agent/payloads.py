@@ -44,6 +44,7 @@ _hook = text(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", "the name of a hook")
 _url = text(r"https?://[A-Za-z0-9.\[\]:_-]{1,300}/?", "the address of a NameNode")
 _administrator = text(r"[A-Za-z_][A-Za-z0-9._-]{0,63}", "a user of the gateway")
 _administration = text(r"(/[A-Za-z0-9_@+.-]{1,255}){0,32}/hbase-admin", "the path of hbase-admin")
+_fingerprint = text(r"[0-9a-f]{64}", "a SHA-256")
 _staging = text(
     re.escape(INCOMING) + r"/(0|[1-9][0-9]{0,14})/[A-Za-z0-9_-]{1,200}", f"a directory of one run below {INCOMING}"
 )
@@ -151,6 +152,8 @@ def _manifest(where: str, value: Any) -> None:
         identifier(f"{where}.data_sets[{number}].id", data_set.get("id"))
 
 
+_recovery_point = record(snapshot=_snapshot, recovery_point=identifier)
+
 _COPY: dict[str, Check] = {
     "sites": _sites(_BOTH),
     "data_set": _data_set(),
@@ -159,11 +162,13 @@ _COPY: dict[str, Check] = {
     "base_is_on_source": flag,
     "recovery_point": optional(identifier),
     # Where the copy may start from instead when a cluster has lost the base's snapshot; newest first.
-    "older_bases": Omissible(each(record(snapshot=_snapshot, recovery_point=identifier), most=16)),
+    "older_bases": Omissible(each(_recovery_point, most=16)),
     "open_files": each(_path),
     "staging": _staging,
     "level": one_of(*LEVELS),
     "workers": whole(1, 256),
+    # What stands at the path on the secondary, and is nobody's copy, is compared with as it stands, and taken over.
+    "adopts": Omissible(flag),
 }
 
 PAYLOADS: dict[str, dict[str, Check]] = {
@@ -177,6 +182,9 @@ PAYLOADS: dict[str, dict[str, Check]] = {
         # Snapshots of recovery points: it is told which of them the copies on a secondary do not have.
         "relied_on": Omissible(each(_snapshot, most=MOST_DATA_SETS)),
         "tries_rights": Omissible(flag),
+        # How large the primary's data sets are is told; what stands on the secondary, nobody's copy, is taken over.
+        "sizes": Omissible(flag),
+        "adopts": Omissible(flag),
     },
     # Write a write-once identity marker with the given serial; succeed also when the very same one is there.
     "WriteMarker": {
@@ -203,25 +211,32 @@ PAYLOADS: dict[str, dict[str, Check]] = {
     "SendSnapshots": _COPY,
     "ReplicateSnapshots": _COPY,
     # data_sets: each with "base" (snapshot that the head is healed to) or null, and "recovery_point" of that base;
-    # "from_head": there is no base, and what is staged was compared with the head as it stands.
+    # "from_head": there is no base, and what is staged was compared with the head as it stands; "as_found": which may
+    # be no copy of ours, and is adopted if it still has this fingerprint.
     "ApplyStaged": {
         "sites": _only_secondary,
         "data_sets": _data_sets(
-            base=optional(_snapshot), recovery_point=optional(identifier), from_head=Omissible(flag)
+            base=optional(_snapshot),
+            recovery_point=optional(identifier),
+            from_head=Omissible(flag),
+            as_found=Omissible(_fingerprint),
         ),
         "snapshot": _snapshot,
         "staging": _staging,
         "head_mode": one_of("700", "755"),
     },
     "FreezeCopies": {"sites": _only_secondary, "data_sets": _data_sets(), "snapshot": _snapshot, "staging": _staging},
+    # data_sets: each with "proved_by", the recovery point whose proof may stand for what has not changed since, and is
+    # not older than "recheck_days".
     "DigestSnapshots": {
         "sites": _only_secondary,
-        "data_sets": _data_sets(),
+        "data_sets": _data_sets(proved_by=Omissible(_recovery_point)),
         "snapshot": _snapshot,
         "staging": _staging,
         "level": one_of(*LEVELS),
         "trial_clone": optional(_table),
         "sample": record(percent=whole(0, 100), seed=identifier),
+        "recheck_days": Omissible(whole(1, 3_650)),
     },
     # Write the recovery point's manifest and the audit anchor, read both back, keep the source manifests beside them.
     "SealRecoveryPoint": {

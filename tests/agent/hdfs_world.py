@@ -11,7 +11,7 @@ from infra.agent.core.hdfs_component import HdfsComponent
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import Operation
 from infra.agent.core.work import Work, manifest_path, read_journal
-from infra.agent.protocol import Instruction
+from infra.agent.protocol import Instruction, canonical
 from tests.fakes.executor import FakeExecutor, Kill, run_procedure
 from tests.fakes.hdfs import FakeHdfs
 from tests.fakes.hdfs_application import Application
@@ -127,26 +127,35 @@ class World:
         data_set = {**DATA_SET, "base": base, "recovery_point": base, "from_head": from_head}
         return self.instruction("ApplyStaged", run, data_sets=[data_set], head_mode="700")
 
-    def digest_instruction(self, run: str, level: str = "checksum", percent: int = 0) -> Instruction:
-        """A DigestSnapshots."""
+    def digest_instruction(
+        self, run: str, level: str = "checksum", percent: int = 0, base: str | None = None, recheck_days: int = 7
+    ) -> Instruction:
+        """A DigestSnapshots; what has not changed since ``base`` is proved by that recovery point."""
         sample = {"percent": percent, "seed": run}
-        return self.instruction("DigestSnapshots", run, level=level, sample=sample, trial_clone=None)
+        proved_by = {"proved_by": {"snapshot": base, "recovery_point": base}} if base else {}
+        more = {"data_sets": [{**DATA_SET, **proved_by}], "sample": sample, "recheck_days": recheck_days}
+        return self.instruction("DigestSnapshots", run, level=level, trial_clone=None, **more)
 
-    def seal(self, run: str) -> None:
-        """Keep the manifest with the recovery point and remove staging, as sealing does."""
+    def seal(self, run: str, sent: dict[str, Any] | None = None, digest: dict[str, Any] | None = None) -> None:
+        """Keep the manifests with the recovery point and remove staging, as sealing does."""
         path = manifest_path(run, DATA_SET)
-        self.secondary.call("PUT", "MKDIRS", path.rpartition("/")[0], {"permission": "700"})
+        directory = path.rpartition("/")[0]
+        self.secondary.call("PUT", "MKDIRS", directory, {"permission": "700"})
+        told = {"snapshot": run, "data_sets": [{**DATA_SET, "copied": sent, "verified": digest}]}
+        self.secondary.write(f"{directory}/manifest.json", canonical(told))
         self.secondary.write(path, self.secondary.read(f"/.understudy/incoming/{EPOCH}/{run}/d1/manifest"))
         self.secondary.call("DELETE", "DELETE", f"/.understudy/incoming/{EPOCH}/{run}", {"recursive": "true"})
 
-    def backup(self, run: str, base: str | None = None, level: str = "checksum", **payload: Any) -> dict[str, Any]:
+    def backup(
+        self, run: str, base: str | None = None, level: str = "checksum", recheck_days: int = 7, **payload: Any
+    ) -> dict[str, Any]:
         """A whole run; returns the sender's totals and the other steps' results for the data set."""
         self.cut(run)
         sent = self.run(self.send_instruction(run, base, **payload))
         applied = self.run(self.apply_instruction(run, sent["base"]))
         self.run(self.instruction("FreezeCopies", run))
-        digest = self.run(self.digest_instruction(run, level))
-        self.seal(run)
+        digest = self.run(self.digest_instruction(run, level, base=sent["base"], recheck_days=recheck_days))
+        self.seal(run, sent, digest)
         return {**sent, **applied, "digest": digest}
 
     def assert_equal(self, run: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from domain.instructing import Instructing, Sent
 from domain.pair.identity import UNASSIGNED, Member
 from domain.protection.backup_run import states
+from domain.protection.backup_run.run import BackupRun
 from domain.protection.policy import HEAD_MODES, LEVELS, Barrier
 from domain.protection.recovery_point import RecoveryPoint
 from infra.agent import payloads
@@ -18,8 +19,20 @@ from infra.workers.outgoing import instruction_of
 from tests.domain.builders import ENDPOINTS, Contexts, new_pair, succeeded
 from tests.domain.voyage import Voyage
 
-LONGEST: dict[str, Any] = {"fire_tolerance_ms": 60_000, "warm_up_seconds": 3_600, "workers": 256, "sample_percent": 100}
-SHORTEST: dict[str, Any] = {"fire_tolerance_ms": 1, "warm_up_seconds": 1, "workers": 1, "sample_percent": 0}
+LONGEST: dict[str, Any] = {
+    "fire_tolerance_ms": 60_000,
+    "warm_up_seconds": 3_600,
+    "workers": 256,
+    "sample_percent": 100,
+    "recheck_days": 3_650,
+}
+SHORTEST: dict[str, Any] = {
+    "fire_tolerance_ms": 1,
+    "warm_up_seconds": 1,
+    "workers": 1,
+    "sample_percent": 0,
+    "recheck_days": 0,
+}
 
 
 def accepted(aggregate: Instructing) -> list[str]:
@@ -48,6 +61,25 @@ def test_every_setting_of_a_policy_can_be_carried_out(settings: dict[str, Any], 
     voyage = Voyage(direction=direction, **settings)
     for state in (states.CHECKING, states.ARMED, states.STAGING, states.APPLYING, states.VERIFYING, states.SEALING):
         assert accepted(voyage.to(state).run)
+
+
+@pytest.mark.parametrize("days", [7, 0])
+def test_the_base_stands_for_what_has_not_changed_of_directories_unless_all_is_computed_in_each_run(days: int) -> None:
+    first = Voyage()
+    point = first.to(states.SEALING).seal()
+    second = first.next(recheck_days=days).to(states.VERIFYING)
+    payload = second.wanted("verify").payload
+    assert accepted(second.run) == ["DigestSnapshots"]
+    proved = {one["component"]: one.get("proved_by") for one in payload["data_sets"]}
+    by = {"snapshot": first.run.snapshot, "recovery_point": point.id.hex}
+    assert proved == {"hdfs": by if days else None, "hbase": None}
+    assert payload.get("recheck_days", 0) == days
+
+
+def test_a_run_from_before_proofs_were_carried_over_computes_all() -> None:
+    state: dict[str, Any] = {"settings": {"workers": 4}}
+    BackupRun.Planned.upcast_v1_v2(state)
+    assert state == {"settings": {"workers": 4, "recheck_days": 0}}
 
 
 def test_names_are_the_same_on_both_sides() -> None:

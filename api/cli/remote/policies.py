@@ -27,6 +27,7 @@ SETTINGS: dict[str, tuple[Any, str]] = {
     "workers": (int, "How many files are copied at once, per data set."),
     "trial_clone": (bool, "Clone one table on the secondary in each run, to show that it can be done."),
     "sample_percent": (int, "Percent of the files that are read whole in each verification."),
+    "recheck_days": (int, "Within so many days each unchanged file's checksum is computed anew; 0: in every run."),
     "head_mode": (click.Choice(HEAD_MODES), "Mode of the data sets' roots on the secondary."),
 }
 

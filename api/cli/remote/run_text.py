@@ -213,12 +213,15 @@ def _verification(page: RunPage) -> str:
                 content.get("verdict"),
                 metadata.get("verdict"),
                 content.get("proved"),
+                count(part.verified.get("files_computed")),
+                count((part.verified.get("carried") or {}).get("files")),
                 count(part.verified.get("files_read")),
                 size(part.verified.get("bytes_read")),
             )
         )
-    headings = ("DATA SET", "CONTENT", "METADATA", "PROVED BY", "FILES READ", "BYTES READ")
-    text = f"{table(headings, rows, right=(4, 5))}\n\n{_legend(PROOFS, rows, 3)}".rstrip()
+    headings = ("DATA SET", "CONTENT", "METADATA", "PROVED BY", "COMPUTED", "CARRIED OVER", "READ", "BYTES READ")
+    text = f"{table(headings, rows, right=(4, 5, 6, 7))}\n\n{_legend(PROOFS, rows, 3)}".rstrip()
+    text += "".join(_carried(part.name, part.verified["carried"]) for part in parts if part.verified.get("carried"))
     differences = [(part.name, path) for part in parts for path in part.verified.get("differences") or ()]
     if differences:
         text += "\n\n" + table(("DATA SET", "FIRST PATHS THAT DIFFER"), differences)
@@ -229,6 +232,15 @@ def _verification(page: RunPage) -> str:
             f" in {duration(trial.get('seconds'))}"
         )
     return _section(f"Verification by the secondary, level {page.level}", text)
+
+
+def _carried(name: str, carried: Mapping[str, Any]) -> str:
+    """Whose proof stands for the files that were not looked at again, and how old it may be."""
+    return (
+        f"\n{name}: {count(carried.get('files'))} files are as recovery point {short(str(carried['recovery_point']))}"
+        f" proved them; computed since {instant(carried.get('computed_since_ms'))}, each anew within"
+        f" {count(carried.get('recheck_days'))} days"
+    )
 
 
 def _durations(page: RunPage) -> str:

@@ -43,6 +43,12 @@ class RunEvents(Instructing):
         patterns: tuple[DataSet, ...]
         moment_ms: int
         slot_attempt: int
+        class_version = 2
+
+        @staticmethod
+        def upcast_v1_v2(state: dict[str, Any]) -> None:
+            """A run from before these settings did everything in every run, and goes on like that."""
+            state["settings"]["recheck_days"] = 0
 
         def evolve(self, aggregate: BackupRun) -> None:
             """Take the plan."""

@@ -10,6 +10,7 @@ from domain.protection.backup_run.manifest import recovery_point_manifest
 
 if TYPE_CHECKING:
     from domain.protection.backup_run.run import BackupRun
+    from domain.values.data_set import DataSet
 
 CHECK_LIFETIME_SECONDS = 600
 
@@ -148,17 +149,27 @@ def _level(run: BackupRun) -> str:
     return "checksum" if HEAD in started and level in ("changed", "metadata") else level
 
 
+def _proved_by(run: BackupRun, data_set: DataSet) -> dict[str, Any]:
+    """The recovery point whose proof of a directory's files may stand for what has not changed since."""
+    base = run.base_of(data_set)
+    if base is None or not run.plan.settings.recheck_days or data_set.component != "hdfs":
+        return {}
+    return {"proved_by": {"snapshot": base.snapshot, "recovery_point": base.recovery_point.hex}}
+
+
 def _digest(run: BackupRun) -> tuple[Wanted, ...]:
     settings = run.plan.settings
-    payload = {
+    payload: dict[str, Any] = {
         "sites": _secondary(run),
-        "data_sets": _wire(run),
+        "data_sets": [{**data_set.to_wire(), **_proved_by(run, data_set)} for data_set in run.data_sets],
         "snapshot": run.snapshot,
         "staging": run.staging,
         "level": _level(run),
         "trial_clone": run.table_for_trial(),
         "sample": {"percent": settings.sample_percent, "seed": run.id.hex},
     }
+    if settings.recheck_days:
+        payload["recheck_days"] = settings.recheck_days
     return (run.wish("verify", "DigestSnapshots", "secondary", payload),)
 
 

@@ -50,6 +50,7 @@ class _Digesting:
         self._is_partial = False
         self._files_read = 0
         self._bytes_read = 0
+        self._files_computed = 0
         self._meter = Meter("digest", data_set["id"], manifest.bytes, len(manifest.files))
         self._data_set = data_set
         self._damage = Judgement(frozenset())
@@ -76,6 +77,8 @@ class _Digesting:
             "metadata": _verdict(self._manifest.own, own, "the table's schema and regions"),
             "differences": self._differences,
             "damaged_in_base": self._damage.in_base,
+            "files_computed": self._files_computed,
+            "carried": None,
             "files_read": self._files_read,
             "bytes_read": self._bytes_read,
         }
@@ -110,6 +113,7 @@ class _Digesting:
         if not self._level.checks(entry["p"], entry):
             self._is_partial = True
             return entry["c"]
+        self._files_computed += 1
         try:
             return (yield from follow(SECONDARY, self._root, at, lambda path: self._digest(entry, path, is_read)))
         except OperationFailed as failure:

@@ -2,19 +2,21 @@
 
 The frozen tree is walked beside the manifest. Two verdicts: *content* (paths, types, lengths, checksums) and *metadata*
 (owners, groups, modes, ACLs, extended attributes, times; not those of the root, which the protection owns). What is
-proved about contents depends on the level (``levels``); there is no digest of contents that were not all looked at.
+proved about contents depends on the level (``levels``); there is no digest of contents that were not all looked at,
+now or by an earlier verification that stands for them (``hdfs_proofs``). Metadata is always compared in full.
 
 Extended attributes are asked for where the manifest names some and for what this run moved.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from infra.agent.core import hdfs
 from infra.agent.core.hdfs_compare import EntryReader
 from infra.agent.core.hdfs_details import BY_BYTES, checksum_by_bytes
 from infra.agent.core.hdfs_entries import FILE, Entry, TreeDigest, below, path_key
+from infra.agent.core.hdfs_proofs import Proofs
 from infra.agent.core.hdfs_snapshots import snapshot_path
 from infra.agent.core.hdfs_walk import Walk
 from infra.agent.core.known_damage import Judgement, known_damage
@@ -37,6 +39,14 @@ def digest(work: Work, data_set: dict[str, Any]) -> Procedure:
     return (yield from digesting.run())
 
 
+class Pair(NamedTuple):
+    """An entry as it is expected and as it is found; whether an earlier verification stands for its contents."""
+
+    expected: Entry
+    found: Entry
+    is_proved: bool
+
+
 class _Digesting:
     def __init__(self, work: Work, data_set: dict[str, Any]) -> None:
         self._work = work
@@ -52,7 +62,9 @@ class _Digesting:
         self._files_read = 0
         self._bytes_read = 0
         self._meter = Meter("digest", data_set["id"], 0, 0)
+        self._files_computed = 0
         self._damage = Judgement(frozenset())
+        self._proofs = Proofs(work, data_set)
 
     def run(self) -> Procedure:
         """Walk both and return the result."""
@@ -62,8 +74,9 @@ class _Digesting:
         expected = EntryReader(manifest)
         walk = Walk(SECONDARY, self._root)
         found = yield from walk.next()
+        yield from self._proofs.begin(found)
         yield from expected.advance()
-        window: list[tuple[Entry, Entry]] = []
+        window: list[Pair] = []
         while expected.entry is not None or found is not None:
             key = path_key(found["p"]) if found is not None else b""
             if found is None or (expected.entry is not None and expected.key < key):
@@ -78,7 +91,8 @@ class _Digesting:
                 self._differs(found["p"], "should not be there", content=True)
                 found = yield from walk.next()
             else:
-                window.append((expected.entry, found))
+                is_proved = yield from self._is_proved(expected.entry, found)
+                window.append(Pair(expected.entry, found, is_proved))
                 yield from expected.advance()
                 found = yield from walk.next()
             if len(window) >= WINDOW:
@@ -86,6 +100,12 @@ class _Digesting:
         yield from self._check(window)
         yield from self._damage.record(self._data_set)
         return self._result()
+
+    def _is_proved(self, expected: Entry, found: Entry) -> Procedure:
+        """Whether an earlier verification stands for the contents of a file."""
+        if not self._level.accepts_proofs(found["p"]) or self._damage.knows(found["p"]):
+            return False
+        return (yield from self._proofs.carry(expected, found))
 
     def _fetch_manifest(self) -> Procedure:
         """The source manifest, from staging."""
@@ -104,10 +124,10 @@ class _Digesting:
         self._meter = Meter("digest", self._data_set["id"], total.bytes, total.files)
         yield from self._meter.tell()
 
-    def _check(self, window: list[tuple[Entry, Entry]]) -> Procedure:
+    def _check(self, window: list[Pair]) -> Procedure:
         """Ask for what the listing does not show of these pairs, concurrently, and take them in their order."""
         checked = yield Together((self._look(*pair) for pair in window), AT_ONCE)
-        for (expected, found), complaint in zip(window, checked):
+        for (expected, found, _), complaint in zip(window, checked):
             self._expected.add(expected)
             self._found.add(found)
             if complaint:
@@ -117,7 +137,7 @@ class _Digesting:
             self._compare(expected, found)
         window.clear()
 
-    def _look(self, expected: Entry, found: Entry) -> Procedure:
+    def _look(self, expected: Entry, found: Entry, is_proved: bool) -> Procedure:
         """Complete ``found`` with what is asked for; returns what is wrong with the contents, "" if nothing is."""
         path = below(self._root, found["p"])
         if found["p"] and found.get("A"):
@@ -127,6 +147,10 @@ class _Digesting:
         if found["t"] != FILE or found["t"] != expected["t"]:
             return ""
         complaint = ""
+        if is_proved:
+            found["c"] = expected["c"]
+            yield from self._meter.add(found["l"], 1)
+            return complaint
         try:
             yield from self._look_at_contents(expected, found, path)
         except OperationFailed as failure:
@@ -146,6 +170,7 @@ class _Digesting:
                 found["c"] = wanted  # not looked at, so no difference, and no digest of what was found either
                 self._is_partial = True
             return
+        self._files_computed += 1
         if wanted.startswith(BY_BYTES):
             if found["l"] == expected["l"]:
                 found["c"] = yield from checksum_by_bytes(SECONDARY, path, found["l"])
@@ -203,6 +228,8 @@ class _Digesting:
             },
             "differences": self._differences,
             "damaged_in_base": self._damage.in_base,
+            "files_computed": self._files_computed,
+            "carried": self._proofs.told(),
             "files_read": self._files_read,
             "bytes_read": self._bytes_read,
         }

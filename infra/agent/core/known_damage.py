@@ -47,6 +47,10 @@ class Judgement:
         self._damaged: set[str] = set()
         self.in_base: list[str] = []
 
+    def knows(self, path: str) -> bool:
+        """Whether it was known to be damaged before."""
+        return path in self._known
+
     def saw(self, path: str, is_new: bool) -> None:
         """It is there; ``is_new`` when this run has copied it, or when all of it was read and was sound."""
         if path in self._known and not is_new:

@@ -75,6 +75,8 @@ def staging() -> dict[str, Any]:
 def completed() -> dict[str, Any]:
     """A run at its good end."""
     equal = {"verdict": "EQUAL", "expected": "x", "found": "x", "proved": "stored checksums"}
+    carried = {"files": 1100, "recovery_point": POINT, "computed_since_ms": MOMENT_MS - 86_400_000, "recheck_days": 7}
+    alike = {"content": equal, "metadata": equal, "differences": []}
     return {
         **staging(),
         "state": "COMPLETED",
@@ -92,8 +94,8 @@ def completed() -> dict[str, Any]:
         },
         "verification": {
             "data_sets": {
-                FILES: {"content": equal, "metadata": equal, "differences": [], "files_read": 0, "bytes_read": 0},
-                TABLE: {"content": equal, "metadata": equal, "differences": [], "files_read": 3, "bytes_read": 4096},
+                FILES: {**alike, "files_computed": 100, "carried": carried, "files_read": 0, "bytes_read": 0},
+                TABLE: {**alike, "files_computed": 12, "carried": None, "files_read": 3, "bytes_read": 4096},
             },
             "trial_clone": {"table": "orders", "rows_seen": 1500, "seconds": 2.25},
         },
