@@ -30,6 +30,7 @@ from infra.agent.core.operations import (
     ReadFile,
     WriteFile,
 )
+from infra.agent.core.sizes import directory_size
 
 SITE = "primary"
 BLOCK = 1024
@@ -352,6 +353,49 @@ class HdfsContract:
         peer.run(hdfs.unset_storage_policy(SITE, f"{top}/d"))
         assert "s" not in peer.run(listed(top))["d"]
 
+    def test_a_snapshot_lists_todays_storage_policy_and_the_difference_tells_of_the_change(self, peer: Peer) -> None:
+        top = peer.directory
+        peer.app.put(f"{top}/f", b"x")
+        peer.run(hdfs.make_directory(SITE, f"{top}/d", "755"))
+        peer.run(allow_snapshots(SITE, top))
+        peer.run(create_snapshot(SITE, top, "s1"))
+        for name in ("f", "d"):
+            peer.run(hdfs.set_storage_policy(SITE, f"{top}/{name}", "COLD"))
+        peer.run(create_snapshot(SITE, top, "s2"))
+        cold = peer.run(listed(top))["d"]["s"]
+        for snapshot in ("s1", "s2"):
+            entries = peer.run(listed(f"{top}/.snapshot/{snapshot}"))
+            assert [entries[name].get("s") for name in ("f", "d")] == [cold, cold]
+        changed = peer.run(modified_ids(SITE, top, "s1", "s2"))
+        assert {entries["f"]["i"], entries["d"]["i"]} <= set(changed)
+
+    @pytest.mark.parametrize(
+        ("source", "target", "exception"),
+        [
+            ("d", "f", "IOException"),
+            ("f", "d", "IOException"),
+            ("f", "g", "FileAlreadyExistsException"),
+            ("f", "f", "FileAlreadyExistsException"),
+            ("d", "e", "FileAlreadyExistsException"),
+            ("d", "d/sub", "IOException"),
+            ("none", "g", "FileNotFoundException"),
+            ("f", "none/x", "FileNotFoundException"),
+            ("f", "g/x", "ParentNotDirectoryException"),
+        ],
+    )
+    def test_renames_that_are_refused(self, peer: Peer, source: str, target: str, exception: str) -> None:
+        top = peer.directory
+        for name in ("f", "g"):
+            peer.app.put(f"{top}/{name}", b"x")
+        for name in ("d", "e"):
+            peer.run(hdfs.make_directory(SITE, f"{top}/{name}", "755"))
+        params = (("destination", f"{top}/{target}"), ("renameoptions", "NONE"))
+        request = HdfsCall(SITE, "PUT", "RENAME", f"{top}/{source}", params)
+        assert hdfs.exception_of(self.refused(peer, once(request))) == exception
+        if target in ("f", "d", "e", "g") and source != "none":
+            told = hdfs.exception_of(self.refused(peer, hdfs.rename(SITE, f"{top}/{source}", f"{top}/{target}")))
+            assert told == "FileAlreadyExistsException", "of whatever type it is"
+
     def test_files_are_created_only_where_the_directory_is(self, peer: Peer) -> None:
         top = peer.directory
         peer.app.put(f"{top}/f", b"x" * 3000)
@@ -364,6 +408,20 @@ class HdfsContract:
         found = peer.run(hdfs.status(SITE, f"{top}/g"))
         assert (found["length"], found["blockSize"], found["permission"]) == (1500, BLOCK, "640")
         assert peer.run(hdfs.list_directory(SITE, f"{top}/none")) is None
+
+    def test_size_of_a_tree_without_what_only_snapshots_have(self, peer: Peer) -> None:
+        peer.app.put(f"{peer.directory}/sub/a", b"a" * 1500)
+        peer.app.put(f"{peer.directory}/gone", b"b" * 100)
+        size = peer.run(directory_size(SITE, peer.directory))
+        assert (size["files"], size["directories"], size["bytes"]) == (2, 2, 1600)
+        assert size["consumed_bytes"] % 1600 == 0
+        peer.run(allow_snapshots(SITE, peer.directory))
+        peer.run(create_snapshot(SITE, peer.directory, "s1"))
+        peer.run(hdfs.delete(SITE, f"{peer.directory}/gone"))
+        peer.app.append(f"{peer.directory}/sub/a", b"a" * 10)
+        size = peer.run(directory_size(SITE, peer.directory))
+        assert (size["files"], size["directories"], size["bytes"]) == (1, 2, 1510)
+        assert peer.run(directory_size(SITE, f"{peer.directory}/none")) is None
 
     def test_quotas(self, peer: Peer) -> None:
         assert peer.run(hdfs.quotas(SITE, peer.directory)) == [-1, -1]

@@ -29,16 +29,16 @@ class Reading(Tree):
             "pathSuffix": suffix,
             "permission": inode.mode,
             "replication": inode.replication,
-            "storagePolicy": inode.policy or parent_policy,
+            "storagePolicy": inode.shown_policy or parent_policy,
             "type": "DIRECTORY" if inode.is_directory else "FILE",
         }
         return {**status, "aclBit": True} if inode.acl else status
 
     def effective_policy(self, inode: Inode | None) -> int:
         """The storage policy of an inode or the nearest directory above that has one."""
-        while inode is not None and not inode.policy:
+        while inode is not None and not inode.shown_policy:
             inode = inode.parent
-        return inode.policy if inode is not None else 0
+        return inode.shown_policy if inode is not None else 0
 
     def _getfilestatus(self, path: str, params: dict[str, str], user: str) -> dict[str, Any]:
         inode = self._existing(path)
@@ -77,6 +77,18 @@ class Reading(Tree):
         inode = self._existing(path)
         return {"QuotaUsage": {"quota": inode.quota, "spaceQuota": inode.space_quota}}
 
+    def _getcontentsummary(self, path: str, params: dict[str, str], user: str) -> dict[str, Any]:
+        trees = [inode for _, inode in walk(self._existing(path))]
+        files = [inode for inode in trees if not inode.is_directory]
+        return {
+            "ContentSummary": {
+                "directoryCount": len(trees) - len(files),
+                "fileCount": len(files),
+                "length": sum(file.length for file in files),
+                "spaceConsumed": sum(file.length * file.replication for file in files),
+            }
+        }
+
     def _getallstoragepolicy(self, path: str, params: dict[str, str], user: str) -> dict[str, Any]:
         policies = [{"id": number, "name": name} for number, name in POLICIES.items()]
         return {"BlockStoragePolicies": {"BlockStoragePolicy": policies}}
@@ -105,7 +117,10 @@ class Changing(Tree):
             raise refusal("FileNotFoundException", f"rename source {path} is not found.")
         if target.startswith(f"{path}/"):
             raise refusal("IOException", f"Rename destination {target} is a directory or file under source {path}")
-        if self.find(target) is not None:
+        found = self.find(target)
+        if found is not None and found.is_directory != inode.is_directory:
+            raise refusal("IOException", f"Source {path} and destination {target} must both be directories")
+        if found is not None:
             raise refusal("FileAlreadyExistsException", f"rename destination {target} already exists")
         parent, name = self._parent(target, f"rename destination parent {target} not found.")
         self._check_no_snapshots(path, inode)

@@ -32,7 +32,7 @@ def check_cluster(instruction: Instruction, journal: bytes) -> Procedure:
     marker = yield from newest_marker(site)
     directories = [pattern for pattern in payload["patterns"] if pattern["component"] == "hdfs"]
     parts = [
-        check_directories(site, directories, payload["snapshot"], findings, payload.get("relied_on", ())),
+        check_directories(instruction, site, directories, findings),
         check_tables(instruction, site, findings),
         check_space(site, cluster, findings),
         check_open_file_listing(site, findings),

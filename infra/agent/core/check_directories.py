@@ -15,7 +15,9 @@ from infra.agent.core.findings import Findings
 from infra.agent.core.hdfs_ownership import OWNERSHIP, signature
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import OperationFailed
+from infra.agent.core.sizes import directory_size
 from infra.agent.core.work import PRIMARY, ROOT
+from infra.agent.protocol import Instruction
 
 AT_ONCE = 16
 ROOM_FOR_SNAPSHOTS = 10
@@ -33,12 +35,15 @@ def data_set_id(component: str, name: str) -> str:
 
 
 def check_directories(
-    site: str, patterns: Sequence[dict[str, Any]], snapshot: str, findings: Findings, relied_on: Sequence[str] = ()
+    instruction: Instruction, site: str, patterns: Sequence[dict[str, Any]], findings: Findings
 ) -> Procedure:
     """The directories that the patterns stand for, in wire form; findings for each of them.
 
-    On the secondary they are the copies of ours, each with those of the snapshots ``relied_on`` that it does not have.
+    On the secondary they are the copies of ours, each with those of the snapshots ``relied_on`` that it does not have,
+    and what is to be adopted, each with what ``stands`` there.
     """
+    payload = instruction.payload
+    relied_on: Sequence[str] = payload.get("relied_on", ())
     paths = yield Together((resolve(site, pattern["path"]) for pattern in patterns), AT_ONCE)
     allowed = yield from _snapshottable(site)
     resolved: list[dict[str, Any]] = []
@@ -49,9 +54,14 @@ def check_directories(
         for path in found:
             data_set = {"id": data_set_id("hdfs", path), "component": "hdfs", "path": path}
             if site == PRIMARY:
-                is_fit = yield from _check_source(path, snapshot, allowed, findings)
+                is_fit = yield from _check_source(path, payload["snapshot"], allowed, findings)
+                if is_fit and payload.get("sizes"):
+                    data_set["size"] = yield from directory_size(site, path)
             else:
-                is_fit = yield from _check_target(site, path, allowed, findings)
+                stands = yield from _check_target(site, path, allowed, findings, payload.get("adopts", False))
+                is_fit = stands is not None
+                if stands:
+                    data_set["stands"] = stands
                 if is_fit and relied_on:
                     data_set["lost_snapshots"] = yield from _lost(site, path, relied_on)
             if is_fit:
@@ -169,18 +179,24 @@ def _lost(site: str, path: str, relied_on: Sequence[str]) -> Procedure:
     return [name for name in relied_on if name not in there]
 
 
-def _check_target(site: str, path: str, allowed: Snapshottable, findings: Findings) -> Procedure:
-    """Is what stands at the path on the secondary a copy of ours, or an empty place? It is told either way."""
+def _check_target(site: str, path: str, allowed: Snapshottable, findings: Findings, adopts: bool) -> Procedure:
+    """What stands at the path on the secondary: {} for a copy of ours, facts for what is to be adopted, else None.
+
+    What is neither, nor an empty directory of ours, is in the way.
+    """
     _check_nested(path, allowed, findings)
     status = yield from hdfs.status(site, path)
-    is_ours = is_empty = False
+    is_ours = is_empty = is_signed = False
     if status["type"] == "DIRECTORY":
         marks = yield from hdfs.extended_attributes(site, path, OWNERSHIP)
+        is_signed = OWNERSHIP in marks
         is_ours = marks.get(OWNERSHIP) == signature(data_set_id("hdfs", path))
         above = yield from hdfs.status(site, ROOT)
         page = yield from hdfs.list_page(site, path)
         is_bare = not page.entries and not (yield from hdfs.list_directory(site, f"{path}/.snapshot"))
         is_empty = is_bare and above is not None and status["owner"] == above["owner"]
+        if adopts and not is_ours and not is_signed:
+            return (yield from _look_at_adopted(site, path, status, findings))
     findings.judge(
         "target",
         path,
@@ -192,4 +208,25 @@ def _check_target(site: str, path: str, allowed: Snapshottable, findings: Findin
         ),
         "Move it away on the secondary, or protect the data under another path.",
     )
-    return is_ours
+    return {} if is_ours else None
+
+
+def _look_at_adopted(site: str, path: str, status: dict[str, Any], findings: Findings) -> Procedure:
+    """Facts about a tree that is to be taken over; findings if it cannot be."""
+    for field, code, what in (
+        ("encBit", "ENCRYPTION_ZONE", "lies in an encryption zone"),
+        ("ecBit", "ERASURE_CODED", "is erasure coded"),
+    ):
+        if status.get(field):
+            message = f"{path} on the secondary {what}, so nothing can be put into it from staging"
+            findings.bad("target", path, code, message, "Move it away on the secondary, and let all of it be copied.")
+    size = yield from directory_size(site, path)
+    snapshots = yield from hdfs.list_directory(site, f"{path}/.snapshot")
+    findings.good("target", path, f"{size['files']} files, {size['bytes']} bytes stand there and are taken over")
+    return {
+        **size,
+        "owner": status["owner"],
+        "group": status["group"],
+        "permission": status["permission"],
+        "snapshots": None if snapshots is None else len(snapshots),
+    }

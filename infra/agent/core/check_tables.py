@@ -10,6 +10,7 @@ from infra.agent.core.findings import Findings
 from infra.agent.core.hbase_layout import SNAPSHOTS, WORKING
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import HBaseCall, OperationFailed
+from infra.agent.core.sizes import table_size
 from infra.agent.core.work import PRIMARY
 from infra.agent.protocol import Instruction, hbase_snapshot_name
 
@@ -47,6 +48,8 @@ def check_tables(instruction: Instruction, site: str, findings: Findings) -> Pro
     data_sets = [table for tables in found for table in tables]
     for data_set in data_sets:
         yield from _check_snapshot_is_free(site, data_set["table"], payload["snapshot"], findings)
+        if payload.get("sizes"):
+            data_set["size"] = yield from table_size(site, here["hbase"]["root"], data_set["table"])
     return status, data_sets
 
 

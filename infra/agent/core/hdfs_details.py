@@ -5,7 +5,8 @@ does not have them: for new and changed entries, and on a first copy for all. AC
 bit. Extended attributes have no bit, so each new entry is asked. Requests run concurrently within a window of entries.
 
 A pair of files whose listings leave doubt is settled by stored checksums: equal means that only attributes have to be
-set. A file that was open at the cut has no usable stored checksum; its first ``l`` bytes are hashed instead.
+set. Where they are of different kinds, because blocks are cut in another way, the bytes themselves settle it. A file
+that was open at the cut has no usable stored checksum; its first ``l`` bytes are hashed instead.
 
 Reads ``changes``; writes ``gone``, ``kept`` and ``new``. Records of ``kept`` get ``R`` True when the contents must be
 replaced and ``E`` True when ACL or extended attributes have to be set.
@@ -126,7 +127,32 @@ class _Details:
                 if not failure.is_final:
                     raise
                 return False  # what cannot be read is as good as different: it is replaced
-        return have.get("c") == want.get("c")
+        if have.get("c") == want.get("c"):
+            return True
+        return (yield from self._is_equal_by_bytes(have, want))
+
+    def _is_equal_by_bytes(self, have: Entry, want: Entry) -> Procedure:
+        """Compare files whose stored checksums are of different kinds, as those of other blocks are, by reading both.
+
+        What only its bytes can prove equal is proved by them from now on: their hash becomes ``c``.
+        """
+        side = self._comparison.have
+        if side is None or want.get("f") or "c" not in have or _kind(have["c"]) == _kind(want["c"]):
+            return False
+        hashes = []
+        for at, entry in ((side, have), (self._want, want)):
+            if entry["c"].startswith(BY_BYTES):
+                hashes.append(entry["c"])
+                continue
+            try:
+                hashes.append((yield from checksum_by_bytes(at.site, below(at.root, entry["p"]), entry["l"])))
+            except OperationFailed as failure:
+                if at is self._want or not failure.is_final:
+                    raise
+                return False
+        if hashes[0] == hashes[1]:
+            want["c"] = hashes[0]
+        return hashes[0] == hashes[1]
 
     def _attributes(self, side: Side, entry: Entry) -> Procedure:
         path = below(side.root, entry["p"])
@@ -150,6 +176,11 @@ class _Details:
                     raise
             entry["f"] = True
         entry["c"] = yield from checksum_by_bytes(side.site, path, entry["l"])
+
+
+def _kind(checksum: str) -> str:
+    """The algorithm, with the blocks and chunks that it depends on: equal bytes may differ in those of another kind."""
+    return checksum.partition(":")[0]
 
 
 def checksum_by_bytes(site: str, path: str, length: int) -> Procedure:

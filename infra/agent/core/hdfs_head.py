@@ -4,7 +4,8 @@ Its root belongs to the replication user (the owner of ``/.understudy``), has th
 extended attribute ``trusted.understudy.copy`` with the data set's id: so a head is known from a foreign tree.
 
 Before a first copy there must be room at its path, before any other the head must equal its base (``hdfs_heal``); where
-no snapshot of it is left, the plan was made for the head as it stands. Then the sign ``ready`` is left in staging: from
+no snapshot of it is left, the plan was made for the head as it stands; a tree that is adopted must still be as it was
+found then. Then the sign ``ready`` is left in staging: from
 there on nothing is compared any more, the head is what the staged plan has made of it so far, and any attempt goes on
 with that plan.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from infra.agent.core import hdfs
+from infra.agent.core.hdfs_adopt import check_as_found
 from infra.agent.core.hdfs_apply import Applying, head_changed
 from infra.agent.core.hdfs_heal import HEALED, check_base, heal
 from infra.agent.core.hdfs_ownership import OWNERSHIP, is_signed, signature
@@ -39,6 +41,8 @@ def check_apply(work: Work, data_set: dict[str, Any]) -> Procedure:
         yield from _missing_parents(data_set["path"])
     elif data_set["base"] is not None:
         yield from check_base(data_set)
+    elif "as_found" in data_set:
+        yield from check_as_found(work, data_set)
     elif not (yield from is_signed(data_set)):
         raise head_changed(data_set["path"], "is no copy of ours any more")
 
@@ -53,6 +57,9 @@ def apply(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
         elif data_set["base"] is not None:
             yield from heal(work, data_set, piece_bytes)
         yield from begin(work, data_set)
+        if "as_found" in data_set:
+            # From here on it is ours: nobody else may write into it, and whoever goes on knows it.
+            yield from _protect(head, user, work.payload["head_mode"], data_set["id"])
         yield from leave_sign(work, data_set, READY)
     plan = work.work_file(data_set, "staged-plan")
     yield Download(SECONDARY, f"{staging}/{PLAN}", plan)

@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from infra.agent.core import hdfs
+from infra.agent.core.hdfs_adopt import LOSSES, take_stock
 from infra.agent.core.hdfs_base import BASE, Start, choose_start
 from infra.agent.core.hdfs_compare import Comparison, Side, compare, modified_ids
 from infra.agent.core.hdfs_details import add_details
@@ -39,9 +40,11 @@ def send(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
     is_continued = planned is not None
     comparison = _comparison(work, data_set)
     if planned is None:
-        start = yield from choose_start(offered_bases(work.payload), data_set, work.payload["base_is_on_source"])
+        adopts = work.payload.get("adopts", False)
+        bases, on_source = offered_bases(work.payload), work.payload["base_is_on_source"]
+        start = yield from choose_start(bases, data_set, on_source, adopts)
         comparison = yield from _with_start(comparison, work, data_set, start)
-        planned = {**(yield from _plan(comparison, data_set)), "start": start.told()}
+        planned = {**(yield from _plan(comparison, data_set, adopts)), "start": start.told()}
         yield from work.journal.write({"planned": planned})
     sent = yield from guarded(work.instruction, _fill(work, data_set, comparison, planned, piece_bytes, is_continued))
     return {**sent, **planned["start"]}
@@ -110,7 +113,7 @@ DISPENSABLE = (
 )
 
 
-def _plan(comparison: Comparison, data_set: dict[str, Any]) -> Procedure:
+def _plan(comparison: Comparison, data_set: dict[str, Any], adopts: bool) -> Procedure:
     """Write all work files; returns what the journal has to keep."""
     yield SpoolTruncate(comparison.file("corrections"))
     entries, entries_in_base = yield from compare(comparison)
@@ -118,6 +121,7 @@ def _plan(comparison: Comparison, data_set: dict[str, Any]) -> Procedure:
     plan = yield from make_plan(comparison)
     quotas = yield from hdfs.quotas(PRIMARY, data_set["path"])
     digest = yield from write_manifest(comparison, quotas)
+    adopted = (yield from take_stock(comparison)) if adopts and comparison.have is not None else None
     if entries + entries_in_base > MANY_ENTRIES:
         for name in DISPENSABLE:
             yield SpoolTruncate(comparison.file(name))
@@ -127,6 +131,7 @@ def _plan(comparison: Comparison, data_set: dict[str, Any]) -> Procedure:
         "full": comparison.have is None,
         "quotas": quotas,
         "tree": _totals(digest),
+        "adopted": adopted,
     }
 
 
@@ -175,12 +180,16 @@ def _fill(
         uploaded = yield Upload(comparison.file("manifest"), SECONDARY, staging.path("manifest"))
         manifest_sha256 = uploaded["sha256"]
     counts = {name: plan[name] for name in _COUNTS}
+    adopted = planned.get("adopted")
+    if adopted is not None:
+        yield Upload(comparison.file(LOSSES), SECONDARY, staging.path(LOSSES))
     return {
         **tree,
         **counts,
         "entries_in_base": planned["entries_in_base"],
         "full": planned["full"],
         "manifest_sha256": manifest_sha256,
+        **({} if adopted is None else {"adopted": adopted}),
     }
 
 

@@ -1,0 +1,93 @@
+"""Take over a directory on the secondary that somebody else has filled, with DistCp for example.
+
+What stands there is compared with the source as it stands, and nothing of it is changed before a person has seen what
+it would lose: ``losses``, a work file that lies in staging beside the plan, with a line for every entry that would be
+deleted or replaced. Days may pass until then, so the listing that was compared has a *fingerprint*, and the head is
+changed only while it still has that one: nothing is deleted that was not in the list.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from infra.agent.core import hdfs
+from infra.agent.core.hdfs_compare import Comparison
+from infra.agent.core.hdfs_entries import DIRECTORY, FILE, Entry
+from infra.agent.core.hdfs_ownership import OWNERSHIP, signature
+from infra.agent.core.hdfs_walk import write_listing
+from infra.agent.core.lines import LineReader, LineWriter, encode
+from infra.agent.core.machine import Procedure
+from infra.agent.core.operations import OperationFailed
+from infra.agent.core.work import SECONDARY, Work
+from infra.agent.protocol import canonical
+
+LOSSES = "losses"
+_SEEN = ("p", "t", "l", "m", "o", "g", "x", "i")
+_TOLD = ("p", "t", "l", "m", "o")
+_KINDS = {FILE: "files", DIRECTORY: "directories"}
+
+
+def can_be_adopted(data_set: dict[str, Any]) -> Procedure:
+    """Tell whether a directory stands at the data set's path that is nobody's copy, or ours already."""
+    found = yield from hdfs.status(SECONDARY, data_set["path"])
+    if found is None or found["type"] != "DIRECTORY":
+        return False
+    marks = yield from hdfs.extended_attributes(SECONDARY, data_set["path"], OWNERSHIP)
+    return marks.get(OWNERSHIP) in (None, signature(data_set["id"]))
+
+
+def take_stock(comparison: Comparison) -> Procedure:
+    """Write ``losses`` from what the plan was made of; returns counts, and the fingerprint of what was compared."""
+    counts = {
+        f"{fate}_{what}": 0
+        for fate in ("deleted", "replaced", "equal")
+        for what in ("files", "directories", "bytes")
+        if (fate, what) != ("replaced", "directories")
+    }
+    writer = LineWriter(comparison.file(LOSSES))
+    yield from writer.begin()
+    for name in ("gone", "kept"):
+        reader = LineReader(comparison.file(name))
+        while True:
+            change = yield from reader.record()
+            if change is None:
+                break
+            have: Entry = change["h"]
+            fate = "deleted" if name == "gone" else "replaced" if change.get("R") else "equal"
+            counts[f"{fate}_{_KINDS[have['t']]}"] += 1
+            counts[f"{fate}_bytes"] += have.get("l", 0)
+            if fate != "equal":
+                yield from writer.write(encode({"do": fate, **{key: have[key] for key in _TOLD if key in have}}))
+    yield from writer.end(durable=True)
+    return {**counts, "fingerprint": (yield from _fingerprint(comparison.file("have")))}
+
+
+def check_as_found(work: Work, data_set: dict[str, Any]) -> Procedure:
+    """Raise HEAD_CHANGED unless the head still is what was compared; its root does not count, snapshots change it."""
+    if not (yield from can_be_adopted(data_set)):
+        raise _changed(data_set["path"])
+    name = work.work_file(data_set, "as-found")
+    yield from write_listing(SECONDARY, data_set["path"], name, frozenset(), False)
+    if (yield from _fingerprint(name)) != data_set["as_found"]:
+        raise _changed(data_set["path"])
+
+
+def _fingerprint(listing: str) -> Procedure:
+    digest = hashlib.sha256()
+    reader = LineReader(listing)
+    while True:
+        entry = yield from reader.record()
+        if entry is None:
+            return digest.hexdigest()
+        if entry["p"]:
+            digest.update(canonical({key: entry[key] for key in _SEEN if key in entry}) + b"\n")
+
+
+def _changed(path: str) -> OperationFailed:
+    return OperationFailed(
+        "HEAD_CHANGED",
+        f"{path} on the secondary is not what it was when it was compared with the source; it is left untouched",
+        remedy="Stop what writes there (a DistCp that runs by itself?), then start the run again: it compares anew.",
+        detail={"path": path},
+    )
