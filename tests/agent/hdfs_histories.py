@@ -230,7 +230,7 @@ class History:
 
     def _policy(self, n: Numbers) -> str:
         path = self._pick(n[0], self._paths(files=False))
-        self.hdfs.call("PUT", "SETSTORAGEPOLICY", path, {"storagepolicy": ["COLD", "WARM"][n[1] % 2]})
+        self.app.set_policy(path, ["ALL_SSD", "WARM"][n[1] % 2])
         return path
 
     def _start(self, n: Numbers) -> str:

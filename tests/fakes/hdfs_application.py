@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.fakes.hdfs import FakeHdfs
 from tests.fakes.hdfs_namespace import Block, Inode, cut
+from tests.fakes.hdfs_tree import refusal
 
 SMALL_BLOCK = 1024
 
@@ -44,6 +45,11 @@ class Application:
         """Cut a file."""
         self.hdfs.clock.advance_to(self.hdfs.clock.now_ms + 1)
         inode = self._file(path)
+        if length > inode.length:
+            message = f"Cannot truncate to a larger file size. Current size: {inode.length}, truncate size: {length}."
+            raise refusal("HadoopIllegalArgumentException", message)
+        if length == inode.length:
+            return
         inode.record_modification()
         inode.blocks = cut(inode.data()[:length], inode.block_size)
         inode.modified_ms = self.hdfs.now_ms()
@@ -99,6 +105,10 @@ class Application:
     def remove_attribute(self, path: str, name: str) -> None:
         """Remove an extended attribute."""
         self._ask("PUT", "REMOVEXATTR", path, **{"xattr.name": name})
+
+    def set_policy(self, path: str, name: str) -> None:
+        """Set the storage policy."""
+        self._ask("PUT", "SETSTORAGEPOLICY", path, storagepolicy=name)
 
     def _file(self, path: str) -> Inode:
         inode = self.hdfs.find(path)

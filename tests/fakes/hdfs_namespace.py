@@ -3,7 +3,7 @@
 What it holds true to: inode ids survive renames and are never reused; siblings are ordered by their signed bytes; with
 capture of open files off (Hadoop's default) a file that is open at the cut goes on growing inside the snapshot until
 something records a modification of it; the difference knows ids, names, attributes and lengths, never modification
-times.
+times; storage policies are recorded by snapshots, as the difference shows, but what listings show is today's.
 """
 
 from __future__ import annotations
@@ -49,6 +49,12 @@ class Inode:
     parent: Inode | None = None
     followers: list[Inode] = field(default_factory=list)
     live: Inode | None = None
+    present: Inode | None = None
+
+    @property
+    def shown_policy(self) -> int:
+        """The storage policy that listings show: today's, also in a snapshot."""
+        return self.policy if self.present is None else self.present.policy
 
     @property
     def is_directory(self) -> bool:
@@ -107,6 +113,7 @@ def freeze(inode: Inode, capture_open_files: bool, parent: Inode | None = None) 
         parent=parent,
         followers=[],
         live=None,
+        present=inode,
     )
     if inode.is_open:
         if capture_open_files:

@@ -67,6 +67,9 @@ class Gateway:
         return machine.result
 
 
+SENT_ON_BYTES = 9 * 512  # HDFS's client keeps fewer bytes to itself
+
+
 class RealWriter:
     """An application; acts as the superuser so that it may write anywhere."""
 
@@ -98,16 +101,19 @@ class RealWriter:
         """Cut a file."""
         self._ask("POST", path, f"op=TRUNCATE&newlength={length}")
 
-    def start(self, path: str, data: bytes) -> None:
-        """Create a file and keep it open; waits until the NameNode knows of its first block."""
+    def start(self, path: str, data: bytes, *, known_as: str = "") -> None:
+        """Create a file and keep it open; waits until the NameNode knows of its first block, if so much is sent on.
+
+        ``known_as`` names it for ``grow`` and ``close`` in place of its path, which a rename changes.
+        """
         connection, target = self._locate("PUT", path, f"op=CREATE&overwrite=true&blocksize={BLOCK}")
         connection.putrequest("PUT", target)
         connection.putheader("Transfer-Encoding", "chunked")
         connection.endheaders()
-        self._open[path] = connection
-        self.grow(path, data)
+        self._open[known_as or path] = connection
+        self.grow(known_as or path, data)
         give_up_at = time.monotonic() + 30
-        while self._length(path) == 0:
+        while len(data) > SENT_ON_BYTES and self._length(path) == 0:
             assert time.monotonic() < give_up_at
             time.sleep(0.05)  # the DataNode writes on in its own time
 

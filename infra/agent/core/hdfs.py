@@ -28,6 +28,7 @@ _NO_NODE = ("Failed to find datanode", "Fail to get block", "Fail to get the che
 
 
 # What listing ``.snapshot`` of a directory without snapshots gives, instead of "not found".
+_OTHER_TYPE = "must both be directories"
 _NOT_SNAPSHOTTABLE = "is not a snapshottable directory"
 
 
@@ -140,6 +141,8 @@ def make_directory(site: str, path: str, permission: str, user: str = "hdfs") ->
 def rename(site: str, source: str, target: str, user: str = "hdfs") -> Procedure:
     """Rename without ever replacing ``target`` or moving into it; the directory above it must be there.
 
+    What stands at ``target`` already, of whatever type, is told as a FileAlreadyExistsException.
+
     One of both names has to be the caller's alone, then the probe after a lost answer is unambiguous: the rename has
     happened exactly when ``source`` is gone and ``target`` is there.
     """
@@ -149,6 +152,8 @@ def rename(site: str, source: str, target: str, user: str = "hdfs") -> Procedure
         try:
             yield request
         except OperationFailed as failure:
+            if _OTHER_TYPE in failure.message:  # a directory stands where a file is to go, or the reverse
+                failure.detail["exception"] = "FileAlreadyExistsException"
             if not failure.unknown:
                 raise
             if (yield from status(site, source, user)) is None and (yield from status(site, target, user)) is not None:

@@ -296,8 +296,9 @@ class _Above:
 def _add_details(entry: Entry, key: bytes, known: EntryReader) -> Procedure:
     """Give an entry the details that the manifest has.
 
-    Where the manifest disagrees with the listing, and where it says that the file was copied while it was open, nothing
-    is known about what the copy holds: the mark ``F`` without a checksum makes the file be copied again.
+    A storage policy is one of them: snapshots list the one of today, whatever it was when they were taken. Where the
+    manifest disagrees with the listing, and where it says that the file was copied while it was open, nothing is known
+    about what the copy holds: the mark ``F`` without a checksum makes the file be copied again.
     """
     while known.entry is not None and known.key < key:
         yield from known.advance()
@@ -306,6 +307,10 @@ def _add_details(entry: Entry, key: bytes, known: EntryReader) -> Procedure:
     for name in ("a", "e"):
         if name in details:
             entry[name] = details[name]
+    if details:
+        entry.pop("s", None)
+        if "s" in details:
+            entry["s"] = details["s"]
     if entry["t"] != FILE:
         return
     if details.get("f"):
