@@ -39,8 +39,10 @@ class WireError(Exception):
 
 def canonical(value: Any) -> bytes:
     """Encode JSON in exactly one way (sorted keys, no spaces, UTF-8), so that digests can be compared."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8")
+    return _encode(value).encode("utf-8")
+
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 @dataclass(frozen=True)

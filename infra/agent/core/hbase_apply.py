@@ -25,7 +25,7 @@ from infra.agent.core.hbase_files import locate
 from infra.agent.core.hbase_layout import ARCHIVE, WORKING, snapshot_directory, working_directory
 from infra.agent.core.hbase_send import fetch_manifest, write
 from infra.agent.core.hbase_snapshot import FILES, name_of, read_files, root_of, understand
-from infra.agent.core.hdfs_details import checksum_by_bytes
+from infra.agent.core.hdfs_asking import checksum_by_bytes
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import Now, OperationFailed

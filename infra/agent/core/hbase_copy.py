@@ -12,7 +12,7 @@ from typing import NamedTuple
 from infra.agent.core import hdfs
 from infra.agent.core.hbase_entries import Entry
 from infra.agent.core.hbase_files import Found, follow
-from infra.agent.core.hdfs_details import BY_BYTES, checksum_by_bytes
+from infra.agent.core.hdfs_asking import BY_BYTES, checksum_by_bytes
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import CopyRange, OperationFailed

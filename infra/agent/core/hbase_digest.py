@@ -18,7 +18,7 @@ from infra.agent.core.hbase_files import Found, follow, locate
 from infra.agent.core.hbase_layout import snapshot_directory
 from infra.agent.core.hbase_send import fetch_manifest
 from infra.agent.core.hbase_snapshot import name_of, read_files, root_of
-from infra.agent.core.hdfs_details import BY_BYTES, checksum_by_bytes
+from infra.agent.core.hdfs_asking import BY_BYTES, checksum_by_bytes
 from infra.agent.core.hdfs_digest import AT_ONCE, DIFFERENCES_TOLD, UNREADABLE
 from infra.agent.core.known_damage import Judgement, known_damage
 from infra.agent.core.levels import Level

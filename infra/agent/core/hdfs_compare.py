@@ -57,11 +57,12 @@ class Side:
 class Comparison:
     """Two trees and what is known about them.
 
-    ``prefix`` begins the names of the work files. ``have`` is None on a first copy. ``manifest`` is the work file that
-    holds the manifest of what one has, or None. ``modified`` holds the inode ids that the snapshot difference names.
-    ``open_files`` and ``distrusted_in_have`` are paths relative to the roots; the latter, open or known to be damaged,
-    are put into place anew whatever is stored about them. ``for_manifest`` says that the wanted tree is a snapshot of
-    the source and that every entry's details are needed, not only those of what changes.
+    ``prefix`` begins the names of the work files. ``have`` is None on a first copy, which compares nothing.
+    ``manifest`` is the work file that holds the manifest of what one has, or None. ``modified`` holds the inode ids
+    that the snapshot difference names. ``open_files`` and ``distrusted_in_have`` are paths relative to the roots; the
+    latter, open or known to be damaged, are put into place anew whatever is stored about them. ``for_manifest`` says
+    that the wanted tree is a snapshot of the source and that the details of every entry that is kept are needed, not
+    only of those that change.
     """
 
     prefix: str
@@ -113,15 +114,16 @@ class EntryReader:
 def compare(comparison: Comparison) -> Procedure:
     """List both trees and match them; returns the numbers of entries (wanted, had)."""
     want, have = comparison.want, comparison.have
-    is_cut = comparison.for_manifest
-    listings = [write_listing(want.site, want.root, comparison.file("want"), comparison.open_files, is_cut)]
-    if have is not None:
-        distrusted = comparison.distrusted_in_have
-        listings.append(write_listing(have.site, have.root, comparison.file("have"), distrusted, False))
+    assert have is not None
+    is_cut, distrusted = comparison.for_manifest, comparison.distrusted_in_have
+    listings = [
+        write_listing(want.site, want.root, comparison.file("want"), comparison.open_files, is_cut),
+        write_listing(have.site, have.root, comparison.file("have"), distrusted, False),
+    ]
     counts = yield Together(listings, limit=2)
     matching = _Matching(comparison)
     yield from matching.run()
-    return counts[0], counts[1] if len(counts) > 1 else 0
+    return counts[0], counts[1]
 
 
 class _Matching:
@@ -146,7 +148,7 @@ class _Matching:
 
     def _end(self, *names: str) -> Procedure:
         for name in names:
-            yield from self._writers[name].end()
+            yield from self._writers[name].end(durable=name == "same")
             if name not in _LASTING:
                 yield SpoolSort(self._comparison.file(name), self._comparison.file(f"{name}.sorted"))
 
@@ -154,13 +156,13 @@ class _Matching:
         """Merge the listings; what is the same by path and id needs no more looking at."""
         comparison = self._comparison
         want = EntryReader(comparison.file("want"))
-        have = EntryReader(comparison.file("have")) if comparison.have is not None else None
-        known = EntryReader(comparison.manifest) if have is not None and comparison.manifest is not None else None
+        have = EntryReader(comparison.file("have"))
+        known = EntryReader(comparison.manifest) if comparison.manifest is not None else None
         for reader in (want, have, known):
             if reader is not None:
                 yield from reader.advance()
-        while want.entry is not None or (have is not None and have.entry is not None):
-            if have is None or have.entry is None or (want.entry is not None and want.key < have.key):
+        while want.entry is not None or have.entry is not None:
+            if have.entry is None or (want.entry is not None and want.key < have.key):
                 assert want.entry is not None
                 yield from self._unmatched(None, want.entry)
                 yield from want.advance()

@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from infra.agent.core import hdfs
+from infra.agent.core.hdfs_asking import BY_BYTES, checksum_by_bytes
 from infra.agent.core.hdfs_compare import EntryReader
-from infra.agent.core.hdfs_details import BY_BYTES, checksum_by_bytes
 from infra.agent.core.hdfs_entries import FILE, Entry, TreeDigest, below, path_key
 from infra.agent.core.hdfs_proofs import Proofs
 from infra.agent.core.hdfs_snapshots import snapshot_path

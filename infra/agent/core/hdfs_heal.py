@@ -24,7 +24,7 @@ from infra.agent.core.hdfs_details import add_details
 from infra.agent.core.hdfs_plan import make_plan
 from infra.agent.core.hdfs_skeleton import PLAN, place_skeleton
 from infra.agent.core.hdfs_snapshots import snapshot_path
-from infra.agent.core.hdfs_stage import Staging, finish_directories, stage_files
+from infra.agent.core.hdfs_stage import Staging, fill
 from infra.agent.core.machine import Procedure
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import Download, OpenFiles, OperationFailed
@@ -96,7 +96,7 @@ def _stage(
     policies = yield from hdfs.storage_policies(SECONDARY)
     root = f"{work.staging(data_set)}/{HEAL}"
     prepared = scratch(work.instruction, f"{data_set['id']}-{HEAL}")
-    placed = yield from place_skeleton(work.instruction, prepared, root, prefix, planned, policies, with_manifest=False)
+    is_reused = yield from place_skeleton(work.instruction, prepared, root, prefix, planned, policies)
     staging = Staging(
         target=SECONDARY,
         root=root,
@@ -105,11 +105,10 @@ def _stage(
         workers=WORKERS,
         policies=policies,
         meter=Meter("heal", data_set["id"], planned["bytes_moved"], planned["files_moved"]),
-        resumed=placed["reused"],
+        resumed=is_reused,
         piece_bytes=piece_bytes,
     )
-    yield from stage_files(staging)
-    yield from finish_directories(staging)
+    yield from fill(staging)
 
 
 def _carry_out(work: Work, data_set: dict[str, Any]) -> Procedure:

@@ -1,8 +1,9 @@
 """Write the source manifest: every wanted entry in the order of its tree, with what proves its copy.
 
-It is merged from what is the same as in the base, what was kept and what is new, by the entries' ordinals. Corrections
-come from the copying: where a file's stored checksum cannot be reproduced on the other cluster (it depends on how the
-blocks are cut), its bytes were hashed on both sides, and that hash takes its place.
+It is merged, by the entries' ordinals, from what is the same as in the base, what was kept and what was staged, when
+that is done. What staging has found out about an entry (``details``) counts: the details of what is new; and, where a
+file's stored checksum cannot be reproduced on the other cluster because it depends on how the blocks are cut, the hash
+of its bytes on both sides.
 """
 
 from __future__ import annotations
@@ -10,40 +11,36 @@ from __future__ import annotations
 from typing import Any
 
 from infra.agent.core.hdfs_compare import Comparison
-from infra.agent.core.hdfs_entries import FILE, Entry, TreeDigest, manifest_line
-from infra.agent.core.lines import LineReader, LineWriter
+from infra.agent.core.hdfs_entries import Entry, TreeDigest, manifest_line
+from infra.agent.core.lines import LineReader, LineWriter, encode
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import SpoolSort
+
+_DETAILS = ("c", "a", "e", "f")
 
 
 class _Stream:
     """Entries in the order of their ordinals, with the next one in sight."""
 
-    def __init__(self, name: str, is_change: bool) -> None:
-        self._reader = LineReader(name)
-        self._is_change = is_change
-        self._is_new = name.endswith("new")
+    def __init__(self, comparison: Comparison, name: str) -> None:
+        self._reader = LineReader(comparison.file(name))
+        self._name = name
         self.entry: Entry | None = None
 
     def advance(self) -> Procedure:
         """Go to the next entry."""
         record: dict[str, Any] | None = yield from self._reader.record()
-        self.entry = record
-        if record is not None and self._is_change:
-            entry: Entry = record["w"]
-            if entry["t"] == FILE and (self._is_new or record.get("R")):
-                entry["w"] = True
-            self.entry = entry
+        while self._name == "kept" and record is not None and record.get("R"):
+            record = yield from self._reader.record()  # it is among the replaced
+        self.entry = record["w"] if self._name == "kept" and record is not None else record
+        if self.entry is not None and self._name in ("replaced", "copies"):
+            self.entry["w"] = True
 
 
 def write_manifest(comparison: Comparison, quotas: list[int] | None) -> Procedure:
     """Write ``manifest``, durably; returns the ``TreeDigest``."""
-    corrections = yield from _read_corrections(comparison)
-    streams = [
-        _Stream(comparison.file("same"), is_change=False),
-        _Stream(comparison.file("kept"), is_change=True),
-        _Stream(comparison.file("new"), is_change=True),
-    ]
+    details = yield from _read_details(comparison)
+    streams = [_Stream(comparison, name) for name in ("same", "kept", "replaced", "copies", "directories")]
     for stream in streams:
         yield from stream.advance()
     writer = LineWriter(comparison.file("manifest"))
@@ -57,9 +54,9 @@ def write_manifest(comparison: Comparison, quotas: list[int] | None) -> Procedur
         entry = stream.entry
         assert entry is not None
         assert entry["n"] == writer.count, (entry["n"], writer.count)
-        if corrections.next_ordinal == entry["n"]:
-            entry["c"] = corrections.checksum
-            yield from corrections.advance()
+        if details.next_ordinal == entry["n"]:
+            entry.update(details.details)
+            yield from details.advance()
         if entry["p"] == "" and quotas is not None and max(quotas) >= 0:
             entry["q"] = quotas
         digest.add(entry)
@@ -75,32 +72,27 @@ def _ordinal(stream: _Stream) -> int:
     return ordinal
 
 
-class Corrections:
-    """Checksums that replace those of the source, by ordinal."""
+class Details:
+    """What staging has found out, by ordinal."""
 
     def __init__(self, name: str) -> None:
         self._reader = LineReader(name)
         self.next_ordinal = -1
-        self.checksum = ""
+        self.details: dict[str, Any] = {}
 
     def advance(self) -> Procedure:
-        """Go to the next correction of another entry; a repeated one is the same."""
-        previous = self.next_ordinal
-        while self.next_ordinal == previous:
-            keyed = yield from self._reader.keyed()
-            if keyed is None:
-                self.next_ordinal = -2
-                return
-            self.next_ordinal, self.checksum = int(keyed[0]), keyed[1]["c"]
+        """Go to the next entry's."""
+        keyed = yield from self._reader.keyed()
+        self.next_ordinal, self.details = (-1, {}) if keyed is None else (int(keyed[0]), keyed[1])
 
 
-def correction_line(ordinal: int, checksum: str) -> bytes:
-    """A line of the work file ``corrections``."""
-    return b'%012d {"c":"%s"}\n' % (ordinal, checksum.encode("ascii"))
+def details_line(entry: Entry) -> bytes:
+    """A line of the work file ``details``."""
+    return b"%012d %s" % (entry["n"], encode({name: entry[name] for name in _DETAILS if name in entry}))
 
 
-def _read_corrections(comparison: Comparison) -> Procedure:
-    yield SpoolSort(comparison.file("corrections"), comparison.file("corrections.sorted"))
-    corrections = Corrections(comparison.file("corrections.sorted"))
-    yield from corrections.advance()
-    return corrections
+def _read_details(comparison: Comparison) -> Procedure:
+    yield SpoolSort(comparison.file("details"), comparison.file("details.sorted"))
+    details = Details(comparison.file("details.sorted"))
+    yield from details.advance()
+    return details

@@ -14,7 +14,9 @@ A whole new subtree is staged as one entry, so a first copy is one ``in`` step. 
 of the trees, so the same two snapshots give the same plan: another attempt recognises what an earlier one has staged.
 
 The plan is a work file of records in this order: ``{"do", "d" (depth), "p" (path in the head), "from"/"to" (path in
-staging), …}``. Beside it: ``copies`` (files to stage) and ``directories`` (directories to stage, parents first).
+staging), …}``. Beside it: ``replaced`` and ``copies`` (files to stage, in place of others and new ones) and
+``directories`` (new directories, parents first). What is new in these is as a listing shows it: its details are asked
+for when it is staged, so that a first copy begins as soon as the tree is listed.
 """
 
 from __future__ import annotations
@@ -24,9 +26,10 @@ from typing import Any
 
 from infra.agent.core.hdfs_compare import Comparison
 from infra.agent.core.hdfs_entries import DIRECTORY, FILE, Entry, depth_of, parent_of, path_key
+from infra.agent.core.hdfs_walk import Listing
 from infra.agent.core.lines import LineReader, LineWriter, encode
 from infra.agent.core.machine import Procedure
-from infra.agent.core.operations import SpoolSort
+from infra.agent.core.operations import SpoolSort, SpoolTruncate
 
 OUT = "out"
 IN = "in"
@@ -36,6 +39,7 @@ _PHASES = {OUT: b"1", IN: b"2", SET: b"3", TIME: b"4"}
 # One directory of HDFS may not have more than about a million entries.
 BUCKET = 1000
 DEEPEST = 99_999
+_LASTING = ("replaced", "copies", "directories")
 
 
 @dataclass
@@ -59,32 +63,56 @@ def staged(kind: str, sequence: int) -> str:
 
 
 def make_plan(comparison: Comparison) -> Procedure:
-    """Write ``plan``, ``copies`` and ``directories``; returns the ``Plan``."""
+    """Write ``plan``, ``replaced``, ``copies`` and ``directories``; returns the ``Plan``."""
     planner = _Planner(comparison)
-    yield from planner.run()
+    yield from planner.run(planner.changes())
     return planner.plan
+
+
+def plan_first_copy(comparison: Comparison) -> Procedure:
+    """The same where nothing is there yet; returns the ``Plan`` and the number of entries."""
+    for name in ("same", "gone", "kept"):
+        yield SpoolTruncate(comparison.file(name))
+    want = comparison.want
+    listing = Listing(want.site, want.root, comparison.open_files, comparison.for_manifest)
+    planner = _Planner(comparison)
+    yield from planner.run(planner.all_of(listing))
+    return planner.plan, listing.count
 
 
 class _Planner:
     def __init__(self, comparison: Comparison) -> None:
         self.plan = Plan()
         self._comparison = comparison
-        names = ("plan.unsorted", "copies", "directories", "touched", "standing", "plan")
+        names = ("plan.unsorted", *_LASTING, "touched", "standing", "plan")
         self._writers = {name: LineWriter(comparison.file(name)) for name in names}
 
-    def run(self) -> Procedure:
+    def run(self, take_entries: Procedure) -> Procedure:
         """Write everything."""
         for writer in self._writers.values():
             yield from writer.begin()
-        yield from self._each("gone", self._gone, _Tops())
-        yield from self._each("kept", self._kept, _Tops())
-        yield from self._each("new", self._new, _Tops())
+        yield from take_entries
         yield from self._times()
-        yield from self._writers["copies"].end(durable=True)
-        yield from self._writers["directories"].end(durable=True)
+        for name in _LASTING:
+            yield from self._writers[name].end(durable=True)
         yield from self._writers["plan.unsorted"].end()
         yield SpoolSort(self._comparison.file("plan.unsorted"), self._comparison.file("plan.sorted"))
         yield from self._strip_keys()
+
+    def changes(self) -> Procedure:
+        """Take what a comparison has found."""
+        yield from self._each("gone", self._gone, _Tops())
+        yield from self._each("kept", self._kept, _Tops())
+        yield from self._each("new", self._new, _Tops())
+
+    def all_of(self, listing: Listing) -> Procedure:
+        """Take a whole tree as new."""
+        tops = _Tops()
+        while True:
+            entry = yield from listing.next()
+            if entry is None:
+                return
+            yield from self._new({"w": entry}, tops)
 
     def _each(self, name: str, plan: Any, tops: _Tops) -> Procedure:
         reader = LineReader(self._comparison.file(name))
@@ -112,7 +140,7 @@ class _Planner:
         if change.get("R"):
             self.plan.replaced += 1
             yield from self._out(have)
-            yield from self._stage_file(want, (yield from self._in_new(want)))
+            yield from self._stage_file("replaced", want, (yield from self._in_new(want)))
             return
         if change["v"]:
             self.plan.renamed += 1
@@ -136,7 +164,7 @@ class _Planner:
             yield from self._write("directories", {**want, "path": path})
             yield from self._stands(None, want)
         else:
-            yield from self._stage_file(want, path)
+            yield from self._stage_file("copies", want, path)
 
     def _out(self, have: Entry) -> Procedure:
         path = staged("out", self.plan.out_count)
@@ -155,10 +183,10 @@ class _Planner:
         yield from self._step(IN, depth_of(want["p"]), {"p": want["p"], "from": path})
         yield from self._writers["touched"].write(b"w%016x" % want["u"])
 
-    def _stage_file(self, want: Entry, path: str) -> Procedure:
+    def _stage_file(self, name: str, want: Entry, path: str) -> Procedure:
         self.plan.files_moved += 1
         self.plan.bytes_moved += want["l"]
-        yield from self._write("copies", {**want, "path": path})
+        yield from self._write(name, {**want, "path": path})
 
     def _time(self, want: Entry) -> Procedure:
         # Keyed by path: several steps leave a trace in one directory, whose time is set once.

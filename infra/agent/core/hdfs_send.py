@@ -1,9 +1,9 @@
 """Send: fill the staging of one HDFS directory on the secondary from its snapshot on the primary.
 
-The order: list and compare, so that the manifest and the plan are known; prepare staging with both of them in it, and
-with all new directories, aside; rename it into place; copy and check the files; finish the directories. The record
-"planned" in the journal says that the work files are whole; "placed" that staging is there. A later agent goes on from
-there, and finds by looking at the staged files which of them are finished.
+The order: list and compare, so that the plan is known; prepare staging with it and all new directories aside; rename it
+into place; copy and check the files; finish the directories; add the manifest. The record "planned" in the journal says
+that the work files are whole; "placed" that staging is there. A later agent goes on from there, and finds by looking at
+the staged files which of them are finished.
 
 What the source is compared with is chosen by ``hdfs_base``, and told in the result.
 """
@@ -20,14 +20,14 @@ from infra.agent.core.hdfs_compare import Comparison, Side, compare, modified_id
 from infra.agent.core.hdfs_details import add_details
 from infra.agent.core.hdfs_entries import TreeDigest
 from infra.agent.core.hdfs_manifest import write_manifest
-from infra.agent.core.hdfs_plan import make_plan
+from infra.agent.core.hdfs_plan import make_plan, plan_first_copy
 from infra.agent.core.hdfs_skeleton import place_skeleton
 from infra.agent.core.hdfs_snapshots import snapshot_path
-from infra.agent.core.hdfs_stage import Staging, finish_directories, stage_files
+from infra.agent.core.hdfs_stage import Staging, fill
 from infra.agent.core.known_damage import known_damage
 from infra.agent.core.machine import Procedure
 from infra.agent.core.meter import Meter
-from infra.agent.core.operations import Download, OperationFailed, SpoolRead, SpoolTruncate, Upload
+from infra.agent.core.operations import Download, OperationFailed, SpoolTruncate, Upload
 from infra.agent.core.staging import guarded, prepare_run, scratch
 from infra.agent.core.work import PRIMARY, SECONDARY, Work, manifest_path, offered_bases
 
@@ -103,6 +103,7 @@ DISPENSABLE = (
     "unsorted",
     "changes",
     "gone",
+    "new",
     "same.directories",
     "touched",
     "touched.sorted",
@@ -115,12 +116,14 @@ DISPENSABLE = (
 
 def _plan(comparison: Comparison, data_set: dict[str, Any], adopts: bool) -> Procedure:
     """Write all work files; returns what the journal has to keep."""
-    yield SpoolTruncate(comparison.file("corrections"))
-    entries, entries_in_base = yield from compare(comparison)
-    yield from add_details(comparison)
-    plan = yield from make_plan(comparison)
+    if comparison.have is None:
+        plan, entries = yield from plan_first_copy(comparison)
+        entries_in_base = 0
+    else:
+        entries, entries_in_base = yield from compare(comparison)
+        yield from add_details(comparison)
+        plan = yield from make_plan(comparison)
     quotas = yield from hdfs.quotas(PRIMARY, data_set["path"])
-    digest = yield from write_manifest(comparison, quotas)
     adopted = (yield from take_stock(comparison)) if adopts and comparison.have is not None else None
     if entries + entries_in_base > MANY_ENTRIES:
         for name in DISPENSABLE:
@@ -130,7 +133,6 @@ def _plan(comparison: Comparison, data_set: dict[str, Any], adopts: bool) -> Pro
         "entries_in_base": entries_in_base,
         "full": comparison.have is None,
         "quotas": quotas,
-        "tree": _totals(digest),
         "adopted": adopted,
     }
 
@@ -149,17 +151,18 @@ def _totals(digest: TreeDigest) -> dict[str, Any]:
 def _fill(
     work: Work, data_set: dict[str, Any], comparison: Comparison, planned: dict[str, Any], piece_bytes: int, again: bool
 ) -> Procedure:
-    """Prepare staging, copy, check and finish."""
+    """Prepare staging, copy, check and finish, and write the manifest of what is there then."""
     policies = yield from hdfs.storage_policies(SECONDARY)
     placed = work.journal.newest("placed")
     if placed is None:
         yield from prepare_run(work.instruction)
         prepared = scratch(work.instruction, data_set["id"])
-        placed = yield from place_skeleton(
-            work.instruction, prepared, work.staging(data_set), comparison.prefix, planned["plan"], policies, True
+        is_reused = yield from place_skeleton(
+            work.instruction, prepared, work.staging(data_set), comparison.prefix, planned["plan"], policies
         )
+        placed = {"reused": is_reused}
         yield from work.journal.write({"placed": placed})
-    plan, tree = planned["plan"], planned["tree"]
+    plan = planned["plan"]
     staging = Staging(
         target=SECONDARY,
         root=work.staging(data_set),
@@ -172,13 +175,9 @@ def _fill(
         piece_bytes=piece_bytes,
     )
     yield from staging.meter.tell()
-    yield from stage_files(staging)
-    yield from finish_directories(staging)
-    manifest_sha256 = placed["manifest_sha256"]
-    if (yield SpoolRead(comparison.file("corrections"), 0, 1)):
-        tree = _totals((yield from write_manifest(comparison, planned["quotas"])))
-        uploaded = yield Upload(comparison.file("manifest"), SECONDARY, staging.path("manifest"))
-        manifest_sha256 = uploaded["sha256"]
+    yield from fill(staging)
+    tree = _totals((yield from write_manifest(comparison, planned["quotas"])))
+    uploaded = yield Upload(comparison.file("manifest"), SECONDARY, staging.path("manifest"))
     counts = {name: plan[name] for name in _COUNTS}
     adopted = planned.get("adopted")
     if adopted is not None:
@@ -188,7 +187,7 @@ def _fill(
         **counts,
         "entries_in_base": planned["entries_in_base"],
         "full": planned["full"],
-        "manifest_sha256": manifest_sha256,
+        "manifest_sha256": uploaded["sha256"],
         **({} if adopted is None else {"adopted": adopted}),
     }
 

@@ -1,4 +1,4 @@
-"""Put a staging directory into place: one rename, with its plan, everything it lists and all its directories in it.
+"""Put a staging directory into place: one rename, with its plan and all its directories in it.
 
 The plan that lies in it says what it is for. Where an earlier attempt of the run has left one of the same plan, that
 is taken over with all that is finished in it; one of another plan is thrown away.
@@ -18,7 +18,6 @@ from infra.agent.core.work import SECONDARY
 from infra.agent.protocol import Instruction
 
 PLAN = "plan"
-MANIFEST = "manifest"
 DIRECTORIES_AT_ONCE = 8
 
 
@@ -29,21 +28,17 @@ def place_skeleton(
     prefix: str,
     plan: dict[str, Any],
     policies: dict[int, str],
-    with_manifest: bool,
 ) -> Procedure:
-    """Have a staging directory at ``target``, made at ``prepared``; its ``plan`` and ``manifest`` are work files.
+    """Have a staging directory at ``target``, made at ``prepared``; its ``plan`` is a work file.
 
-    Returns ``{"reused", "manifest_sha256"}``; without a manifest the digest is None.
+    Returns whether one was taken over.
     """
     yield from _skeleton(prepared, prefix, plan, policies)
     steps = yield Upload(prefix + PLAN, SECONDARY, f"{prepared}/{PLAN}")
-    manifest = (yield Upload(prefix + MANIFEST, SECONDARY, f"{prepared}/{MANIFEST}")) if with_manifest else {}
     is_reused = False
     if (yield from hdfs.status(SECONDARY, target)) is not None:
         is_reused = yield from _has_plan(f"{target}/{PLAN}", steps)
         if is_reused:
-            if with_manifest:
-                yield Upload(prefix + MANIFEST, SECONDARY, f"{target}/{MANIFEST}")
             yield from hdfs.delete(SECONDARY, prepared)
         else:
             superseded = f"{prepared}-superseded"
@@ -51,7 +46,7 @@ def place_skeleton(
             yield from hdfs.delete(SECONDARY, superseded)
     if not is_reused:
         yield from place(instruction, prepared, target)
-    return {"reused": is_reused, "manifest_sha256": manifest.get("sha256")}
+    return is_reused
 
 
 def _skeleton(prepared: str, prefix: str, plan: dict[str, Any], policies: dict[int, str]) -> Procedure:

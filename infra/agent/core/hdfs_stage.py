@@ -6,29 +6,38 @@ file is proved again, never copied again.
 
 A proof is the stored checksum of the staged file, equal to that of the source. It depends on how the blocks are cut;
 where the source's blocks cannot be reproduced (other bytes per checksum, a file that was itself concatenated) both
-files are read and hashed, and the hash is recorded as a correction of the manifest.
+files are read and hashed, and the hash takes the checksum's place.
+
+What staging finds out about entries is left in the work file ``details``, for the manifest.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Callable
 
 from infra.agent.core import hdfs
+from infra.agent.core.hdfs_asking import (
+    BY_BYTES,
+    ask_acl,
+    ask_checksum,
+    ask_extended_attributes,
+    checksum_by_bytes,
+)
 from infra.agent.core.hdfs_compare import Side
-from infra.agent.core.hdfs_details import BY_BYTES, checksum_by_bytes
 from infra.agent.core.hdfs_entries import Entry, below
-from infra.agent.core.hdfs_manifest import correction_line
-from infra.agent.core.lines import for_each
+from infra.agent.core.hdfs_manifest import details_line
+from infra.agent.core.lines import LineReader, LineWriter, for_each
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.meter import Meter
-from infra.agent.core.operations import CopyRange, OperationFailed, SpoolAppend
+from infra.agent.core.operations import CopyRange, OperationFailed
 
 DEFAULT_PIECE_BYTES = 64 << 20
 PIECES_LIMIT = 64
 TRIES = 2
 DIRECTORIES_AT_ONCE = 32
 OWNER_ONLY = "700"
+WINDOW = 1000
 
 
 @dataclass(frozen=True)
@@ -69,23 +78,49 @@ def make_directories(target: str, prepared: str, prefix: str, policies: dict[int
     yield from for_each(prefix + "directories", make, DIRECTORIES_AT_ONCE)
 
 
-def finish_directories(staging: Staging) -> Procedure:
-    """Give the staged directories their attributes and times, when nothing will be put into them any more.
+def fill(staging: Staging) -> Procedure:
+    """Copy and check every file, then finish the directories; writes ``details``.
 
     Not before: a default ACL would be inherited by what is created below, and every creation changes the time.
     """
+    found = LineWriter(staging.prefix + "details")
+    yield from found.begin()
+    yield from _each(staging, "replaced", lambda entry: _stage_replaced(staging, entry, found), staging.workers)
+    yield from _each(staging, "copies", lambda entry: _stage_new(staging, entry, found), staging.workers)
+    yield from _each(staging, "directories", lambda e: _finish_directory(staging, e, found), DIRECTORIES_AT_ONCE)
+    yield from found.end()
 
-    def finish(entry: Entry) -> Procedure:
-        if entry["p"]:
-            yield from set_attributes(staging.target, staging.path(entry["path"]), entry, entry["x"])
-            yield from hdfs.set_modification_time(staging.target, staging.path(entry["path"]), entry["m"])
 
-    yield from for_each(staging.prefix + "directories", finish, DIRECTORIES_AT_ONCE)
+def _each(staging: Staging, name: str, step: Callable[[Entry], Procedure], limit: int) -> Procedure:
+    """Run a step for all entries of a work file; of new ones the extended attributes are asked before, many at once."""
+    reader = LineReader(staging.prefix + name)
+    while True:
+        entries: list[Entry] = yield from reader.window(WINDOW)
+        if not entries:
+            return
+        if name != "replaced":
+            yield from ask_extended_attributes(staging.source, entries)
+        yield Together((step(entry) for entry in entries), limit, keep_results=False)
 
 
-def stage_files(staging: Staging) -> Procedure:
-    """Copy and check every file of the work file ``copies``."""
-    yield from for_each(staging.prefix + "copies", lambda entry: _stage_file(staging, entry), staging.workers)
+def _finish_directory(staging: Staging, entry: Entry, found: LineWriter) -> Procedure:
+    """Give a directory its attributes and its time, when nothing will be put into it any more."""
+    yield from ask_acl(staging.source, entry)
+    yield from found.write(details_line(entry))
+    if entry["p"]:
+        yield from set_attributes(staging.target, staging.path(entry["path"]), entry, entry["x"])
+        yield from hdfs.set_modification_time(staging.target, staging.path(entry["path"]), entry["m"])
+
+
+def _stage_new(staging: Staging, entry: Entry, found: LineWriter) -> Procedure:
+    yield from ask_acl(staging.source, entry)
+    yield from ask_checksum(staging.source, entry)
+    yield from _stage_replaced(staging, entry, found)
+
+
+def _stage_replaced(staging: Staging, entry: Entry, found: LineWriter) -> Procedure:
+    yield from _stage_file(staging, entry)
+    yield from found.write(details_line(entry))
 
 
 def _stage_file(staging: Staging, entry: Entry) -> Procedure:
@@ -198,7 +233,7 @@ def _explained(failure: OperationFailed, entry: Entry) -> OperationFailed:
 
 
 def _is_proved(staging: Staging, entry: Entry, path: str) -> Procedure:
-    """Tell whether the staged file holds the source's bytes."""
+    """Tell whether the staged file holds the source's bytes; where only bytes prove it, their hash becomes ``c``."""
     wanted: str | None = entry.get("c")
     if entry["l"] == 0:
         return True
@@ -211,7 +246,7 @@ def _is_proved(staging: Staging, entry: Entry, path: str) -> Procedure:
     source = below(staging.source.root, entry["p"])
     if found != (yield from checksum_by_bytes(staging.source.site, source, entry["l"])):
         return False
-    yield SpoolAppend(staging.prefix + "corrections", correction_line(entry["n"], found), durable=True)
+    entry["c"] = found
     return True
 
 

@@ -118,26 +118,45 @@ def _check_order(statuses: list[dict[str, Any]], after: str) -> None:
         previous = key
 
 
-def write_listing(site: str, root: str, name: str, open_files: frozenset[str], is_cut: bool) -> Procedure:
-    """Write the entries of a tree to a work file, numbered by ``n``; returns how many there are.
+class Listing:
+    """The entries of a tree as a walk gives them, numbered by ``n``.
 
     Files among ``open_files`` (paths relative to the root) get ``f``; the length in the listing is the one that counts.
     With ``is_cut`` (a snapshot on the cluster that is its source) the root's time is the cut, and a file that was
     modified after it was open at the cut and has been closed since: it gets ``f`` too.
     """
-    walk = Walk(site, root, strict=is_cut)
+
+    def __init__(self, site: str, root: str, open_files: frozenset[str], is_cut: bool) -> None:
+        self._walk = Walk(site, root, strict=is_cut)
+        self._open_files = open_files
+        self._is_cut = is_cut
+        self._cut_ms = 0
+        self.count = 0
+
+    def next(self) -> Procedure:
+        """The next entry, or None at the end; raises NO_SUCH_DIRECTORY when there is no root."""
+        entry = yield from self._walk.next()
+        if entry is None:
+            return None
+        if self._is_cut and self.count == 0:
+            self._cut_ms = entry["m"]
+        entry["n"] = self.count
+        self.count += 1
+        is_late = self._is_cut and entry["m"] > self._cut_ms
+        if entry["t"] == FILE and (is_late or entry["p"] in self._open_files):
+            entry["f"] = True
+        return entry
+
+
+def write_listing(site: str, root: str, name: str, open_files: frozenset[str], is_cut: bool) -> Procedure:
+    """Write a ``Listing`` to a work file; returns how many entries there are."""
+    listing = Listing(site, root, open_files, is_cut)
     writer = LineWriter(name)
     yield from writer.begin()
-    cut_ms = None
     while True:
-        entry = yield from walk.next()
+        entry = yield from listing.next()
         if entry is None:
             break
-        if is_cut and cut_ms is None:
-            cut_ms = entry["m"]
-        entry["n"] = writer.count
-        if entry["t"] == FILE and (entry["p"] in open_files or (cut_ms is not None and entry["m"] > cut_ms)):
-            entry["f"] = True
         yield from writer.write(encode(entry))
     yield from writer.end()
-    return writer.count
+    return listing.count

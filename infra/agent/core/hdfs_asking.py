@@ -1,0 +1,61 @@
+"""Ask for what a listing does not show of an entry: its checksum ``c``, its ACL ``a``, its extended attributes ``e``.
+
+ACLs only where the listing has the ACL bit. Extended attributes have no bit, so every entry is asked, many of them in
+one operation. A file that was open at the cut has no usable stored checksum; its first ``l`` bytes are hashed instead.
+"""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+from infra.agent.core import hdfs
+from infra.agent.core.hdfs_compare import Side
+from infra.agent.core.hdfs_entries import FILE, Entry, below
+from infra.agent.core.machine import Procedure, Together
+from infra.agent.core.operations import DigestFile, OperationFailed
+
+BY_BYTES = "SHA-256"
+PATHS_AT_ONCE = 125
+BATCHES_AT_ONCE = 8
+
+
+def ask_extended_attributes(side: Side, entries: Sequence[Entry]) -> Procedure:
+    """Give each entry ``e``, if it has any."""
+    batches = [entries[begin : begin + PATHS_AT_ONCE] for begin in range(0, len(entries), PATHS_AT_ONCE)]
+    asked = (
+        hdfs.extended_attributes_of(side.site, tuple(below(side.root, entry["p"]) for entry in batch))
+        for batch in batches
+    )
+    answers = yield Together(asked, BATCHES_AT_ONCE)
+    for batch, found in zip(batches, answers):
+        for entry, attributes in zip(batch, found):
+            if attributes:
+                entry["e"] = attributes
+
+
+def ask_acl(side: Side, entry: Entry) -> Procedure:
+    """Give an entry ``a``, if it has one."""
+    if entry.get("A"):
+        entry["a"] = yield from hdfs.acl_entries(side.site, below(side.root, entry["p"]))
+
+
+def ask_checksum(side: Side, entry: Entry) -> Procedure:
+    """Give a file ``c``; an empty one has none. A file that turns out to be open gets the mark ``f``."""
+    if entry["t"] != FILE or entry["l"] == 0:
+        return
+    path = below(side.root, entry["p"])
+    if not entry.get("f"):
+        try:
+            entry["c"] = yield from hdfs.checksum(side.site, path)
+            return
+        except OperationFailed as failure:
+            if "under construction" not in failure.message:
+                raise
+        entry["f"] = True
+    entry["c"] = yield from checksum_by_bytes(side.site, path, entry["l"])
+
+
+def checksum_by_bytes(site: str, path: str, length: int) -> Procedure:
+    """A checksum that does not depend on blocks: it costs reading the file."""
+    digest = yield DigestFile(site, path, length)
+    return f"{BY_BYTES}:{digest['sha256']}"
