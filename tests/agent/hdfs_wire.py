@@ -203,6 +203,7 @@ class DataNode(Server):
         self.acknowledges_with = 0
         self.heartbeats = 0
         self.turns_bytes = False
+        self.closes_after_reads = False
         super().__init__()
 
     def serve(self, connection: socket.socket, stream: Any) -> None:
@@ -214,7 +215,7 @@ class DataNode(Server):
                 connection.sendall(delimited(integer_field(1, 5) + text_field(5, "no access token")))
                 return
             {80: self._write, 81: self._read, 85: self._sum}[code](connection, stream, request)
-            if code == 80:
+            if code != 81 or self.closes_after_reads:  # only after a read it waits for another request
                 return
 
     def _read(self, connection: socket.socket, stream: Any, request: Message) -> None:

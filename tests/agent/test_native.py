@@ -89,7 +89,8 @@ def test_a_file_arrives_whole_and_has_the_checksum_of_its_source(world: World, s
     source, target = world.clusters["primary"], world.clusters["secondary"]
     source.put("/f", content(size))
     world.clusters["secondary"].datanode.heartbeats = 1
-    assert world.copy(size)["bytes"] == size
+    copied = world.copy(size)
+    assert copied["bytes"] == size
     assert target.read("/t") == content(size)
     assert target.files["/t"].is_complete
     assert [len(target.blocks[number].data) for number in target.files["/t"].blocks] == [
@@ -97,13 +98,28 @@ def test_a_file_arrives_whole_and_has_the_checksum_of_its_source(world: World, s
     ]
     if size:
         assert world.perform(FileChecksum("secondary", "/t")) == world.perform(FileChecksum("primary", "/f"))
+    assert copied["checksum"] == (world.perform(FileChecksum("primary", "/f")) if size else None)
     assert not world.fallen_back
     assert world.passed >= size
 
 
+def test_connections_are_used_again_after_a_read_if_they_still_serve(world: World) -> None:
+    source = world.clusters["primary"].datanode
+    world.clusters["primary"].put("/f", content(100))
+    for _ in range(3):
+        world.copy(100)
+    assert source.connections == 1
+    source.closes_after_reads = True
+    world.copy(100)
+    world.copy(100)
+    assert source.connections == 2
+    assert world.copy(100)["checksum"] == world.perform(FileChecksum("primary", "/f"))
+    assert not world.fallen_back
+
+
 def test_a_piece_of_whole_blocks_is_copied_alone(world: World) -> None:
     world.clusters["primary"].put("/f", content(5 * BLOCK + 9))
-    world.copy(0, offset=2 * BLOCK, length=2 * BLOCK)
+    assert world.copy(0, offset=2 * BLOCK, length=2 * BLOCK)["checksum"] is None
     assert world.clusters["secondary"].read("/t") == content(5 * BLOCK + 9)[2 * BLOCK : 4 * BLOCK]
     world.copy(0, offset=4 * BLOCK, length=BLOCK + 9)
     assert world.clusters["secondary"].read("/t") == content(5 * BLOCK + 9)[4 * BLOCK :]

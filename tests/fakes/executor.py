@@ -205,7 +205,8 @@ class FakeExecutor:
             block_size=operation.block_size,
             replication=operation.replication,
         )
-        return {"bytes": len(data), "seconds": 0.001}
+        shown = self._site(operation.source).shown_checksum(operation.source_path, operation.offset, operation.length)
+        return {"bytes": len(data), "seconds": 0.001, "checksum": shown}
 
     def _DigestFile(self, operation: DigestFile) -> dict[str, Any]:
         data = self._site(operation.site).read(operation.path, 0, operation.length)

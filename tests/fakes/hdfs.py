@@ -123,6 +123,13 @@ class FakeHdfs(Reading, Changing, Settings, Snapshots):
             raise refusal("IOException", f"Fail to get checksum, since file {path} is under construction.")
         return stored_checksum(inode)
 
+    def shown_checksum(self, path: str, offset: int, length: int) -> str | None:
+        """The stored checksum, as copying a whole file of regular blocks shows it, here every second one."""
+        inode = self._file(path)
+        is_shown = offset == 0 and length == inode.length and length % 2 == 1 and not inode.content.is_open
+        is_regular = all(len(block.data) == inode.block_size for block in inode.blocks[:-1])
+        return stored_checksum(inode) if is_shown and is_regular else None
+
     def open_files(self, path: str) -> list[str]:
         """The files below a directory that are open for writing."""
         return sorted(f"{path}/{name}" for name, inode in walk(self._existing(path)) if inode.is_open)

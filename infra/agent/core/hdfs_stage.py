@@ -85,8 +85,8 @@ def fill(staging: Staging) -> Procedure:
     """
     found = LineWriter(staging.prefix + "details")
     yield from found.begin()
-    yield from _each(staging, "replaced", lambda entry: _stage_replaced(staging, entry, found), staging.workers)
-    yield from _each(staging, "copies", lambda entry: _stage_new(staging, entry, found), staging.workers)
+    for name in ("replaced", "copies"):
+        yield from _each(staging, name, lambda entry: _stage_file(staging, entry, found), staging.workers)
     yield from _each(staging, "directories", lambda e: _finish_directory(staging, e, found), DIRECTORIES_AT_ONCE)
     yield from found.end()
 
@@ -112,19 +112,15 @@ def _finish_directory(staging: Staging, entry: Entry, found: LineWriter) -> Proc
         yield from hdfs.set_modification_time(staging.target, staging.path(entry["path"]), entry["m"])
 
 
-def _stage_new(staging: Staging, entry: Entry, found: LineWriter) -> Procedure:
-    yield from ask_acl(staging.source, entry)
-    yield from ask_checksum(staging.source, entry)
-    yield from _stage_replaced(staging, entry, found)
-
-
-def _stage_replaced(staging: Staging, entry: Entry, found: LineWriter) -> Procedure:
-    yield from _stage_file(staging, entry)
+def _stage_file(staging: Staging, entry: Entry, found: LineWriter) -> Procedure:
+    yield from _place(staging, entry)
     yield from found.write(details_line(entry))
 
 
-def _stage_file(staging: Staging, entry: Entry) -> Procedure:
+def _place(staging: Staging, entry: Entry) -> Procedure:
     path = staging.path(entry["path"])
+    if "c" not in entry:  # of what is new nothing is known yet
+        yield from ask_acl(staging.source, entry)
     if staging.resumed:
         found = yield from hdfs.status(staging.target, path)
         is_finished = found is not None and (found["length"], found["modificationTime"]) == (entry["l"], entry["m"])
@@ -155,7 +151,9 @@ def _copy(staging: Staging, entry: Entry, path: str, reuse: bool) -> Procedure:
     length: int = entry["l"]
     piece_bytes = _piece_bytes(staging, entry)
     if length <= piece_bytes:
-        yield from _copy_range(staging, entry, path, 0, length)
+        told = yield from _copy_range(staging, entry, path, 0, length)
+        if told is not None and "c" not in entry and not entry.get("f"):
+            entry["c"] = told
         return
     found = yield from hdfs.status(staging.target, path)
     if found is not None and found["length"] == length and reuse:
@@ -213,10 +211,11 @@ def _copy_range(staging: Staging, entry: Entry, path: str, offset: int, size: in
         return (yield operation)
 
     try:
-        yield from hdfs.persist(once)
+        copied = yield from hdfs.persist(once)
     except OperationFailed as failure:
         raise _explained(failure, entry) from failure
     yield from staging.meter.add(size, 0)
+    return copied.get("checksum")
 
 
 def _explained(failure: OperationFailed, entry: Entry) -> OperationFailed:
@@ -234,10 +233,11 @@ def _explained(failure: OperationFailed, entry: Entry) -> OperationFailed:
 
 def _is_proved(staging: Staging, entry: Entry, path: str) -> Procedure:
     """Tell whether the staged file holds the source's bytes; where only bytes prove it, their hash becomes ``c``."""
-    wanted: str | None = entry.get("c")
     if entry["l"] == 0:
         return True
-    assert wanted is not None, entry
+    if "c" not in entry:
+        yield from ask_checksum(staging.source, entry)
+    wanted: str = entry["c"]
     if not wanted.startswith(BY_BYTES) and (yield from hdfs.checksum(staging.target, path)) == wanted:
         return True
     found = yield from checksum_by_bytes(staging.target, path, entry["l"])

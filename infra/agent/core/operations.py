@@ -91,7 +91,8 @@ class CopyRange(Operation):
     """Stream ``length`` bytes from ``offset`` of ``source_path`` into the new file ``target_path`` on another site.
 
     The target's parent exists (``createparent=false``) and the target is replaced if it is there. The failure
-    "SOURCE_DAMAGED" means that the source could not be read whole. Result: dict(bytes=…, seconds=…).
+    "SOURCE_DAMAGED" means that the source could not be read whole. Result: dict(bytes=…, seconds=…, checksum=…), the
+    latter the stored checksum of the whole source file, as ``FileChecksum`` tells it, if the copying has shown it.
     """
 
     source: str

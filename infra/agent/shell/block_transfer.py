@@ -8,12 +8,14 @@ application wrote the block guard it all the way, the memory of this gateway inc
 
 from __future__ import annotations
 
+import hashlib
 import select
 import socket
 import struct
 import threading
 import time
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any, Callable, Mapping
 
 from infra.agent.core.protobuf import (
@@ -31,6 +33,7 @@ VERSION = 28
 WRITE_BLOCK, READ_BLOCK, BLOCK_CHECKSUM = 80, 81, 85
 PIPELINE_SETUP_CREATE = 6
 SUCCESS = 0
+CRC_BYTES = 4
 HEARTBEAT = -1
 BUFFER_BYTES = 1 << 20
 RECEIVE_BYTES = 1 << 16
@@ -48,6 +51,35 @@ HEADER_TAGS = (0x09, 0x11, 0x18, 0x25)
 
 class BlockFailed(Exception):
     """A block could not be transferred or asked about; the text says why. Nothing is known of what was written."""
+
+
+@dataclass(frozen=True)
+class BlockSum:
+    """What HDFS makes a file's checksum of: ``kind`` of checksum (1: CRC32, 2: CRC32C), over how many bytes each, how
+    many there are, and the MD5 of all of them. Equal bytes have equal ones if the first two are equal.
+    """
+
+    kind: int
+    bytes_per_checksum: int
+    count: int
+    md5: bytes
+
+
+class _Summing:
+    """Makes a ``BlockSum`` of checksums as they come."""
+
+    def __init__(self, kind: int, bytes_per_checksum: int) -> None:
+        self._kind = kind
+        self._bytes_per_checksum = bytes_per_checksum
+        self._md5 = hashlib.md5()  # noqa: S324 - HDFS's, no secret
+        self._bytes = 0
+
+    def add(self, checksums: memoryview) -> None:
+        self._md5.update(checksums)
+        self._bytes += len(checksums)
+
+    def result(self) -> BlockSum:
+        return BlockSum(self._kind, self._bytes_per_checksum, self._bytes // CRC_BYTES, self._md5.digest())
 
 
 class BlockTransfers:
@@ -76,50 +108,66 @@ class BlockTransfers:
                     stream.close()
             self._kept.clear()
 
-    def copy(self, source: str, block: LocatedBlock, target: str, new: LocatedBlock) -> None:
-        """Fill the new block with all of the block's bytes; raises ``BlockFailed``."""
+    def copy(self, source: str, block: LocatedBlock, target: str, new: LocatedBlock) -> BlockSum:
+        """Fill the new block with all of the block's bytes; raises ``BlockFailed``.
+
+        Returns the sum of the checksums that came with them: they are the ones which the source has stored.
+        """
         try:
-            with closing(self._connect(source, block.nodes[0])) as reader:
-                reader.send(READ_BLOCK, self._read_request(block))
-                answer = _successful(reader.message("BlockOpResponse"), "READ_BLOCK")
+            address = self._address(source, block.nodes[0])
+            reader, answer = self._begin_reading(address, self._read_request(block))
+            try:
                 info = Message(answer.data(4), "ReadOpChecksumInfo")
-                with closing(self._connect(target, new.nodes[0])) as writer:
+                kind = Message(info.data(1), "Checksum")
+                summing = _Summing(kind.integer(1), kind.integer(2))
+                with closing(_Stream(self._address(target, new.nodes[0]))) as writer:
                     writer.send(WRITE_BLOCK, self._write_request(new, info.data(1)))
                     _successful(writer.message("BlockOpResponse"), "WRITE_BLOCK")
-                    last = self._forward(reader, writer, block.length)
+                    last = self._forward(reader, writer, block.length, summing)
                     reader.put(delimited(integer_field(1, SUCCESS)))
                     while writer.acknowledged < last:
                         writer.take_acknowledgement()
+            except BaseException:
+                reader.close()
+                raise
+            self._keep(address, reader)
+            return summing.result()
         except (OSError, EOFError, ProtobufError, IndexError) as error:
             raise BlockFailed(f"{type(error).__name__}: {error}") from error
 
-    def checksum(self, site: str, block: LocatedBlock, length: int) -> Message:
-        """The message ``OpBlockChecksumResponse`` of a block's first bytes; raises ``BlockFailed``."""
-        request = data_field(1, _base(block, length))
+    def checksum(self, site: str, block: LocatedBlock, length: int) -> BlockSum:
+        """The sum of the stored checksums of a block's first bytes; raises ``BlockFailed``."""
         try:
-            address = self._address(site, block.nodes[0])
+            with closing(_Stream(self._address(site, block.nodes[0]))) as stream:
+                stream.send(BLOCK_CHECKSUM, data_field(1, _base(block, length)))
+                answer = _successful(stream.message("BlockOpResponse"), "BLOCK_CHECKSUM")
+                found = Message(answer.data(3), "OpBlockChecksumResponse")
+                stream.put(delimited(integer_field(1, SUCCESS)))
+                return BlockSum(found.integer(4, 1), found.integer(1), found.integer(2), bytes(found.data(3)))
+        except (OSError, EOFError, ProtobufError, IndexError) as error:
+            raise BlockFailed(f"{type(error).__name__}: {error}") from error
+
+    def _begin_reading(self, address: tuple[str, int], request: bytes) -> tuple[_Stream, Message]:
+        """A connection on which a read was granted: one that was kept, if it still serves. After other requests than
+        reads a DataNode closes it.
+        """
+        while True:
             kept = self._take(address)
-            if kept is not None:
-                try:
-                    return self._ask_checksum(kept, address, request)
-                except (OSError, EOFError):
-                    pass  # it was closed meanwhile; asking again is harmless
-            return self._ask_checksum(_Stream(address), address, request)
-        except (OSError, EOFError, ProtobufError, IndexError) as error:
-            raise BlockFailed(f"{type(error).__name__}: {error}") from error
+            stream = kept or _Stream(address)
+            try:
+                stream.send(READ_BLOCK, request)
+                return stream, _successful(stream.message("BlockOpResponse"), "READ_BLOCK")
+            except (OSError, EOFError):
+                stream.close()
+                if kept is None:
+                    raise
+            except BaseException:
+                stream.close()
+                raise
 
-    def _ask_checksum(self, stream: _Stream, address: tuple[str, int], request: bytes) -> Message:
-        try:
-            stream.send(BLOCK_CHECKSUM, request)
-            answer = _successful(stream.message("BlockOpResponse"), "BLOCK_CHECKSUM")
-            found = Message(answer.data(3), "OpBlockChecksumResponse")
-            stream.put(delimited(integer_field(1, SUCCESS)))
-        except BaseException:
-            stream.close()
-            raise
+    def _keep(self, address: tuple[str, int], stream: _Stream) -> None:
         with self._lock:
             self._kept.setdefault(address, []).append((time.monotonic(), stream))
-        return found
 
     def _take(self, address: tuple[str, int]) -> _Stream | None:
         while True:
@@ -131,9 +179,6 @@ class BlockTransfers:
             if time.monotonic() - since < KEPT_SECONDS:
                 return stream
             stream.close()
-
-    def _connect(self, site: str, node: memoryview) -> _Stream:
-        return _Stream(self._address(site, node))
 
     def _address(self, site: str, node: memoryview) -> tuple[str, int]:
         identity = bytes(first_field(node, 1, "DatanodeInfo"))
@@ -162,14 +207,15 @@ class BlockTransfers:
             request += b"".join(integer_field(12, storage) for storage in block.storages[1:])
         return request
 
-    def _forward(self, reader: _Stream, writer: _Stream, expected_bytes: int) -> int:
+    def _forward(self, reader: _Stream, writer: _Stream, expected_bytes: int, summing: _Summing) -> int:
         """Pass all packets on as they come; returns the number of the last one."""
         buffer = self._buffer()
         begin, end, passed_bytes = 0, 0, 0
         while True:
             frame, position = None, begin
             while (frame := _frame(buffer, position, end)) is not None:
-                size, number, is_last, data_bytes = frame
+                size, number, is_last, data_bytes, checksums = frame
+                summing.add(checksums)
                 position += size
                 passed_bytes += data_bytes
                 if is_last:
@@ -293,8 +339,8 @@ def _first_message(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _frame(buffer: memoryview, position: int, end: int) -> tuple[int, int, bool, int] | None:
-    """(size, number, whether it is the last, bytes of data) of the packet there, if all of it is there."""
+def _frame(buffer: memoryview, position: int, end: int) -> tuple[int, int, bool, int, memoryview] | None:
+    """(size, number, whether it is the last, bytes of data, checksums) of the packet there, if all of it is there."""
     if end - position < PACKET.size + HEADER.size:
         return None
     body, header = PACKET.unpack_from(buffer, position)
@@ -306,4 +352,5 @@ def _frame(buffer: memoryview, position: int, end: int) -> tuple[int, int, bool,
     tag_1, _, tag_2, number, tag_3, is_last, tag_4, data_bytes = HEADER.unpack_from(buffer, position + PACKET.size)
     if (tag_1, tag_2, tag_3, tag_4) != HEADER_TAGS or not 0 <= data_bytes <= body - 4:
         raise ProtobufError("a packet's header is not as expected")
-    return size, number, bool(is_last), data_bytes
+    begin = position + PACKET.size + header
+    return size, number, bool(is_last), data_bytes, buffer[begin : begin + body - 4 - data_bytes]

@@ -16,12 +16,12 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import replace
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Sequence, TypeVar
 
 from infra.agent.core.hdfs import ExtendedAttributes, FileChecksum
 from infra.agent.core.operations import CopyRange, HdfsCall
 from infra.agent.core.protobuf import ProtobufError
-from infra.agent.shell.block_transfer import BlockFailed, BlockTransfers
+from infra.agent.shell.block_transfer import BlockFailed, BlockSum, BlockTransfers
 from infra.agent.shell.hadoop_rpc import RpcFailed
 from infra.agent.shell.namenode_rpc import LocatedBlock, LocatedFile, NameNodeRpc, with_length
 
@@ -122,32 +122,27 @@ class Native:
             raise NotThisWay("not plain, or empty")
         if SNAPSHOT in operation.path:
             self._remember(operation.site, operation.path, located)  # it does not change, and will be copied
-        left, sums, first = located.length, b"", None
+        left, sums = located.length, []
         for block in located.blocks:
             length = min(block.length, left)
-            found = self._blocks.checksum(operation.site, block, length)
-            first = first or found
-            kind = (found.integer(1), found.integer(4, 1))
-            if kind != (first.integer(1), first.integer(4, 1)):
-                raise NotThisWay("its blocks have checksums of several kinds")
-            sums += bytes(found.data(3))
+            sums.append(self._blocks.checksum(operation.site, block, length))
             left -= length
-        assert first is not None
         if left:
             raise NotThisWay("its blocks do not make up its length")
-        per_crc, kind_name = first.integer(1), CRC_NAMES.get(first.integer(4, 1), "")
-        crcs = first.integer(2) if len(located.blocks) > 1 else 0
-        digest = hashlib.md5(sums.ljust(_padded(len(sums)), b"\0")).digest()  # noqa: S324 - HDFS's, no secret
-        value = (struct.pack(">IQ", per_crc, crcs) + digest).ljust(WEBHDFS_BYTES, b"\0")
-        return f"MD5-of-{crcs}MD5-of-{per_crc}{kind_name}:{value.hex()}"
+        found = _checksum_of_file(sums)
+        if found is None:
+            raise NotThisWay("its blocks have checksums of several kinds, or of an unknown one")
+        return found
 
     def copy(self, operation: CopyRange) -> dict[str, Any]:
-        """Copy a file, or whole blocks of it."""
+        """Copy a file, or whole blocks of it; the checksum that a whole file has at its source is told, too."""
         started = time.monotonic()
         blocks: tuple[LocatedBlock, ...] = ()
+        is_whole = False
         if operation.length:
             located = self._locate(operation.source, operation.source_path, operation.offset, operation.length)
             blocks = _regular(located, operation)
+            is_whole = operation.offset == 0 and operation.length == located.length
         site, path = operation.target, operation.target_path
         with self._lock:
             self._located.pop((site, path), None)  # what stood there is replaced
@@ -157,9 +152,10 @@ class Native:
         renewed = time.monotonic()
         last: bytes | None = None
         written: list[LocatedBlock] = []
+        sums: list[BlockSum] = []
         for block in blocks:
             new = self._add_block(site, path, client, inode, last)
-            self._blocks.copy(operation.source, block, site, new)
+            sums.append(self._blocks.copy(operation.source, block, site, new))
             last = with_length(new.identity, block.length)
             written.append(replace(new, length=block.length))
             if time.monotonic() - renewed > RENEW_SECONDS:
@@ -169,7 +165,8 @@ class Native:
         self._until(lambda: self._rpc.complete(site, path, client, inode, last), f"{path} is not closed")
         if written:
             self._remember(site, path, LocatedFile(operation.length, tuple(written), True))  # it will be checked
-        return {"bytes": operation.length, "seconds": time.monotonic() - started}
+        checksum = _checksum_of_file(sums) if is_whole else None
+        return {"bytes": operation.length, "seconds": time.monotonic() - started, "checksum": checksum}
 
     def _locate(self, site: str, path: str, offset: int, length: int) -> LocatedFile:
         """Where the blocks of a range are: as it was told or found a moment ago, by which this file is done with."""
@@ -226,6 +223,19 @@ def _regular(located: LocatedFile, operation: CopyRange) -> tuple[LocatedBlock, 
     if position != end:
         raise NotThisWay("irregular blocks")
     return located.blocks
+
+
+def _checksum_of_file(sums: Sequence[BlockSum]) -> str | None:
+    """A file's stored checksum as HDFS's client makes it of those of its blocks; None if there is none like that."""
+    first = sums[0]
+    kinds = {(one.kind, one.bytes_per_checksum) for one in sums}
+    if len(kinds) > 1 or first.kind not in CRC_NAMES:
+        return None
+    count = first.count if len(sums) > 1 else 0
+    joined = b"".join(one.md5 for one in sums)
+    digest = hashlib.md5(joined.ljust(_padded(len(joined)), b"\0")).digest()  # noqa: S324 - HDFS's, no secret
+    value = (struct.pack(">IQ", first.bytes_per_checksum, count) + digest).ljust(WEBHDFS_BYTES, b"\0")
+    return f"MD5-of-{count}MD5-of-{first.bytes_per_checksum}{CRC_NAMES[first.kind]}:{value.hex()}"
 
 
 def _padded(size: int) -> int:

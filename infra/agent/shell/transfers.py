@@ -123,7 +123,7 @@ class Transfers:
                 fill(source, excluded)
 
         self.persist(once)
-        return {"bytes": length, "seconds": time.monotonic() - started}
+        return {"bytes": length, "seconds": time.monotonic() - started, "checksum": None}
 
     def read_stream(self, site: str, path: str, take: Callable[[memoryview], Any], excluded: Excluded) -> int:
         """Read a whole file once into ``take``; returns the number of bytes."""
