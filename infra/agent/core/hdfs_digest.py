@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from infra.agent.core import hdfs
-from infra.agent.core.hdfs_asking import BY_BYTES, checksum_by_bytes
-from infra.agent.core.hdfs_compare import EntryReader
+from infra.agent.core.hdfs_asking import BY_BYTES, ask_acl, ask_extended_attributes, checksum_by_bytes
+from infra.agent.core.hdfs_compare import EntryReader, Side
 from infra.agent.core.hdfs_entries import FILE, Entry, TreeDigest, below, path_key
 from infra.agent.core.hdfs_proofs import Proofs
 from infra.agent.core.hdfs_snapshots import snapshot_path
@@ -126,6 +126,8 @@ class _Digesting:
 
     def _check(self, window: list[Pair]) -> Procedure:
         """Ask for what the listing does not show of these pairs, concurrently, and take them in their order."""
+        asked = [found for expected, found, _ in window if found["p"] and ("e" in expected or expected.get("w"))]
+        yield from ask_extended_attributes(Side(SECONDARY, self._root), asked)
         checked = yield Together((self._look(*pair) for pair in window), AT_ONCE)
         for (expected, found, _), complaint in zip(window, checked):
             self._expected.add(expected)
@@ -140,10 +142,8 @@ class _Digesting:
     def _look(self, expected: Entry, found: Entry, is_proved: bool) -> Procedure:
         """Complete ``found`` with what is asked for; returns what is wrong with the contents, "" if nothing is."""
         path = below(self._root, found["p"])
-        if found["p"] and found.get("A"):
-            found["a"] = yield from hdfs.acl_entries(SECONDARY, path)
-        if found["p"] and ("e" in expected or expected.get("w")):
-            found["e"] = yield from hdfs.extended_attributes(SECONDARY, path)
+        if found["p"]:
+            yield from ask_acl(Side(SECONDARY, self._root), found)
         if found["t"] != FILE or found["t"] != expected["t"]:
             return ""
         complaint = ""

@@ -27,8 +27,8 @@ from bisect import bisect_left
 from typing import Any
 
 from infra.agent.core import hdfs
+from infra.agent.core.hdfs_asking import BY_BYTES
 from infra.agent.core.hdfs_compare import EntryReader, modified_ids
-from infra.agent.core.hdfs_details import BY_BYTES
 from infra.agent.core.hdfs_entries import FILE, Entry, path_key, same_contents_listed
 from infra.agent.core.hdfs_snapshots import snapshot_path
 from infra.agent.core.hdfs_walk import Walk
