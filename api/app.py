@@ -10,7 +10,7 @@ from api.access import Access
 from api.face import FACE, Face
 from api.middleware import ACCESS, guard, problems
 from api.requests import BODY_BYTES
-from api.routes import clusters, health, pairs, policies, recovery_points, refusals, runs, services
+from api.routes import clusters, health, pairs, pauses, policies, recovery_points, refusals, runs, services
 from api.watching import STREAMS, Streams
 
 ROUTES: Sequence[web.RouteDef] = (
@@ -22,6 +22,7 @@ ROUTES: Sequence[web.RouteDef] = (
     *runs.ROUTES,
     *recovery_points.ROUTES,
     *refusals.ROUTES,
+    *pauses.ROUTES,
 )
 
 

@@ -42,6 +42,7 @@ from infra.workers.gateways import Gateways, OpenGateway
 from infra.workers.live import Live
 from infra.workers.outgoing import simple_credentials
 from infra.workers.supervisor import Supervisor
+from infra.workers.turns import Turns
 
 SHUTDOWN_SECONDS = 5.0
 SOCKET_MODE = 0o660
@@ -125,14 +126,17 @@ def _open(settings: Settings) -> Store:
 
 
 def _compose(store: Store, settings: Settings, open_gateway: OpenGateway) -> tuple[ControlPlane, Supervisor]:
-    clock, live = SystemClock(), Live()
+    clock = SystemClock()
+    turns = Turns(clock)
+    live = Live(turns)
     controller = Controller(store.term, version("understudy"), clock, uuid4)
     equipment = Equipment(
         decisions=Decisions(controller, store.writer, store.queries, at_once=settings.workers.copies_per_run),
-        gateways=Gateways(open_gateway, clock, live, settings.workers),
+        gateways=Gateways(open_gateway, clock, live, turns, settings.workers),
         credentials=simple_credentials,
         clock=clock,
         live=live,
+        turns=turns,
         settings=settings.workers,
     )
     control_plane = ControlPlane(controller, store.writer, store.queries, equipment)

@@ -1,6 +1,7 @@
 """What the web application needs from the control plane: commands and reads.
 
-Kinds are ``cluster``, ``pair``, ``service``, ``policy``, ``run``, ``recovery-point``, ``replica`` and ``refusal``.
+Kinds are ``cluster``, ``pair``, ``service``, ``policy``, ``run``, ``recovery-point``, ``replica``, ``refusal`` and
+``pause``.
 """
 
 from __future__ import annotations
@@ -55,6 +56,15 @@ class Commands(Protocol):
 
     async def add_cluster(self, caller: Caller, name: str, endpoints: Endpoints) -> UUID:
         """Enter a cluster, or change its endpoints."""
+
+    async def change_limits(self, caller: Caller, name: str, changes: Mapping[str, Any]) -> UUID:
+        """Let other limits hold for a cluster; ``changes`` has those that change."""
+
+    async def pause(self, caller: Caller, scope: str, reason: str) -> UUID:
+        """Begin nothing more of a scope: "all", "cluster:NAME" or "service:NAME"."""
+
+    async def resume(self, caller: Caller, scope: str, reason: str) -> UUID:
+        """Let a scope go on."""
 
     async def create_pair(self, caller: Caller, name: str, primary: str, secondary: str) -> UUID:
         """Join two clusters."""

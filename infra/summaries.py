@@ -6,7 +6,7 @@ A summary is for choosing and sorting; what a page shows besides is read when it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from domain.pair.cluster import Cluster
 from domain.pair.pair import FORMING, ClusterPair
 from domain.protection.backup_run.run import BackupRun
 from domain.protection.backup_run.states import OPEN
+from domain.protection.pause import Pause
 from domain.protection.policy import BackupPolicy
 from domain.protection.recovery_point import RecoveryPoint
 from domain.protection.replica import Replica
@@ -23,10 +24,11 @@ from domain.protection.service import Service
 from domain.refusal import Refusal
 from domain.stateful import Stateful
 from domain.values.data_set import DataSet
+from domain.values.limits import Limits
 from infra.store.read_models import AggregateView
 from infra.store.store import StoreContents
 
-VIEWS_VERSION = "3"
+VIEWS_VERSION = "4"
 
 KINDS: dict[str, type[Stateful]] = {
     "cluster": Cluster,
@@ -37,6 +39,7 @@ KINDS: dict[str, type[Stateful]] = {
     "recovery-point": RecoveryPoint,
     "replica": Replica,
     "refusal": Refusal,
+    "pause": Pause,
 }
 """Everything that the store holds, by the word that people use for it."""
 
@@ -59,11 +62,27 @@ def _names(data_sets: Sequence[DataSet]) -> list[dict[str, str]]:
 
 
 def cluster_summary(cluster: Cluster) -> dict[str, Any]:
-    """How it is reached, and to which pair it belongs."""
+    """How it is reached, what may be taken of it, and to which pair it belongs."""
     return {
         "endpoints": msgspec.to_builtins(cluster.endpoints),
+        "limits": msgspec.to_builtins(cluster.limits),
         "pair": str(cluster.pair) if cluster.pair else None,
         **_dates(cluster),
+    }
+
+
+def limits_from(summary: Mapping[str, Any]) -> Limits:
+    """A cluster's limits out of its summary."""
+    return msgspec.convert(summary["limits"], Limits)
+
+
+def pause_summary(pause: Pause) -> dict[str, Any]:
+    """Who holds what, since when and why; empty words once it goes on."""
+    return {
+        "by": pause.by,
+        "since_ms": None if pause.since is None else int(pause.since.timestamp() * 1000),
+        "reason": pause.reason,
+        **_dates(pause),
     }
 
 
@@ -215,6 +234,7 @@ VIEWS = (
     AggregateView(Replica, replica_summary),
     AggregateView(Refusal, refusal_summary),
 )
+    AggregateView(Pause, pause_summary, lambda pause: pause.scope),
 
 CONTENTS = StoreContents(tuple(KINDS.values()), VIEWS, VIEWS_VERSION)
 """What ``open_store`` needs to know."""

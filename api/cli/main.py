@@ -33,6 +33,9 @@ COMMANDS = {
     "recovery-point": "remote.recovery_points:recovery_point",
     "open": "remote.recovery_points:open_one",
     "close": "remote.recovery_points:close",
+    "pause": "remote.pauses:pause",
+    "resume": "remote.pauses:resume",
+    "pauses": "remote.pauses:pauses",
     "refusals": "remote.refusals:refusals",
 }
 

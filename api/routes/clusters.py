@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from api.face import FACE, answer, changed, find, page, shown
 from api.requests import Empty, Page, body, caller, query
@@ -13,6 +13,7 @@ from api.routes.names import Name
 from domain.preflight.finding import REFUSE, WARN
 from domain.preflight.observed import WARNINGS
 from domain.values.endpoints import Endpoints, Gateway, HBase
+from domain.values.limits import Window
 
 OK = "OK"
 HostName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9:][A-Za-z0-9.:_-]{0,252}$")]
@@ -91,6 +92,32 @@ async def add(request: web.Request) -> web.Response:
     return await changed(request, "cluster", identity)
 
 
+class LimitsBody(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What changes of ``domain.values.limits.Limits``; null is no limit. Windows are texts, and all of them."""
+
+    agents: int | UnsetType | None = UNSET
+    workers: int | UnsetType | None = UNSET
+    megabytes_per_second: int | UnsetType | None = UNSET
+    windows: Annotated[tuple[Annotated[str, Meta(max_length=200)], ...], Meta(max_length=100)] | UnsetType = UNSET
+
+    def to_changes(self) -> dict[str, Any]:
+        """The changes; raise ``InvalidInput`` naming the first value that cannot be accepted."""
+        given = {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not UNSET}
+        if not isinstance(self.windows, UnsetType):
+            given["windows"] = tuple(
+                Window.parse(text, f"windows[{number}]") for number, text in enumerate(self.windows)
+            )
+        return given
+
+
+async def change_limits(request: web.Request) -> web.Response:
+    """Let other limits hold for a cluster; agents that are at work obey them, too."""
+    wanted = await body(request, LimitsBody)
+    name = request.match_info["name"]
+    identity = await request.app[FACE].commands.change_limits(caller(request), name, wanted.to_changes())
+    return await changed(request, "cluster", identity)
+
+
 async def list_all(request: web.Request) -> web.Response:
     """Answer a page of clusters."""
     return await page(request.app[FACE], "cluster", query(request, Page), {})
@@ -124,4 +151,5 @@ ROUTES = (
     web.get("/v1/clusters", list_all),
     web.get("/v1/clusters/{name}", show),
     web.post("/v1/clusters/{name}/check", check),
+    web.post("/v1/clusters/{name}/limits", change_limits),
 )

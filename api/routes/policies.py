@@ -37,6 +37,7 @@ class SettingsBody(Struct, forbid_unknown_fields=True, kw_only=True):
     warm_up_seconds: int | UnsetType = UNSET
     fire_tolerance_ms: int | UnsetType = UNSET
     workers: int | UnsetType = UNSET
+    megabytes_per_second: int | UnsetType | None = UNSET
     trial_clone: bool | UnsetType = UNSET
     sample_percent: int | UnsetType = UNSET
     recheck_days: int | UnsetType = UNSET

@@ -8,6 +8,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from domain.errors import InvalidInput
 from domain.protection.service import Service
 from domain.stateful import Context, Stateful
+from domain.values.limits import check_megabytes_per_second
 from domain.values.names import check_name
 
 DIRECTIONS = ("push", "pull")
@@ -34,10 +35,11 @@ class Settings:
 
     ``lead_seconds``: how far ahead the moment lies when none is given. ``warm_up_seconds``: how long before the moment
     the agent opens its connections. ``fire_tolerance_ms``: how late it may still fire. ``mass_change_percent``: a run
-    that would delete or replace more of the files than this stops and asks. ``sample_percent`` of the files are read
-    whole at every level (0 for none). ``recheck_days``: how old the proof of a file may become that has not changed
-    since an earlier recovery point (0: every file's checksum is computed in every run). ``head_mode`` is the mode of
-    the data sets' roots on the secondary.
+    that would delete or replace more of the files than this stops and asks. ``megabytes_per_second`` (a million bytes):
+    what all copies of the policy's runs may move together; None is as much as the clusters' limits allow.
+    ``sample_percent`` of the files are read whole at every level (0 for none). ``recheck_days``: how old the proof of a
+    file may become that has not changed since an earlier recovery point (0: every file's checksum is computed in every
+    run). ``head_mode`` is the mode of the data sets' roots on the secondary.
     """
 
     direction: str = "push"
@@ -51,6 +53,7 @@ class Settings:
     warm_up_seconds: int = 15
     fire_tolerance_ms: int = 250
     workers: int = 16
+    megabytes_per_second: int | None = None
     trial_clone: bool = True
     sample_percent: int = 0
     recheck_days: int = 7
@@ -81,6 +84,7 @@ class Settings:
         for field, number, low, high in ranges:
             if not low <= number <= high:
                 raise InvalidInput(field, f"{number} is out of range.", remedy=f"Give a number from {low} to {high}.")
+        check_megabytes_per_second(self.megabytes_per_second)
         if self.barrier is not None:
             if not 1 <= self.barrier.hold_max_seconds <= 600:
                 raise InvalidInput("barrier.hold_max_seconds", "out of range.", remedy="Give 1 to 600 seconds.")

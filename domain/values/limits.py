@@ -115,7 +115,7 @@ class Limits:
         """Raise ``InvalidInput`` for the first field with a value that cannot be accepted."""
         _check("agents", self.agents, MOST_AGENTS)
         _check("workers", self.workers, MOST_WORKERS)
-        _check("megabytes_per_second", self.megabytes_per_second, MOST_MEGABYTES_PER_SECOND)
+        check_megabytes_per_second(self.megabytes_per_second)
         if len(self.windows) > MOST_WINDOWS:
             message = f"there are {len(self.windows)}."
             raise InvalidInput("windows", message, remedy=f"Give at most {MOST_WINDOWS}.")
@@ -132,6 +132,11 @@ class Limits:
             self.workers if workers is None else workers,
             self.megabytes_per_second if rate is None else rate,
         )
+
+
+def check_megabytes_per_second(number: int | None) -> None:
+    """Raise ``InvalidInput`` for a bandwidth that cannot be accepted; None is no limit."""
+    _check("megabytes_per_second", number, MOST_MEGABYTES_PER_SECOND)
 
 
 def _lowest(numbers: Iterable[int | None]) -> int | None:

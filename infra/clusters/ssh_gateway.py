@@ -44,19 +44,27 @@ class SshGateway:
     async def submit(self, submission: Submission) -> Submitted | SubmissionRefused:
         """Hand over an instruction."""
         message = {"instruction": submission.instruction.to_wire(), "credentials": dict(submission.credentials)}
+        if submission.allowance is not None:
+            message["allow"] = dict(submission.allowance)
         (line,) = await self._ask_staying(self._submitting, canonical(message) + b"\n", 1)
         answer = json.loads(line)
         if "refused" in answer:
             return SubmissionRefused(str(answer["refused"]), str(answer["message"]))
         return Submitted(str(answer["accepted"]), bool(answer["attached"]))
 
-    async def look(self, ids: Sequence[str], after: Mapping[str, int] | None = None) -> dict[str, Seen]:
-        """See what became of instructions."""
+    async def look(
+        self,
+        ids: Sequence[str],
+        after: Mapping[str, int] | None = None,
+        allow: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> dict[str, Seen]:
+        """See what became of instructions, and say what they may take."""
         seen: dict[str, Seen] = {}
         for start in range(0, len(ids), LOOK_BATCH):
             batch = list(ids[start : start + LOOK_BATCH])
             offsets = {item: offset for item, offset in (after or {}).items() if item in batch}
-            question = canonical({"ids": batch, "after": offsets}) + b"\n"
+            allowed = {item: dict(allowance) for item, allowance in (allow or {}).items() if item in batch}
+            question = canonical({"ids": batch, "after": offsets, "allow": allowed}) + b"\n"
             lines = await self._ask_staying(self._looking, question, len(batch))
             for answer in (json.loads(line) for line in lines):
                 if "refused" in answer:

@@ -73,7 +73,14 @@ async def check(place: Place, equipment: Equipment, term: int) -> dict[str, Any]
     )
     outgoing = Outgoing(UUID(hex=free), "", instruction, endpoints, place.sites, fails_unreachable=True)
     carrier = Carrier(
-        outgoing, gateway, equipment.credentials, _Silent(), equipment.clock, equipment.live, equipment.settings
+        outgoing,
+        gateway,
+        equipment.credentials,
+        _Silent(),
+        equipment.clock,
+        equipment.live,
+        equipment.turns,
+        equipment.settings,
     )
     outcome = await carrier.carry()
     failure = outcome["failure"]

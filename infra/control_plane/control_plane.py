@@ -7,7 +7,8 @@ see in the store that there is something to do. A command that is refused leaves
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from domain.pair.pair import FORMING, ClusterPair
 from domain.protection.backup_run import conclude
 from domain.protection.backup_run.run import BackupRun
 from domain.protection.backup_run.states import OPEN
+from domain.protection.pause import EVERYTHING, Pause, not_paused, scopes_of
 from domain.protection.policy import BackupPolicy, Settings
 from domain.protection.recovery_point import DAMAGED, RecoveryPoint
 from domain.protection.replica import Replica
@@ -72,6 +74,43 @@ class ControlPlane:
                     pair.take_endpoints(context, {**pair.endpoints, name: endpoints})
 
         return await self._command(caller, Cluster.identity(name), decide)
+
+    @recorded
+    async def change_limits(self, caller: Caller, name: str, changes: Mapping[str, Any]) -> UUID:
+        """Let other limits hold for a cluster from now on; ``changes`` has those of ``Limits`` that change."""
+
+        def decide(session: Session, context: Context) -> None:
+            cluster = _load(session, Cluster, Cluster.identity(name), "cluster", name)
+            cluster.change_limits(context, replace(cluster.limits, **changes))
+
+        return await self._command(caller, Cluster.identity(name), decide)
+
+    @recorded
+    async def pause(self, caller: Caller, scope: str, reason: str) -> UUID:
+        """Begin nothing more of a scope that moves or reads data; raises ``NotFound`` for one that names nothing."""
+
+        def decide(session: Session, context: Context) -> None:
+            _check_scope(session, scope)
+            found = session.find(Pause, Pause.identity(scope))
+            if found is None:
+                session.add(Pause.begin_for(context, scope, reason))
+            else:
+                found.pause(context, reason)
+
+        return await self._command(caller, Pause.identity(scope), decide)
+
+    @recorded
+    async def resume(self, caller: Caller, scope: str, reason: str) -> UUID:
+        """Let a scope go on; raises ``Refused`` NOT_PAUSED."""
+
+        def decide(session: Session, context: Context) -> None:
+            _check_scope(session, scope)
+            found = session.find(Pause, Pause.identity(scope))
+            if found is None:
+                raise not_paused(scope)
+            found.resume(context, reason)
+
+        return await self._command(caller, Pause.identity(scope), decide)
 
     @recorded
     async def create_pair(self, caller: Caller, name: str, primary: str, secondary: str) -> UUID:
@@ -154,8 +193,8 @@ class ControlPlane:
     ) -> UUID:
         """Plan a run for a moment (None: as soon as the policy's lead allows) and return its id.
 
-        Raises ``Refused`` MOMENT_PAST, MOMENT_FAR, NO_SUCH_IDENTITY while the pair is forming, and AMBIGUOUS when the
-        service has several policies and none is named.
+        Raises ``Refused`` MOMENT_PAST, MOMENT_FAR, PAUSED, NO_SUCH_IDENTITY while the pair is forming, and AMBIGUOUS
+        when the service has several policies and none is named.
         """
         policy_id = await self._policy_of(service, policy)
         identity = BackupRun.identity_of_wish(policy_id, caller.command_id)
@@ -169,6 +208,10 @@ class ControlPlane:
                 context,
                 identity,
                 service=protected,
+            for scope in scopes_of(service, (primary, secondary)):
+                pause = session.find(Pause, Pause.identity(scope))
+                if pause is not None:
+                    pause.refuse_new_run()
                 policy=chosen,
                 epoch=pair.epoch,
                 primary=primary,
@@ -314,6 +357,15 @@ def _moment(context: Context, settings: Settings, moment_ms: int | None) -> int:
     now_ms = int(context.at.timestamp() * 1000)
     if moment_ms is None:
         return now_ms + settings.lead_seconds * 1000
+def _check_scope(session: Session, scope: str) -> None:
+    kind, _, name = scope.partition(":")
+    kinds: dict[str, type[Cluster | Service]] = {"cluster": Cluster, "service": Service}
+    if kind in kinds and name:
+        _load(session, kinds[kind], kinds[kind].identity(name), kind, name)
+    elif scope != EVERYTHING:
+        raise InvalidInput("scope", f"{scope!r} is no scope.", remedy="Write all, cluster:NAME or service:NAME.")
+
+
     if moment_ms <= now_ms:
         raise Refused(
             "MOMENT_PAST",

@@ -16,10 +16,14 @@ from infra.agent.protocol import Instruction
 
 @dataclass(frozen=True)
 class Submission:
-    """An instruction with the credentials that it is carried out with; see ``infra.agent.protocol``."""
+    """An instruction with the credentials that it is carried out with; see ``infra.agent.protocol``.
+
+    ``allowance`` is what its agent may take at first (``workers``, ``bytes_per_second``); None leaves it as it is.
+    """
 
     instruction: Instruction
     credentials: Mapping[str, Any]
+    allowance: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,16 @@ class GatewayHost(Protocol):
     async def submit(self, submission: Submission) -> Submitted | SubmissionRefused:
         """Hand over an instruction; repeating it is harmless."""
 
-    async def look(self, ids: Sequence[str], after: Mapping[str, int] | None = None) -> dict[str, Seen]:
-        """See what became of instructions, by id; ``after`` holds progress offsets of earlier looks."""
+    async def look(
+        self,
+        ids: Sequence[str],
+        after: Mapping[str, int] | None = None,
+        allow: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> dict[str, Seen]:
+        """See what became of instructions, by id; ``after`` holds progress offsets of earlier looks.
+
+        ``allow`` says what some of them may take from now on.
+        """
 
     async def forget(self, ids: Sequence[str]) -> dict[str, str]:
         """Let the gateway remove what is over: the ids that it keeps, each with the reason."""

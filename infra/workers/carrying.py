@@ -19,6 +19,7 @@ from infra.settings import WorkerSettings
 from infra.workers.gateways import Following, Gateway
 from infra.workers.live import Live
 from infra.workers.outgoing import CredentialSource, Outgoing
+from infra.workers.turns import Turns
 from infra.workers.waiting import Backoff
 
 _log = logging.getLogger(__name__)
@@ -52,8 +53,10 @@ class Carrier:
         reports: Reports,
         clock: Clock,
         live: Live,
+        turns: Turns,
         settings: WorkerSettings,
     ) -> None:
+        self._turns = turns
         self._outgoing = outgoing
         self._gateway = gateway
         self._credentials = credentials
@@ -93,7 +96,8 @@ class Carrier:
 
     async def _submit(self) -> Mapping[str, Any] | None:
         """Hand it over; return an outcome if the agent refused it."""
-        answer = await _reached(self._gateway.submit(self._outgoing.submission(self._credentials)))
+        allowance = self._turns.allowance(self._outgoing.instruction.id)
+        answer = await _reached(self._gateway.submit(self._outgoing.submission(self._credentials, allowance)))
         if isinstance(answer, SubmissionRefused):
             if answer.code == "OLD_TERM":
                 raise TakenOver(
@@ -137,10 +141,13 @@ class Carrier:
             return seen
 
     async def _take_progress(self, seen: Seen) -> None:
+        instruction = self._outgoing.instruction.id
+        is_paused = self._turns.is_paused(instruction)
+        stall = self._stall.take(seen.progress or {}, is_paused)
+        self._turns.moves(instruction, is_paused or not self._stall.is_still)
         if seen.progress is None or not self._outgoing.data_set:
             return
         self._live.progress(self._outgoing.owner, self._outgoing.data_set, seen.progress)
-        stall = self._stall.take(seen.progress)
         if stall is not None:
             await self._reports.stalled(*stall)
 
@@ -160,11 +167,16 @@ class _StallWatch:
         self._since_ms = 0
         self._is_told = False
 
-    def take(self, progress: Mapping[str, Any]) -> tuple[int, int] | None:
-        """Return the bytes and since when they have not grown, if that is news."""
+    @property
+    def is_still(self) -> bool:
+        """Whether nothing has moved for so long."""
+        return self._clock.monotonic_seconds() - self._since >= self._stall_seconds
+
+    def take(self, progress: Mapping[str, Any], is_paused: bool) -> tuple[int, int] | None:
+        """Return the bytes and since when they have not grown, if that is news; what is paused need not move."""
         moved = int(progress.get("bytes") or 0)
         now = self._clock.monotonic_seconds()
-        if moved != self._bytes:
+        if moved != self._bytes or is_paused:
             self._bytes, self._since = moved, now
             self._since_ms = int(self._clock.now().timestamp() * 1000)
         elif not self._is_told and now - self._since >= self._stall_seconds:

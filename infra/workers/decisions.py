@@ -26,6 +26,7 @@ from infra.workers.handlers.pair import PairHandler
 from infra.workers.handlers.recovery_point import RecoveryPointHandler
 from infra.workers.handlers.run import RunHandler
 from infra.workers.outgoing import Outgoing, digest_of, instruction_of
+from infra.workers.sharing import Demand
 
 T = TypeVar("T")
 
@@ -61,12 +62,14 @@ class Controller:
 class Situation:
     """What an aggregate wants at this instant.
 
-    ``wanted`` are the ids of everything that it wants, ``outgoing`` what is to be started now, ``wake_at`` when to ask
-    again at the latest. ``is_over``: nothing is left to do unless somebody asks for something.
+    ``wanted`` are the ids of everything that it wants, ``outgoing`` what is to be started now, ``demands`` what all
+    that is in bulk takes, whether it is under way or waits for its turn, ``wake_at`` when to ask again at the latest.
+    ``is_over``: nothing is left to do unless somebody asks for something.
     """
 
     wanted: frozenset[str]
     outgoing: tuple[Outgoing, ...]
+    demands: tuple[Demand, ...]
     wake_at: datetime | None
     is_over: bool
     waiting_for: str
@@ -85,11 +88,17 @@ class Decisions:
         self._began = controller.clock.now()
 
     async def situation(
-        self, kind: str, identity: UUID, in_flight: Collection[str], offsets_ms: Mapping[str, float]
+        self,
+        kind: str,
+        identity: UUID,
+        in_flight: Collection[str],
+        may_run: frozenset[str],
+        offsets_ms: Mapping[str, float],
     ) -> Situation:
         """Advance the aggregate as far as it goes by itself, and record what is to be started now.
 
-        ``in_flight`` are the instructions that are being carried out already.
+        ``in_flight`` are the instructions that are being carried out already; ``may_run`` those in bulk whose turn it
+        is.
         """
         handler = HANDLERS[kind]
         taken = frozenset(in_flight)
@@ -97,7 +106,7 @@ class Decisions:
         def decide(session: Session, context: Context) -> Situation:
             aggregate = session.load(handler.aggregate_class, identity)
             handler.advance(session, context, aggregate, self._began)
-            return self._situation(session, context, handler, aggregate, taken, offsets_ms)
+            return self._situation(session, context, handler, aggregate, taken, may_run, offsets_ms)
 
         return await self._command(identity, decide)
 
@@ -108,21 +117,25 @@ class Decisions:
         handler: Handler[Any],
         aggregate: Instructing,
         in_flight: frozenset[str],
+        may_run: frozenset[str],
         offsets_ms: Mapping[str, float],
     ) -> Situation:
         wanted = aggregate.next_instructions()
         due, delayed = _split(wanted, in_flight, context.at)
-        room = self._at_once - sum(w.id in in_flight for w in wanted)
+        under_way = [w for w in wanted if w.id in in_flight]
+        due = due[: max(0, self._at_once - len(under_way))]
+        asked = [handler.demand(session, aggregate, w) for w in (*under_way, *due)]
+        demands = tuple(demand for demand in asked if demand is not None)
+        waiting = {demand.id for demand in demands} - may_run
+        due = [w for w in due if w.id not in waiting]
         epoch = handler.epoch(session, aggregate) if due else 0
-        outgoing = tuple(
-            self._outgoing(session, context, handler, aggregate, wish, epoch, offsets_ms)
-            for wish in due[: max(0, room)]
-        )
+        outgoing = tuple(self._outgoing(session, context, handler, aggregate, wish, epoch, offsets_ms) for wish in due)
         times = [w.not_before for w in delayed if w.not_before is not None]
         deadline = handler.deadline(aggregate, self._began)
         return Situation(
             wanted=frozenset(w.id for w in wanted),
             outgoing=outgoing,
+            demands=demands,
             wake_at=min([*times, *([deadline] if deadline else [])], default=None),
             is_over=aggregate.is_at_rest,
             waiting_for=handler.waiting_for(aggregate),

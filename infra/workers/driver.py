@@ -21,6 +21,7 @@ from infra.workers.decisions import Decisions
 from infra.workers.gateways import Gateways
 from infra.workers.live import Live
 from infra.workers.outgoing import CredentialSource, Outgoing
+from infra.workers.turns import Turns
 from infra.workers.waiting import wait_until
 
 _log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Equipment:
     credentials: CredentialSource
     clock: Clock
     live: Live
+    turns: Turns
     settings: WorkerSettings
 
 
@@ -59,22 +61,34 @@ class Driver:
                 pass
         finally:
             await self._drop(list(self._in_flight))
+            self._equipment.turns.keep(self._identity, ())
+            self._equipment.turns.arrived(self._identity)
             self._equipment.live.end(self._identity)
 
     async def _step(self) -> bool:
         """Ask, start what is wanted, wait for something to happen; False at the end."""
         self._poked.clear()
         equipment = self._equipment
+        turns = equipment.turns
         situation = await equipment.decisions.situation(
-            self._kind, self._identity, self._in_flight, equipment.gateways.offsets_ms()
+            self._kind,
+            self._identity,
+            self._in_flight,
+            turns.running_of(self._identity),
+            equipment.gateways.offsets_ms(),
         )
         now_ms = int(equipment.clock.now().timestamp() * 1000)
         equipment.live.wait_for(self._identity, situation.waiting_for, situation.clusters, now_ms)
         await self._drop([identity for identity in self._in_flight if identity not in situation.wanted])
-        if situation.is_over:
-            return False
+        turns.keep(self._identity, situation.wanted)
         for outgoing in situation.outgoing:
             self._start(outgoing)
+        for demand in situation.demands:
+            if turns.ask(demand, self.poke) and demand.id not in self._in_flight:
+                self.poke()  # asked again at once, it begins
+        turns.arrived(self._identity)
+        if situation.is_over:
+            return False
         await self._something(situation.wake_at)
         for identity in [identity for identity, task in self._in_flight.items() if task.done()]:
             outcome = self._in_flight.pop(identity).result()
@@ -95,6 +109,7 @@ class Driver:
             _Reports(equipment.decisions, self._kind, self._identity, instruction.id),
             equipment.clock,
             equipment.live,
+            equipment.turns,
             equipment.settings,
         )
         self._in_flight[instruction.id] = asyncio.create_task(

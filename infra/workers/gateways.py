@@ -17,6 +17,7 @@ from infra.ports.clock import Clock
 from infra.ports.gateway import GatewayHost, Seen, Submission, SubmissionRefused, Submitted
 from infra.settings import WorkerSettings
 from infra.workers.live import REACHABLE, Live
+from infra.workers.turns import Turns
 from infra.workers.waiting import Backoff
 
 T = TypeVar("T")
@@ -48,8 +49,11 @@ class _Follower:
 class Gateway:
     """One cluster's gateway as the workers use it; tells ``live`` whether it can be reached."""
 
-    def __init__(self, cluster: str, host: GatewayHost, clock: Clock, live: Live, settings: WorkerSettings) -> None:
+    def __init__(
+        self, cluster: str, host: GatewayHost, clock: Clock, live: Live, turns: Turns, settings: WorkerSettings
+    ) -> None:
         self.cluster = cluster
+        self._turns = turns
         self.offset_ms = 0.0
         self._host = host
         self._live = live
@@ -106,7 +110,8 @@ class Gateway:
             ids = list(dict.fromkeys(f.id for f in followers))
             after = {f.id: f.offset for f in followers if f.offset}
             try:
-                seen = await self._told(self._host.look(ids, after))
+                allowed = {one: found for one in ids if (found := self._turns.allowance(one)) is not None}
+                seen = await self._told(self._host.look(ids, after, allowed))
                 has_news = [_tell_seen(follower, seen[follower.id]) for follower in followers]
                 if any(has_news):
                     self._poll.reset()
@@ -169,8 +174,11 @@ class Following:
 class Gateways:
     """The gateways by cluster; another host takes over when a cluster's endpoints have changed."""
 
-    def __init__(self, open_gateway: OpenGateway, clock: Clock, live: Live, settings: WorkerSettings) -> None:
+    def __init__(
+        self, open_gateway: OpenGateway, clock: Clock, live: Live, turns: Turns, settings: WorkerSettings
+    ) -> None:
         self._open = open_gateway
+        self._turns = turns
         self._clock = clock
         self._live = live
         self._settings = settings
@@ -181,7 +189,7 @@ class Gateways:
         key = (cluster, endpoints)
         if key not in self._gateways:
             host = self._open(cluster, endpoints)
-            self._gateways[key] = Gateway(cluster, host, self._clock, self._live, self._settings)
+            self._gateways[key] = Gateway(cluster, host, self._clock, self._live, self._turns, self._settings)
         return self._gateways[key]
 
     def offsets_ms(self) -> Mapping[str, float]:

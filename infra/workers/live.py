@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from infra.workers.turns import Turns
+
 REACHABLE = "reachable"
 
 
@@ -25,7 +27,8 @@ class _Facts:
 class Live:
     """Facts by aggregate, and one word per gateway."""
 
-    def __init__(self) -> None:
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
         self._facts: dict[UUID, _Facts] = {}
         self._gateways: dict[str, str] = {}
 
@@ -61,13 +64,18 @@ class Live:
     def shown(self, identity: UUID) -> dict[str, Any]:
         """The facts as the API shows them: ``copies`` by data set, ``gateways`` and ``agents`` by cluster, and more.
 
+        ``allowed`` and ``queued``: see ``Turns.shown``.
+
         ``waiting_since_ms`` is by the control device's clock; after a restart it begins anew.
         """
         facts = self._facts.get(identity, _Facts())
+        turns = self._turns.shown(identity)
+        reasons = sorted({*turns["queued"].values(), *turns["paused"].values()})
         return {
             "copies": {data_set: dict(progress) for data_set, progress in facts.copies.items()},
             "gateways": {cluster: self._gateways.get(cluster, "not asked yet") for cluster in facts.clusters},
             "agents": dict(facts.agents),
-            "waiting_for": facts.waiting_for,
+            "waiting_for": "; ".join(filter(None, (facts.waiting_for, *reasons))),
             "waiting_since_ms": facts.waiting_since_ms,
+            **turns,
         }

@@ -43,6 +43,9 @@ class Supervisor:
     async def run(self) -> None:
         """Work until cancelled; raises ``TakenOver`` when another controller has taken over."""
         position = (await self._queries.head()).position
+        turns = self._equipment.turns
+        turns.expect([work.aggregate_id for work in await self._queries.open_work()])
+        await turns.refresh(self._queries)
         sweeping = asyncio.create_task(self._sweeper.run(), name="sweeper")
         try:
             while True:
@@ -104,18 +107,22 @@ class Supervisor:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
         self._driven = {identity: driven for identity, driven in self._driven.items() if not driven.task.done()}
+        have_rules_changed = False
         while events := await self._queries.events_after(position, MAX_LIMIT):
             for event in events:
                 self._wake(UUID(event["aggregate_id"]), event["topic"])
+                have_rules_changed |= event["topic"].startswith(("Cluster.", "Pause."))
             position = events[-1]["position"]
+        if have_rules_changed:
+            await self._equipment.turns.refresh(self._queries)
         return position
 
     def _wake(self, identity: UUID, topic: str) -> None:
         driven = self._driven.get(identity)
         if driven is not None:
             driven.driver.poke()
-        if topic.startswith("Replica."):
-            # A run may be waiting for its turn.
+        if topic.startswith(("Replica.", "BackupPolicy.")):
+            # A run may be waiting for its turn, or may take more or less from now on.
             for other in self._driven.values():
                 if other.kind == "BackupRun":
                     other.driver.poke()

@@ -43,7 +43,12 @@ class ScriptedGateway:
         self._known[instruction.id] = instruction
         return Submitted(instruction.id, attached)
 
-    async def look(self, ids: Sequence[str], after: Mapping[str, int] | None = None) -> dict[str, Seen]:
+    async def look(
+        self,
+        ids: Sequence[str],
+        after: Mapping[str, int] | None = None,
+        allow: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> dict[str, Seen]:
         """Everything is done as soon as somebody looks, snapshots at their moment."""
         return {identity: self._seen(identity) for identity in ids}
 

@@ -77,10 +77,17 @@ class FakeGateway:
 
     async def submit(self, submission: Submission) -> Submitted | SubmissionRefused:
         message = {"instruction": submission.instruction.to_wire(), "credentials": dict(submission.credentials)}
+        if submission.allowance is not None:
+            message["allow"] = dict(submission.allowance)
         return await self._over_the_network(lambda: self._submit(canonical(message)))
 
-    async def look(self, ids: Sequence[str], after: Mapping[str, int] | None = None) -> dict[str, Seen]:
-        question = canonical({"ids": list(ids), "after": dict(after or {})})
+    async def look(
+        self,
+        ids: Sequence[str],
+        after: Mapping[str, int] | None = None,
+        allow: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> dict[str, Seen]:
+        question = canonical({"ids": list(ids), "after": dict(after or {}), "allow": dict(allow or {})})
         answers = await self._over_the_network(lambda: look(question, self.spool))
         return {answer["id"]: Seen(**json.loads(canonical(answer))) for answer in answers}
 

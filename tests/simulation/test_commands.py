@@ -85,6 +85,9 @@ def test_what_does_not_exist_is_named(world: World) -> None:
             "agents": {},
             "waiting_for": "",
             "waiting_since_ms": None,
+            "allowed": {},
+            "queued": {},
+            "paused": {},
         }
 
     with toys():

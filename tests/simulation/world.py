@@ -34,6 +34,7 @@ from infra.workers.gateways import Gateways
 from infra.workers.live import Live
 from infra.workers.outgoing import simple_credentials
 from infra.workers.supervisor import Supervisor
+from infra.workers.turns import Turns
 from tests.fakes.gateway import FakeCluster, FakeGateway
 from tests.fakes.virtual_time import VirtualClock, run_virtually
 
@@ -149,10 +150,13 @@ class Life:
         self.controller = Controller(self.store.term, "1", clock, lambda: UUID(int=ids.getrandbits(128), version=4))
         writer = _Writer(self)
         self.writer: Writer = writer
-        self.live = Live()
+        self.turns = Turns(clock)
+        self.live = Live(self.turns)
         decisions = Decisions(self.controller, writer, self.queries, at_once=world.settings.copies_per_run)
-        gateways = Gateways(self._gateway, clock, self.live, world.settings)
-        self.equipment = Equipment(decisions, gateways, simple_credentials, clock, self.live, world.settings)
+        gateways = Gateways(self._gateway, clock, self.live, self.turns, world.settings)
+        self.equipment = Equipment(
+            decisions, gateways, simple_credentials, clock, self.live, self.turns, world.settings
+        )
         self.supervisor = Supervisor(self.queries, self.equipment)
         self.control_plane = ControlPlane(self.controller, writer, self.queries, self.equipment)
 
@@ -218,9 +222,14 @@ class _Link:
         await self._life.alive()
         return await self._gateway.submit(submission)
 
-    async def look(self, ids: Sequence[str], after: Mapping[str, int] | None = None) -> dict[str, Seen]:
+    async def look(
+        self,
+        ids: Sequence[str],
+        after: Mapping[str, int] | None = None,
+        allow: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> dict[str, Seen]:
         await self._life.alive()
-        return await self._gateway.look(ids, after)
+        return await self._gateway.look(ids, after, allow)
 
     async def forget(self, ids: Sequence[str]) -> dict[str, str]:
         await self._life.alive()

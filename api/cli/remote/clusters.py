@@ -7,12 +7,14 @@ from datetime import date, time
 from typing import Any, BinaryIO
 
 import click
+from msgspec import convert
 
 from api.cli.exit_codes import ExitCode
 from api.cli.remote.errors import CommandFailed, usage
 from api.cli.remote.session import Session, command
 from api.cli.remote.text import NOTHING, details, flatten, milliseconds, pairs, printable, size, table
 from api.cli.remote.transport import path
+from domain.values.limits import EXAMPLE, Window
 
 CHECK_SECONDS = 180.0
 _SEVERITIES = {"REFUSE": "NOT OK", "WARN": "warning", "OK": "ok"}
@@ -73,6 +75,61 @@ def check(session: Session, name: str) -> None:
             f"{len(bad)} of {len(findings)} findings of cluster {name} would refuse a run.",
             remedy="Follow the remedies above, then check again.",
         )
+
+
+@cluster.command()
+@click.argument("name")
+@click.option(
+    "--agents", metavar="N", help="Copies and verifications at once on its gateway; none: as many as there are."
+)
+@click.option("--workers", metavar="N", help="Transfers at once, of all of them; none: as many as there are.")
+@click.option(
+    "--bandwidth", metavar="MB/S", help="Million bytes a second, to it and from it; none: as fast as it goes."
+)
+@click.option(
+    "--window", "windows", multiple=True, metavar="TEXT", help=f"Lower limits at times (UTC), such as '{EXAMPLE}'."
+)
+@click.option("--no-windows", is_flag=True, help="The same limits at all times.")
+@command
+def limits(
+    session: Session,
+    name: str,
+    agents: str | None,
+    workers: str | None,
+    bandwidth: str | None,
+    windows: tuple[str, ...],
+    no_windows: bool,
+) -> None:
+    """Show or change what all services together may take of a cluster.
+
+    Shared fairly among the services that copy or verify at the time; agents that are at work obey a change, too.
+    """
+    given = {"agents": agents, "workers": workers, "megabytes_per_second": bandwidth}
+    changes: dict[str, Any] = {field: _number(field, text) for field, text in given.items() if text is not None}
+    if windows or no_windows:
+        if windows and no_windows:
+            raise usage("CONTRADICTION", "--window and --no-windows contradict each other.", "Give one of them.")
+        changes["windows"] = list(windows)
+    answer = session.client.post(path("clusters", name, "limits"), changes) if changes else None
+    answer = session.client.get(path("clusters", name)) if answer is None else answer
+    session.show(answer, _limits(answer["summary"]["limits"]))
+
+
+def _number(field: str, text: str) -> int | None:
+    if text == "none":
+        return None
+    if not text.isdecimal():
+        raise usage("BAD_NUMBER", f"{field}: {text!r} is no number.", "Give a whole number, or none.")
+    return int(text)
+
+
+def _limits(told: dict[str, Any]) -> str:
+    names = {"agents": "agents", "workers": "workers", "megabytes_per_second": "MB/s"}
+    rows: list[tuple[str, object]] = [
+        (title, "no limit" if told.get(field) is None else told[field]) for field, title in names.items()
+    ]
+    rows += [("window", str(convert(window, Window))) for window in told.get("windows") or ()]
+    return pairs(rows)
 
 
 def _endpoints(source: BinaryIO) -> dict[str, Any]:

@@ -25,6 +25,7 @@ SETTINGS: dict[str, tuple[Any, str]] = {
     "warm_up_seconds": (int, "How long before the moment the agent opens its connections."),
     "fire_tolerance_ms": (int, "How late the snapshots may still be fired."),
     "workers": (int, "How many files are copied at once, per data set."),
+    "megabytes_per_second": (int, "Million bytes a second that all copies of the policy's runs may move together."),
     "trial_clone": (bool, "Clone one table on the secondary in each run, to show that it can be done."),
     "sample_percent": (int, "Percent of the files that are read whole in each verification."),
     "recheck_days": (int, "Within so many days each unchanged file's checksum is computed anew; 0: in every run."),
@@ -36,7 +37,8 @@ def _setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for name, (kind, text) in reversed(SETTINGS.items()):
         default = getattr(DEFAULTS, name)
         dashed = name.replace("_", "-")
-        shown = f"{text}  [default: {str(default).lower() if kind is bool else default}]"
+        default = str(default).lower() if kind is bool else "no limit" if default is None else default
+        shown = f"{text}  [default: {default}]"
         if kind is bool:
             function = click.option(f"--{dashed}/--no-{dashed}", name, default=None, help=shown)(function)
         else:

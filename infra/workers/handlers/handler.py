@@ -17,6 +17,7 @@ from domain.pair.cluster import Cluster
 from domain.stateful import Context
 from domain.values.endpoints import Endpoints
 from infra.store.session import Session
+from infra.workers.sharing import Demand
 
 A = TypeVar("A", bound=Instructing)
 
@@ -68,6 +69,10 @@ class Handler(ABC, Generic[A]):
     def stalled(self, context: Context, aggregate: A, wanted: Wanted, last_bytes: int, since_ms: int) -> None:
         """Take the news that an instruction has moved no byte for a while."""
         return
+
+    def demand(self, session: Session, aggregate: A, wanted: Wanted) -> Demand | None:
+        """What an instruction in bulk takes of the clusters; None for one that begins as soon as it is wanted."""
+        return None
 
     def fails_unreachable(self, aggregate: A, wanted: Wanted) -> bool:
         """Whether a gateway that cannot be reached is a failure of the instruction; otherwise it is waited for."""

@@ -10,11 +10,15 @@ from domain.pair.pair import ClusterPair
 from domain.protection.backup_run import conclude, states
 from domain.protection.backup_run.conclude import Around
 from domain.protection.backup_run.run import SNAPSHOT_GRACE_MS, BackupRun
+from domain.protection.policy import BackupPolicy
 from domain.protection.recovery_point import RecoveryPoint
 from domain.protection.replica import Replica
 from domain.stateful import Context
+from domain.values.limits import BYTES_IN_MEGABYTE
+from infra.agent.protocol import BULK_KINDS
 from infra.store.session import Session
 from infra.workers.handlers.handler import Handler, Outcome
+from infra.workers.sharing import Demand
 from infra.workers.shedding import shed_one
 
 
@@ -96,6 +100,27 @@ class RunHandler(Handler[BackupRun]):
         if aggregate.state in states.BEFORE_APPLYING:
             return aggregate.plan.epoch
         return session.load(ClusterPair, aggregate.pair_id).epoch
+
+    def demand(self, session: Session, aggregate: BackupRun, wanted: Wanted) -> Demand | None:
+        """A copy takes of both clusters, a verification of the secondary alone; by what the policy says today."""
+        if wanted.kind not in BULK_KINDS:
+            return None
+        plan = aggregate.plan
+        settings = session.load(BackupPolicy, plan.policy).settings
+        rate = settings.megabytes_per_second
+        return Demand(
+            id=wanted.id,
+            owner=aggregate.id,
+            about=wanted.data_set or wanted.wire_step,
+            service=plan.service,
+            service_name=plan.service_name,
+            policy=plan.policy,
+            cluster=wanted.cluster,
+            clusters=tuple(dict.fromkeys(site["cluster"] for site in wanted.payload["sites"].values())),
+            workers=settings.workers,
+            bytes_per_second=None if rate is None else rate * BYTES_IN_MEGABYTE,
+            was_sent=wanted.id in aggregate.instructed,
+        )
 
     def fails_unreachable(self, aggregate: BackupRun, wanted: Wanted) -> bool:
         """A check that cannot be made has failed; it changes nothing, so nothing can be left over."""
