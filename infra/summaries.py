@@ -233,8 +233,8 @@ VIEWS = (
     AggregateView(RecoveryPoint, recovery_point_summary, is_open=lambda point: not point.is_at_rest),
     AggregateView(Replica, replica_summary),
     AggregateView(Refusal, refusal_summary),
-)
     AggregateView(Pause, pause_summary, lambda pause: pause.scope),
+)
 
 CONTENTS = StoreContents(tuple(KINDS.values()), VIEWS, VIEWS_VERSION)
 """What ``open_store`` needs to know."""

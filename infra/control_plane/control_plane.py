@@ -204,14 +204,14 @@ class ControlPlane:
             chosen = session.load(BackupPolicy, policy_id)
             pair = session.load(ClusterPair, protected.pair)
             primary, secondary = pair.cluster_with(PRIMARY), pair.cluster_with(SECONDARY)
-            run = BackupRun.plan_for(
-                context,
-                identity,
-                service=protected,
             for scope in scopes_of(service, (primary, secondary)):
                 pause = session.find(Pause, Pause.identity(scope))
                 if pause is not None:
                     pause.refuse_new_run()
+            run = BackupRun.plan_for(
+                context,
+                identity,
+                service=protected,
                 policy=chosen,
                 epoch=pair.epoch,
                 primary=primary,
@@ -353,10 +353,6 @@ class ControlPlane:
         return target
 
 
-def _moment(context: Context, settings: Settings, moment_ms: int | None) -> int:
-    now_ms = int(context.at.timestamp() * 1000)
-    if moment_ms is None:
-        return now_ms + settings.lead_seconds * 1000
 def _check_scope(session: Session, scope: str) -> None:
     kind, _, name = scope.partition(":")
     kinds: dict[str, type[Cluster | Service]] = {"cluster": Cluster, "service": Service}
@@ -366,6 +362,10 @@ def _check_scope(session: Session, scope: str) -> None:
         raise InvalidInput("scope", f"{scope!r} is no scope.", remedy="Write all, cluster:NAME or service:NAME.")
 
 
+def _moment(context: Context, settings: Settings, moment_ms: int | None) -> int:
+    now_ms = int(context.at.timestamp() * 1000)
+    if moment_ms is None:
+        return now_ms + settings.lead_seconds * 1000
     if moment_ms <= now_ms:
         raise Refused(
             "MOMENT_PAST",
