@@ -38,16 +38,21 @@ def send(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
     """Carry out SendSnapshots or ReplicateSnapshots for one directory; returns the totals of docs/agent.md."""
     planned = work.journal.newest("planned")
     is_continued = planned is not None
-    comparison = _comparison(work, data_set)
     if planned is None:
-        adopts = work.payload.get("adopts", False)
-        bases, on_source = offered_bases(work.payload), work.payload["base_is_on_source"]
-        start = yield from choose_start(bases, data_set, on_source, adopts)
-        comparison = yield from _with_start(comparison, work, data_set, start)
-        planned = {**(yield from _plan(comparison, data_set, adopts)), "start": start.told()}
+        planned = yield from plan_copy(work, data_set)
         yield from work.journal.write({"planned": planned})
-    sent = yield from guarded(work.instruction, _fill(work, data_set, comparison, planned, piece_bytes, is_continued))
+    sent = yield from guarded(work.instruction, _fill(work, data_set, planned, piece_bytes, is_continued))
     return {**sent, **planned["start"]}
+
+
+def plan_copy(work: Work, data_set: dict[str, Any]) -> Procedure:
+    """Write the work files; returns what the journal has to keep."""
+    adopts = work.payload.get("adopts", False)
+    bases, on_source = offered_bases(work.payload), work.payload["base_is_on_source"]
+    start = yield from choose_start(bases, data_set, on_source, adopts)
+    comparison = yield from _with_start(_comparison(work, data_set), work, data_set, start)
+    planned = yield from _plan(comparison, data_set, adopts)
+    return {**planned, "start": start.told()}
 
 
 def _comparison(work: Work, data_set: dict[str, Any]) -> Comparison:
@@ -148,10 +153,9 @@ def _totals(digest: TreeDigest) -> dict[str, Any]:
     }
 
 
-def _fill(
-    work: Work, data_set: dict[str, Any], comparison: Comparison, planned: dict[str, Any], piece_bytes: int, again: bool
-) -> Procedure:
+def _fill(work: Work, data_set: dict[str, Any], planned: dict[str, Any], piece_bytes: int, again: bool) -> Procedure:
     """Prepare staging, copy, check and finish, and write the manifest of what is there then."""
+    comparison = _comparison(work, data_set)
     policies = yield from hdfs.storage_policies(SECONDARY)
     placed = work.journal.newest("placed")
     if placed is None:

@@ -1,0 +1,53 @@
+"""Large trees that only the NameNode knows: empty files, made over its RPC."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from infra.agent.core.operations import HdfsCall
+from infra.agent.protocol import canonical
+from infra.agent.shell.connections import Connections
+from infra.agent.shell.credentials import Credentials
+from infra.agent.shell.namenode_rpc import NameNodeRpc
+from infra.agent.shell.webhdfs import Limits, WebHdfs
+from scripts.labkit.cluster import Cluster
+from tests.lab.hdfs_peer import CREDENTIALS, site_of
+
+IN_A_DIRECTORY = 1000
+MAKERS = 8
+SNAPSHOT = "bench"
+
+
+def make_empty_files(cluster: Cluster, path: str, count: int) -> None:
+    """``count`` empty files below a directory, a thousand in each of its own, with the snapshot "bench".
+
+    A tree that is there already is taken.
+    """
+    if cluster.webhdfs("hdfs").status(f"{path}/.snapshot/{SNAPSHOT}", strict=False) is not None:
+        return
+    with TemporaryDirectory() as directory:
+        file = Path(directory) / "credentials.json"
+        file.write_bytes(canonical({"primary": CREDENTIALS}))
+        credentials = Credentials(str(file))
+        limits = Limits()
+        web = WebHdfs(
+            {"primary": site_of(cluster)}, credentials, Connections(limits.connect_seconds), limits, threading.Event()
+        )
+        rpc = NameNodeRpc(web.call, credentials)
+
+        def make(number: int) -> None:
+            below = f"{path}/d{number:04}"
+            web.call(HdfsCall("primary", "PUT", "MKDIRS", below, (("permission", "755"),)))
+            for file in range(number * IN_A_DIRECTORY, min(count, (number + 1) * IN_A_DIRECTORY)):
+                name = f"{below}/part-{file:07}.parquet"
+                rpc.complete("primary", name, "bench", rpc.create("primary", name, "bench", 0o644, 1, 128 << 20), None)
+
+        with ThreadPoolExecutor(MAKERS) as pool:
+            list(pool.map(make, range(-(-count // IN_A_DIRECTORY))))
+        rpc.close()
+    client = cluster.webhdfs("hdfs")
+    client.allow_snapshot(path)
+    client.create_snapshot(path, SNAPSHOT)
