@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
+
+from msgspec import to_builtins
 
 from api.ports import Entry
 from domain.errors import NotFound, Refused
 from domain.protection.policy import Settings
 from domain.values.data_set import DataSet
 from domain.values.endpoints import Endpoints
+from domain.values.limits import Limits
 from infra.control_plane import Caller
 
 
@@ -92,7 +95,25 @@ class FakeControlPlane:
 
     async def add_cluster(self, caller: Caller, name: str, endpoints: Endpoints) -> UUID:
         """See ``Commands``."""
-        return self._enter("add_cluster", caller, "cluster", name, "ACTIVE", endpoints=asdict(endpoints))
+        limits = to_builtins(Limits())
+        return self._enter("add_cluster", caller, "cluster", name, "ACTIVE", endpoints=asdict(endpoints), limits=limits)
+
+    async def change_limits(self, caller: Caller, name: str, changes: Mapping[str, Any]) -> UUID:
+        """See ``Commands``."""
+        limits = replace(Limits(), **changes)
+        limits.validate()
+        endpoints = (await self.get("cluster", name)).summary["endpoints"]
+        return self._enter(
+            "change_limits", caller, "cluster", name, "ACTIVE", endpoints=endpoints, limits=to_builtins(limits)
+        )
+
+    async def pause(self, caller: Caller, scope: str, reason: str) -> UUID:
+        """See ``Commands``."""
+        return self._enter("pause", caller, "pause", scope, "PAUSED", by=caller.actor, since_ms=0, reason=reason)
+
+    async def resume(self, caller: Caller, scope: str, reason: str) -> UUID:
+        """See ``Commands``."""
+        return self._enter("resume", caller, "pause", scope, "RUNNING", by="", since_ms=None, reason="")
 
     async def create_pair(self, caller: Caller, name: str, primary: str, secondary: str) -> UUID:
         """See ``Commands``."""

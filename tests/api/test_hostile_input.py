@@ -111,6 +111,48 @@ async def test_settings_that_cannot_be_accepted(client: Client, settings_body: d
 
 
 @pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"agents": 0}, "agents"),
+        ({"agents": "4"}, "agents"),
+        ({"workers": 10**30}, "workers"),
+        ({"megabytes_per_second": -1}, "megabytes_per_second"),
+        ({"megabytes_per_second": 1.5}, "megabytes_per_second"),
+        ({"windows": None}, "windows"),
+        ({"windows": ["always"]}, "windows[0]"),
+        ({"windows": ["daily 08:00-18:00 workers=1", "mon 25:00-26:00 workers=1"]}, "windows[1]"),
+        ({"windows": ["daily 08:00-18:00 workers=" + "9" * 300]}, "windows[0]"),
+        ({"windows": ["daily 08:00-18:00 workers=1"] * 51}, "windows"),
+        ({"speed": 1}, "speed"),
+    ],
+)
+async def test_limits_that_cannot_be_accepted(client: Client, body: dict[str, Any], field: str) -> None:
+    await client.post("/v1/clusters", json=CLUSTER)
+    response = await client.post("/v1/clusters/north/limits", json=body)
+    document = await response.json()
+    assert (response.status, document["field"]) == (422, field), document
+    assert document["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"scope": "all"}, "reason"),
+        ({"scope": "all", "reason": 5}, "reason"),
+        ({"scope": "x" * 101, "reason": "why"}, "scope"),
+        ({"scope": ["all"], "reason": "why"}, "scope"),
+        ({"scope": "all", "reason": "why", "until": "tomorrow"}, "until"),
+    ],
+)
+async def test_pauses_that_cannot_be_accepted(
+    client: Client, control_plane: FakeControlPlane, body: dict[str, Any], field: str
+) -> None:
+    response = await client.post("/v1/pauses", json=body)
+    assert (response.status, (await response.json())["field"]) == (422, field)
+    assert control_plane.calls == []
+
+
+@pytest.mark.parametrize(
     ("at", "remedy"),
     [
         ("2026-10-25T02:30:00", "Add Z"),

@@ -75,6 +75,28 @@ async def test_a_policy_keeps_the_domain_s_defaults_for_what_is_left_out(
     assert shown["keep_last"] == Settings().keep_last
 
 
+async def test_limits_change_one_by_one_and_null_is_none(client: Client, control_plane: FakeControlPlane) -> None:
+    await enter_everything(client)
+    window = "mon-fri 08:00-18:00 bandwidth=20 workers=4"
+    body = {"agents": 4, "workers": None, "windows": [window]}
+    response = await client.post("/v1/clusters/north/limits", json=body)
+    assert response.status == 200, await response.text()
+    limits = (await response.json())["summary"]["limits"]
+    assert (limits["agents"], limits["workers"], limits["megabytes_per_second"]) == (4, None, None)
+    assert limits["windows"][0]["megabytes_per_second"] == 20
+    assert (await client.post("/v1/clusters/west/limits", json={"agents": 4})).status == 404
+
+
+async def test_a_pause_is_listed_until_it_is_resumed(client: Client, control_plane: FakeControlPlane) -> None:
+    await enter_everything(client)
+    body = {"scope": "cluster:north", "reason": "a switch is replaced"}
+    paused = await (await client.post("/v1/pauses", json=body)).json()
+    assert paused["summary"]["by"] == control_plane.calls[-1][1].actor
+    assert (await (await client.get("/v1/pauses")).json())["items"] == [paused]
+    assert (await client.post("/v1/pauses/resume", json={"scope": "cluster:north"})).status == 200
+    assert (await (await client.get("/v1/pauses")).json())["items"] == []
+
+
 async def test_backup_is_accepted_with_the_place_of_its_run(client: Client, control_plane: FakeControlPlane) -> None:
     await enter_everything(client)
     response = await client.post(

@@ -151,10 +151,11 @@ def test_limits_that_change_reach_agents_that_are_at_work(world: World) -> None:
         assert plane.live(run_of(HUNG))["allowed"] == {
             DataSet("hdfs", "/s3").id: {"workers": 3, "bytes_per_second": 19_999_999}
         }
-        settings = Settings(workers=2, megabytes_per_second=None)
+        settings = Settings(workers=2, megabytes_per_second=5)
         await plane.add_policy(life.caller("policy again"), HUNG, HUNG, settings)
+        await until(life, lambda: allowances(world) == [{"workers": 2, "bytes_per_second": 4_999_999}])
+        await plane.add_policy(life.caller("no rate"), HUNG, HUNG, Settings(workers=16))
         await plane.change_limits(life.caller("no limits"), "south", {"workers": None, "megabytes_per_second": None})
-        # A run keeps the settings that it was planned with.
         await until(life, lambda: allowances(world) == [{"workers": 16, "bytes_per_second": None}])
 
     with toys(SendSnapshots=sending.send):

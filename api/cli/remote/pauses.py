@@ -9,8 +9,9 @@ import click
 
 from api.cli.remote.errors import usage
 from api.cli.remote.session import Session, command
-from api.cli.remote.text import instant, printable, table
+from api.cli.remote.text import instant, table
 from api.cli.remote.transport import path
+from domain.protection.pause import described, option_for
 
 
 def _scope_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,7 +45,7 @@ def pause(session: Session, is_all: bool, cluster: str | None, service: str | No
     """
     scope = _scope(is_all, cluster, service)
     answer = session.client.post(path("pauses"), {"scope": scope, "reason": reason})
-    session.show(answer, f"{printable(answer['name'])} stands still. Let it go on: understudy resume")
+    session.show(answer, f"{described(scope)}: paused. To let it go on: understudy resume {option_for(scope)}")
 
 
 @click.command()
@@ -55,7 +56,7 @@ def resume(session: Session, is_all: bool, cluster: str | None, service: str | N
     """Let go on what was paused."""
     scope = _scope(is_all, cluster, service)
     answer = session.client.post(path("pauses", "resume"), {"scope": scope, "reason": reason})
-    session.show(answer, f"{printable(answer['name'])} goes on")
+    session.show(answer, f"{described(scope)}: goes on")
 
 
 @click.command()
@@ -63,13 +64,18 @@ def resume(session: Session, is_all: bool, cluster: str | None, service: str | N
 def pauses(session: Session) -> None:
     """List what stands still: by whom, since when, and why."""
     answer = session.client.get(path("pauses"), {"limit": 1000})
+    session.show(answer, pauses_table(answer))
+
+
+def pauses_table(answer: dict[str, Any]) -> str:
+    """The pauses that the API has told, as a table."""
     rows = [
         (
-            item["name"],
+            described(item["name"]),
             item["summary"].get("by"),
             instant(item["summary"].get("since_ms")),
             item["summary"].get("reason"),
         )
         for item in answer["items"]
     ]
-    session.show(answer, table(("WHAT", "BY", "SINCE", "WHY"), rows))
+    return table(("PAUSED", "BY", "SINCE", "WHY"), rows)

@@ -20,6 +20,7 @@ from api.cli.remote.text import (
     table,
 )
 from api.cli.remote.waiting import unreachable
+from domain.values.limits import BYTES_IN_MEGABYTE
 
 MOST_LINES = 40
 COMPARED_IN_FULL = {
@@ -48,6 +49,7 @@ def run_text(page: RunPage) -> str:
         _failure(page),
         _held(page),
         _tried_again(page),
+        _allowed(page),
         _skew(page),
         _grades(page),
         _bytes(page),
@@ -128,6 +130,29 @@ def _tried_again(page: RunPage) -> str:
     if page.state in ("APPLYING", "FREEZING", "VERIFYING", "SEALING"):
         text += f"\nunless that helps: understudy run cancel {short(page.id)} --give-up"
     return _section("Being tried again", text)
+
+
+def _allowed(page: RunPage) -> str:
+    """What each copy may take at this instant, by the limits and pauses, or what it waits for."""
+    if page.state in ENDED:
+        return ""
+    named = {part.id: part.name for part in page.data_sets}
+    paused, queued = page.live.get("paused") or {}, page.live.get("queued") or {}
+    told = {about: _share(share) for about, share in (page.live.get("allowed") or {}).items()}
+    told |= {about: f"nothing: it waits for {reason}" for about, reason in {**queued, **paused}.items()}
+    lines = [f"{printable(named.get(about, about))}: {printable(text)}" for about, text in sorted(told.items())]
+    return _section("Allowed now", "\n".join(_shortened(lines))) if lines else ""
+
+
+def _share(share: Mapping[str, Any]) -> str:
+    rate = share.get("bytes_per_second")
+    at_most = "" if rate is None else f", {rate / BYTES_IN_MEGABYTE:.3g} MB/s"
+    return f"{count(share.get('workers'))} transfers at once{at_most}"
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    more = len(lines) - MOST_LINES
+    return lines if more <= 0 else [*lines[:MOST_LINES], f"… and {more} more"]
 
 
 def _skew(page: RunPage) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from api.cli.remote.page import RunPage
+from api.cli.remote.pauses import pauses_table
 from api.cli.remote.run_text import run_text
 from api.cli.remote.session import Session, command
 from api.cli.remote.text import NOTHING, count, instant, milliseconds, printable, short, size, table
@@ -26,7 +27,9 @@ def runs(session: Session, service: str | None, state: str | None, limit: int, a
     """List the runs, the newest first."""
     query = {"service": service, "state": state, "limit": limit, "after": after}
     answer = session.client.get(path("runs"), query)
-    session.show(answer, table(HEADINGS, [_row(item) for item in answer["items"]], right=(5, 7, 8)))
+    paused = session.client.get(path("pauses"), {"limit": 1000})
+    text = table(HEADINGS, [_row(item) for item in answer["items"]], right=(5, 7, 8))
+    session.show(answer, f"{text}\n\n{pauses_table(paused)}" if paused["items"] else text)
 
 
 @click.group()

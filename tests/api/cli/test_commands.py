@@ -69,6 +69,61 @@ def test_what_is_entered_is_shown_and_listed(understudy: Run, tmp_path: Path) ->
         assert expected.split()[0] in understudy(kind, "show", expected.split()[0]).output
 
 
+def test_limits_are_shown_and_changed_one_by_one(understudy: Run, tmp_path: Path) -> None:
+    enter_everything(understudy, tmp_path)
+    assert understudy("cluster", "limits", "north").output.splitlines() == [
+        "agents   8",
+        "workers  64",
+        "MB/s     no limit",
+    ]
+    window = "mon-fri 08:00-18:00 bandwidth=20 workers=4"
+    given = ("--agents", "4", "--workers", "none", "--bandwidth", "100", "--window", window)
+    result = understudy("cluster", "limits", "north", *given)
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines() == [
+        "agents   4",
+        "workers  no limit",
+        "MB/s     100",
+        "window   mon,tue,wed,thu,fri 08:00-18:00 bandwidth=20 workers=4",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--agents", "many"), "BAD_NUMBER"),
+        (("--window", "daily 01:00-02:00 workers=1", "--no-windows"), "CONTRADICTION"),
+        (("--window", "at night"), "INVALID_INPUT"),
+        (("--workers", "0"), "INVALID_INPUT"),
+    ],
+)
+def test_limits_that_cannot_be_accepted_are_named(
+    understudy: Run, tmp_path: Path, arguments: tuple[str, ...], code: str
+) -> None:
+    enter_everything(understudy, tmp_path)
+    result = understudy("cluster", "limits", "north", *arguments)
+    assert (result.exit_code, f"error {code}" in result.output) == (2, True), result.output
+
+
+def test_what_is_paused_is_told_until_it_is_resumed(server: Serving, understudy: Run) -> None:
+    put_run(server, pages.planned())
+    assert "PAUSED" not in understudy("runs").output
+    result = understudy("pause", "--cluster", "north", "--reason", "a switch is replaced")
+    assert result.output == "cluster north: paused. To let it go on: understudy resume --cluster north\n"
+    for listed in (understudy("pauses"), understudy("runs")):
+        assert "cluster north" in listed.output
+        assert "a switch is replaced" in listed.output
+    assert understudy("resume", "--cluster", "north").output == "cluster north: goes on\n"
+    assert "cluster north" not in understudy("pauses").output
+
+
+@pytest.mark.parametrize("scope", [(), ("--all", "--service", "orders"), ("--cluster", "a", "--service", "b")])
+def test_a_pause_needs_exactly_one_scope(understudy: Run, scope: tuple[str, ...]) -> None:
+    for verb in (("pause", "--reason", "why"), ("resume",)):
+        result = understudy(*verb, *scope)
+        assert (result.exit_code, "error NO_SCOPE" in result.output) == (2, True), result.output
+
+
 def test_a_cluster_file_can_come_from_standard_input(understudy: Run) -> None:
     assert understudy("cluster", "add", "north", "--file", "-", stdin=CLUSTER_FILE).exit_code == 0
 

@@ -30,6 +30,27 @@ def test_a_run_that_has_just_begun_has_nothing_but_its_heading() -> None:
     assert "Bytes" not in text
 
 
+def test_what_each_copy_may_take_now_is_told_until_the_run_has_ended() -> None:
+    held = "cluster south to be resumed, paused by ann: a switch\x1b[2J"
+    live = {
+        "allowed": {
+            pages.FILES: {"workers": 4, "bytes_per_second": 19_999_999},
+            "verify": {"workers": 16, "bytes_per_second": None},
+            pages.TABLE: {"workers": 0, "bytes_per_second": None},
+        },
+        "paused": {pages.TABLE: held},
+        "queued": {"other": "agents on cluster north (limit 8)"},
+    }
+    page = {**pages.held(), "live": live}
+    text = run_text(RunPage(page))
+    assert "hdfs:/data/orders: 4 transfers at once, 20 MB/s" in text
+    assert "verify: 16 transfers at once\n" in text
+    assert "other: nothing: it waits for agents on cluster north (limit 8)" in text
+    assert "hbase:orders: nothing: it waits for cluster south to be resumed, paused by ann: a switch" in text
+    assert "\x1b" not in text
+    assert "Allowed now" not in run_text(RunPage({**pages.completed(), "live": live}))
+
+
 def test_a_failed_run_says_why_what_to_do_and_which_paths() -> None:
     text = run_text(RunPage(pages.failed()))
     assert "code      VERIFICATION_FAILED" in text
