@@ -287,10 +287,14 @@ class HdfsContract:
         peer.run(hdfs.set_extended_attribute(SITE, path, "user.k", "0x6162"))
         peer.run(hdfs.set_extended_attribute(SITE, path, "user.none", "0x"))
         peer.run(hdfs.set_extended_attribute(SITE, path, "trusted.t", "0x01"))
-        assert peer.run(hdfs.extended_attributes(SITE, path)) == {"user.k": "0x6162", "user.none": "0x"}
-        assert peer.run(hdfs.extended_attributes(SITE, path, "trusted.")) == {"trusted.t": "0x01"}
-        peer.run(hdfs.remove_extended_attribute(SITE, path, "user.k"))
-        peer.run(hdfs.remove_extended_attribute(SITE, path, "user.k"))
+        peer.run(hdfs.set_extended_attribute(SITE, path, "trusted.understudy.t", "0x02"))
+        carried = {"user.k": "0x6162", "user.none": "0x", "trusted.t": "0x01"}
+        assert peer.run(hdfs.extended_attributes(SITE, path)) == carried
+        ours = {"trusted.understudy.t": "0x02"}
+        assert peer.run(hdfs.extended_attributes(SITE, path, "trusted.")) == {"trusted.t": "0x01", **ours}
+        assert peer.run(hdfs.extended_attributes(SITE, path, "trusted.understudy.")) == ours
+        for name in ("user.k", "user.k", "trusted.t"):
+            peer.run(hdfs.remove_extended_attribute(SITE, path, name))
         assert peer.run(hdfs.extended_attributes(SITE, path)) == {"user.none": "0x"}
 
     def test_stored_checksums(self, peer: Peer) -> None:
@@ -324,6 +328,16 @@ class HdfsContract:
         failure = self.refused(peer, hdfs.concatenate(SITE, f"{top}/a", [f"{top}/d/b"], 2 * BLOCK))
         assert hdfs.exception_of(failure) == "HadoopIllegalArgumentException"
 
+    def test_no_file_that_is_in_a_snapshot_is_joined_to_another(self, peer: Peer) -> None:
+        top = peer.directory
+        for name in ("a", "b"):
+            peer.app.put(f"{top}/{name}", b"a" * BLOCK)
+        self.snapshot(peer, "s")
+        peer.app.put(f"{top}/c", b"c" * BLOCK)
+        failure = self.refused(peer, hdfs.concatenate(SITE, f"{top}/a", [f"{top}/b"], 2 * BLOCK))
+        assert hdfs.exception_of(failure) == "SnapshotException"
+        peer.run(hdfs.concatenate(SITE, f"{top}/a", [f"{top}/c"], 2 * BLOCK))
+
     def test_times(self, peer: Peer) -> None:
         top = peer.directory
         peer.app.put(f"{top}/d/f", b"x")
@@ -343,8 +357,9 @@ class HdfsContract:
 
     def test_storage_policy_of_its_own(self, peer: Peer) -> None:
         top = peer.directory
-        names = peer.run(hdfs.storage_policies(SITE))
-        cold = next(number for number, name in names.items() if name == "COLD")
+        policies = peer.run(hdfs.storage_policies(SITE))
+        cold = next(number for number, policy in policies.items() if policy == ("COLD", False))
+        assert ("WARM", True) in policies.values()
         peer.run(hdfs.make_directory(SITE, f"{top}/d/below", "755"))
         peer.run(hdfs.set_storage_policy(SITE, f"{top}/d", "COLD"))
         entries = peer.run(listed(top))

@@ -9,6 +9,7 @@ from tests.fakes.hdfs_namespace import SNAPSHOT, Inode, children_in_order, diffe
 from tests.fakes.hdfs_tree import Tree, refusal
 
 POLICIES = {2: "COLD", 5: "WARM", 7: "HOT", 12: "ALL_SSD"}
+WITHOUT_FALLBACK = ("COLD", "HOT")
 
 
 class Reading(Tree):
@@ -90,7 +91,10 @@ class Reading(Tree):
         }
 
     def _getallstoragepolicy(self, path: str, params: dict[str, str], user: str) -> dict[str, Any]:
-        policies = [{"id": number, "name": name} for number, name in POLICIES.items()]
+        policies = [
+            {"id": number, "name": name, "creationFallbacks": [] if name in WITHOUT_FALLBACK else ["DISK"]}
+            for number, name in POLICIES.items()
+        ]
         return {"BlockStoragePolicies": {"BlockStoragePolicy": policies}}
 
 
@@ -152,6 +156,15 @@ class Changing(Tree):
                 f"The directory {path} cannot be deleted since {path} is snapshottable and already has snapshots",
             )
 
+    def _is_in_snapshot(self, inode: Inode) -> bool:
+        above = inode.parent
+        while above is not None:
+            for root in (above.snapshots or {}).values():
+                if any(frozen.present is inode for _, frozen in walk(root)):
+                    return True
+            above = above.parent
+        return False
+
     def _concat(self, path: str, params: dict[str, str], user: str) -> None:
         target = self._file(path)
         names = params["sources"].split(",")
@@ -159,7 +172,9 @@ class Changing(Tree):
             message = "Source file is not in the same directory with the target"
             raise refusal("HadoopIllegalArgumentException", message)
         sources = [self._file(name) for name in names]
-        for source in sources:
+        for name, source in zip(names, sources, strict=True):
+            if self._is_in_snapshot(source):
+                raise refusal("SnapshotException", f"Concat: the source file {name} is in snapshot")
             if source.block_size > target.block_size:
                 raise refusal("HadoopIllegalArgumentException", "concat: a source has a larger preferred block size")
         target.record_modification()

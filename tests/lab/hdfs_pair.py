@@ -10,7 +10,6 @@ from typing import Any
 from infra.agent.core import hdfs
 from infra.agent.core.hdfs_component import HdfsComponent
 from infra.agent.core.hdfs_entries import Entry
-from infra.agent.core.hdfs_ownership import OWNERSHIP
 from infra.agent.core.hdfs_snapshots import allow_snapshots, create_snapshot, delete_snapshot, snapshot_path
 from infra.agent.core.hdfs_walk import Walk
 from infra.agent.core.machine import Procedure, Together
@@ -118,6 +117,10 @@ class RealPair:
     def backup(self, run: str, base: str | None = None, level: str = "checksum") -> dict[str, Any]:
         """A whole run; returns the results of its steps."""
         self.cut(run)
+        return self.copy(run, base, level)
+
+    def copy(self, run: str, base: str | None = None, level: str = "checksum") -> dict[str, Any]:
+        """What follows when the source's snapshot is there."""
         sent = self.send(run, base)
         applied = self.carry_out(self.apply, "ApplyStaged", run, base, head_mode="700")
         self.carry_out(self.component.freeze, "FreezeCopies", run, base)
@@ -151,9 +154,7 @@ class RealPair:
     def _facts(self, site: str, path: str, entry: Entry) -> Procedure:
         facts: dict[str, Any] = {name: entry.get(name) for name in ("t", "l", "m", "o", "g", "x", "b", "r", "s")}
         facts["acl"] = yield from hdfs.acl_entries(site, path)
-        for namespace in ("user.", "trusted."):
-            facts[namespace] = yield from hdfs.extended_attributes(site, path, namespace)
-        facts["trusted."].pop(OWNERSHIP, None)
+        facts["xattrs"] = yield from hdfs.extended_attributes(site, path)
         if entry["t"] == "f":
             facts["sha256"] = (yield DigestFile(site, path, entry["l"]))["sha256"]
         return facts
