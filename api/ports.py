@@ -69,8 +69,10 @@ class Commands(Protocol):
     async def create_pair(self, caller: Caller, name: str, primary: str, secondary: str) -> UUID:
         """Join two clusters."""
 
-    async def add_service(self, caller: Caller, name: str, pair: str, data_sets: tuple[DataSet, ...]) -> UUID:
-        """Enter a service, or change its data sets."""
+    async def add_service(
+        self, caller: Caller, name: str, pair: str, data_sets: tuple[DataSet, ...], adopts: bool = False
+    ) -> UUID:
+        """Enter a service, or change its data sets; ``adopts``: take over what stands on the secondary."""
 
     async def add_policy(self, caller: Caller, name: str, service: str, settings: Settings) -> UUID:
         """Enter a policy, or change it."""
@@ -79,6 +81,9 @@ class Commands(Protocol):
         self, caller: Caller, service: str, *, policy: str | None, moment_ms: int | None, direction: str | None
     ) -> UUID:
         """Plan a run for a moment; None is as soon as the policy's lead allows."""
+
+    async def plan(self, caller: Caller, service: str, policy: str | None, moment_ms: int | None) -> dict[str, Any]:
+        """How much a backup would be, and how long it would take."""
 
     async def give_up_run(self, caller: Caller, run: UUID, reason: str) -> None:
         """Give up a run that is rolled forward in vain."""

@@ -28,7 +28,7 @@ from domain.values.limits import Limits
 from infra.store.read_models import AggregateView
 from infra.store.store import StoreContents
 
-VIEWS_VERSION = "4"
+VIEWS_VERSION = "5"
 
 KINDS: dict[str, type[Stateful]] = {
     "cluster": Cluster,
@@ -105,6 +105,7 @@ def service_summary(service: Service) -> dict[str, Any]:
         "pair": str(service.pair),
         "pair_name": service.pair_name,
         "data_sets": _names(service.data_sets),
+        "adopts": service.adopts,
         **_dates(service),
     }
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "pair": "remote.pairs:pair",
     "service": "remote.services:service",
     "policy": "remote.policies:policy",
+    "plan": "remote.plan:plan",
     "backup": "remote.backup:backup",
     "runs": "remote.runs:runs",
     "run": "remote.runs:run",

@@ -33,10 +33,14 @@ class DataSetBody(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class ServiceBody(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A service to enter, or whose data sets change."""
+    """A service to enter, or whose data sets change.
+
+    With ``adopts`` its first run takes over directories that somebody else has filled on the secondary.
+    """
 
     name: Name
     pair: Name
+    adopts: bool = False
     data_sets: Annotated[tuple[DataSetBody, ...], Meta(min_length=1, max_length=10_000)]
 
     def to_domain(self) -> tuple[DataSet, ...]:
@@ -50,6 +54,13 @@ class BackupBody(Struct, forbid_unknown_fields=True, kw_only=True):
     policy: Name | None = None
     at: Annotated[str, Meta(min_length=1, max_length=64)] = "now"
     direction: Direction | None = None
+
+
+class PlanBody(Struct, forbid_unknown_fields=True, kw_only=True):
+    """``at`` is an instant with its zone, or ``now``; without a policy, the service's only one is meant."""
+
+    policy: Name | None = None
+    at: Annotated[str, Meta(min_length=1, max_length=64)] = "now"
 
 
 def _data_set(field: str, wanted: DataSetBody) -> DataSet:
@@ -71,7 +82,7 @@ async def add(request: web.Request) -> web.Response:
     """Enter a service, or change its data sets."""
     wanted = await body(request, ServiceBody)
     commands = request.app[FACE].commands
-    identity = await commands.add_service(caller(request), wanted.name, wanted.pair, wanted.to_domain())
+    identity = await commands.add_service(caller(request), wanted.name, wanted.pair, wanted.to_domain(), wanted.adopts)
     return await changed(request, "service", identity)
 
 
@@ -103,9 +114,18 @@ async def backup(request: web.Request) -> web.Response:
     return answer({**shown(entry), "also_open": others}, HTTPStatus.ACCEPTED, location=f"/v1/runs/{identity}")
 
 
+async def plan(request: web.Request) -> web.Response:
+    """Look at both clusters; answer how much a backup would be, how long it would take, and what speaks against it."""
+    wanted = await body(request, PlanBody)
+    commands = request.app[FACE].commands
+    name = request.match_info["name"]
+    return answer(await commands.plan(caller(request), name, wanted.policy, moment_ms(wanted.at)))
+
+
 ROUTES = (
     web.post("/v1/services", add),
     web.get("/v1/services", list_all),
     web.get("/v1/services/{name}", show),
     web.post("/v1/services/{name}/backups", backup),
+    web.post("/v1/services/{name}/plan", plan),
 )

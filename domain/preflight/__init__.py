@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from domain.preflight import clocks, data_sets, health, hooks, identity, observed, skew, versions
+from domain.preflight import clocks, data_sets, health, hooks, identity, observed, skew, space, versions
 from domain.preflight.data_sets import resolved_data_sets
 from domain.preflight.finding import Facts, Finding
 
 if TYPE_CHECKING:
     from domain.protection.backup_run.run import BackupRun
 
-__all__ = ["CHECKS", "Facts", "Finding", "judge", "resolved_data_sets"]
+__all__ = ["CHECKS", "Facts", "Finding", "judge", "judge_facts", "resolved_data_sets"]
 
 CHECKS: tuple[Callable[[Facts], list[Finding]], ...] = (
     identity.check,
@@ -22,6 +22,7 @@ CHECKS: tuple[Callable[[Facts], list[Finding]], ...] = (
     data_sets.check,
     hooks.check,
     versions.check,
+    space.check,
     skew.check,
 )
 
@@ -36,7 +37,13 @@ def judge(run: BackupRun) -> Sequence[Finding]:
         pair=plan.pair.hex,
         epoch=plan.epoch,
         max_skew_ms=plan.settings.max_skew_ms,
-        hooks=() if plan.settings.barrier is None else (plan.settings.barrier.hold, plan.settings.barrier.release),
+        hooks=plan.settings.hooks,
+        adopts=plan.adopts,
     )
+    return judge_facts(facts)
+
+
+def judge_facts(facts: Facts) -> Sequence[Finding]:
+    """The same, outside any run."""
     findings = [finding for check in CHECKS for finding in check(facts)]
     return sorted(findings, key=lambda finding: not finding.refuses)

@@ -38,6 +38,7 @@ class Facts:
     """What is judged: both clusters' facts as their own gateways reported them (docs/agent.md, CheckCluster).
 
     ``names`` are the clusters' names by role. ``hooks`` are those that the policy's barrier runs, if it has one.
+    ``adopts``: what stands on the secondary already is taken over.
     """
 
     primary: Mapping[str, Any]
@@ -47,6 +48,7 @@ class Facts:
     epoch: int
     max_skew_ms: int
     hooks: tuple[str, ...] = ()
+    adopts: bool = False
 
     def sides(self) -> tuple[tuple[str, str, Mapping[str, Any]], ...]:
         """(role, cluster's name, facts) of both."""

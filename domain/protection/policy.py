@@ -8,7 +8,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from domain.errors import InvalidInput
 from domain.protection.service import Service
 from domain.stateful import Context, Stateful
-from domain.values.limits import check_megabytes_per_second
+from domain.values.limits import BYTES_IN_MEGABYTE, check_megabytes_per_second
 from domain.values.names import check_name
 
 DIRECTIONS = ("push", "pull")
@@ -58,6 +58,16 @@ class Settings:
     sample_percent: int = 0
     recheck_days: int = 7
     head_mode: str = "700"
+
+    @property
+    def hooks(self) -> tuple[str, ...]:
+        """The hooks that a gateway must have."""
+        return () if self.barrier is None else (self.barrier.hold, self.barrier.release)
+
+    @property
+    def bytes_per_second(self) -> int | None:
+        """The bandwidth, in bytes."""
+        return None if self.megabytes_per_second is None else self.megabytes_per_second * BYTES_IN_MEGABYTE
 
     def validate(self) -> None:
         """Raise ``InvalidInput`` for the first field with a value that cannot be accepted."""

@@ -17,12 +17,13 @@ class Service(Stateful):
     ALLOWED_IN = {"DataSetsChanged": ("ACTIVE",)}
 
     class Defined(Stateful.Created):
-        """A service was entered."""
+        """A service was entered; ``adopts``: directories that somebody has filled on the secondary are taken over."""
 
         name: str
         pair: UUID
         pair_name: str
         data_sets: tuple[DataSet, ...]
+        adopts: bool = False
 
         def evolve(self, aggregate: Service) -> None:
             """Take name, pair and data sets."""
@@ -30,15 +31,18 @@ class Service(Stateful):
             aggregate.pair = self.pair
             aggregate.pair_name = self.pair_name
             aggregate.data_sets = self.data_sets
+            aggregate.adopts = self.adopts
 
     class DataSetsChanged(Stateful.Event):
-        """The service spans other data sets from now on."""
+        """The service spans other data sets from now on, or takes over what stands at them."""
 
         data_sets: tuple[DataSet, ...]
+        adopts: bool = False
 
         def evolve(self, aggregate: Service) -> None:
             """Take the new data sets."""
             aggregate.data_sets = self.data_sets
+            aggregate.adopts = self.adopts
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,6 +50,7 @@ class Service(Stateful):
         self.pair: UUID
         self.pair_name = ""
         self.data_sets: tuple[DataSet, ...] = ()
+        self.adopts = False
 
     @staticmethod
     def identity(name: str) -> UUID:
@@ -53,7 +58,9 @@ class Service(Stateful):
         return uuid5(NAMESPACE_URL, f"understudy:service:{name}")
 
     @classmethod
-    def define(cls, context: Context, name: str, pair: ClusterPair, data_sets: tuple[DataSet, ...]) -> Service:
+    def define(
+        cls, context: Context, name: str, pair: ClusterPair, data_sets: tuple[DataSet, ...], adopts: bool = False
+    ) -> Service:
         """Enter a service; raise ``InvalidInput`` if it has no data sets, or too many."""
         check_name("service.name", name)
         _check_number(data_sets)
@@ -65,13 +72,14 @@ class Service(Stateful):
             pair=pair.id,
             pair_name=pair.name,
             data_sets=data_sets,
+            adopts=adopts,
         )
 
-    def change_data_sets(self, context: Context, data_sets: tuple[DataSet, ...]) -> None:
-        """Record other data sets, unless they are the same."""
+    def change_data_sets(self, context: Context, data_sets: tuple[DataSet, ...], adopts: bool = False) -> None:
+        """Record other data sets, unless they are the same; a service that once adopts goes on doing so."""
         _check_number(data_sets)
-        if data_sets != self.data_sets:
-            self.note(self.DataSetsChanged, context, data_sets=data_sets)
+        if data_sets != self.data_sets or adopts > self.adopts:
+            self.note(self.DataSetsChanged, context, data_sets=data_sets, adopts=adopts or self.adopts)
 
 
 def _check_number(data_sets: tuple[DataSet, ...]) -> None:

@@ -36,8 +36,24 @@ class Place:
     patterns: tuple[dict[str, Any], ...]
 
 
-async def check(place: Place, equipment: Equipment, term: int) -> dict[str, Any]:
-    """Return the facts with the findings; raises ``Unavailable`` and ``Refused`` with the agent's or gateway's code."""
+async def check(place: Place, equipment: Equipment, term: int, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts with the findings; ``asked`` is what is wanted to know besides.
+
+    Raises ``Unavailable`` and ``Refused`` with the agent's or gateway's code.
+    """
+    payload = {
+        "sites": {role: endpoints.to_site(place.names[role]) for role, endpoints in place.sites.items()},
+        "role": place.role,
+        "patterns": list(place.patterns),
+        "copies_here": True,
+        "snapshot": "us-check",
+        **asked,
+    }
+    return await ask(place, equipment, term, "CheckCluster", payload)
+
+
+async def ask(place: Place, equipment: Equipment, term: int, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """Let an instruction that changes nothing be carried out now, and return its result; raises as ``check`` does."""
     endpoints = place.sites[place.role]
     gateway = equipment.gateways.of(place.cluster, endpoints)
     ids = [uuid5(UUID(int=number), f"check:{place.cluster}").hex for number in range(PLACES)]
@@ -53,7 +69,7 @@ async def check(place: Place, equipment: Equipment, term: int) -> dict[str, Any]
     now_ms = equipment.clock.now().timestamp() * 1000 + gateway.offset_ms
     instruction = Instruction(
         id=free,
-        kind="CheckCluster",
+        kind=kind,
         pair=place.pair.hex if place.pair else "none",
         cluster=place.cluster,
         epoch=place.epoch,
@@ -62,14 +78,7 @@ async def check(place: Place, equipment: Equipment, term: int) -> dict[str, Any]
         step=f"check-{free}",
         attempt=1,
         not_after_ms=int(now_ms) + LIFETIME_SECONDS * 1000,
-        payload={
-            "sites": {role: endpoints.to_site(place.names[role]) for role, endpoints in place.sites.items()},
-            "role": place.role,
-            "patterns": list(place.patterns),
-            "copies_here": True,
-            "snapshot": "us-check",
-            "tries_rights": True,
-        },
+        payload=payload,
     )
     outgoing = Outgoing(UUID(hex=free), "", instruction, endpoints, place.sites, fails_unreachable=True)
     carrier = Carrier(

@@ -9,28 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
-from domain.errors import Conflict, InvalidInput, NotFound, Refused
+from domain.errors import Conflict, Refused
 from domain.pair.cluster import Cluster
 from domain.pair.identity import PRIMARY, SECONDARY
 from domain.pair.pair import FORMING, ClusterPair
 from domain.protection.backup_run import conclude
 from domain.protection.backup_run.run import BackupRun
 from domain.protection.backup_run.states import OPEN
-from domain.protection.pause import EVERYTHING, Pause, not_paused, scopes_of
+from domain.protection.pause import Pause, not_paused, scopes_of
 from domain.protection.policy import BackupPolicy, Settings
 from domain.protection.recovery_point import DAMAGED, RecoveryPoint
 from domain.protection.replica import Replica
 from domain.protection.service import Service
-from domain.stateful import Context, Stateful
+from domain.protection.sizing import Rates
+from domain.stateful import Context
 from domain.values.data_set import DataSet
 from domain.values.endpoints import Endpoints
 from infra.control_plane.caller import Caller
 from infra.control_plane.checking import Place, check
+from infra.control_plane.conditions import check_scope, load, moment, place_of, refuse_hbases_own
+from infra.control_plane.planning import bandwidth_at, plan, question, rates_between
 from infra.control_plane.refusals import Refusals, recorded
 from infra.control_plane.run_page import durations, recorded_page
 from infra.store.queries import Queries
@@ -44,9 +46,6 @@ from infra.workers.handlers.run import around
 from infra.workers.shedding import expire
 
 T = TypeVar("T")
-A = TypeVar("A", bound=Stateful)
-
-FARTHEST_MOMENT = timedelta(days=31)
 
 
 class ControlPlane:
@@ -80,7 +79,7 @@ class ControlPlane:
         """Let other limits hold for a cluster from now on; ``changes`` has those of ``Limits`` that change."""
 
         def decide(session: Session, context: Context) -> None:
-            cluster = _load(session, Cluster, Cluster.identity(name), "cluster", name)
+            cluster = load(session, Cluster, Cluster.identity(name), "cluster", name)
             cluster.change_limits(context, replace(cluster.limits, **changes))
 
         return await self._command(caller, Cluster.identity(name), decide)
@@ -90,7 +89,7 @@ class ControlPlane:
         """Begin nothing more of a scope that moves or reads data; raises ``NotFound`` for one that names nothing."""
 
         def decide(session: Session, context: Context) -> None:
-            _check_scope(session, scope)
+            check_scope(session, scope)
             found = session.find(Pause, Pause.identity(scope))
             if found is None:
                 session.add(Pause.begin_for(context, scope, reason))
@@ -104,7 +103,7 @@ class ControlPlane:
         """Let a scope go on; raises ``Refused`` NOT_PAUSED."""
 
         def decide(session: Session, context: Context) -> None:
-            _check_scope(session, scope)
+            check_scope(session, scope)
             found = session.find(Pause, Pause.identity(scope))
             if found is None:
                 raise not_paused(scope)
@@ -117,7 +116,7 @@ class ControlPlane:
         """Join two clusters; their markers are written by the workers."""
 
         def decide(session: Session, context: Context) -> None:
-            members = [_load(session, Cluster, Cluster.identity(one), "cluster", one) for one in (primary, secondary)]
+            members = [load(session, Cluster, Cluster.identity(one), "cluster", one) for one in (primary, secondary)]
             pair = session.find(ClusterPair, ClusterPair.identity(name))
             if pair is not None:
                 if pair.intended != {primary: PRIMARY, secondary: SECONDARY}:
@@ -131,8 +130,12 @@ class ControlPlane:
         return await self._command(caller, ClusterPair.identity(name), decide)
 
     @recorded
-    async def add_service(self, caller: Caller, name: str, pair: str, data_sets: tuple[DataSet, ...]) -> UUID:
+    async def add_service(
+        self, caller: Caller, name: str, pair: str, data_sets: tuple[DataSet, ...], adopts: bool = False
+    ) -> UUID:
         """Enter a service, or other data sets of one that is known; claims them in the pair, in the same save.
+
+        With ``adopts`` its first run takes over what somebody else has put on the secondary.
 
         Raises ``Conflict`` OVERLAP, and RUN_OPEN for taking away what a run copies, which another service could claim
         then; and ``InvalidInput`` HBASE_DIRECTORY for what HBase keeps its own files in.
@@ -141,16 +144,16 @@ class ControlPlane:
         open_run = await self._open_run_of(identity)
 
         def decide(session: Session, context: Context) -> None:
-            owner = _load(session, ClusterPair, ClusterPair.identity(pair), "pair", pair)
-            _refuse_hbases_own(session, owner, data_sets)
+            owner = load(session, ClusterPair, ClusterPair.identity(pair), "pair", pair)
+            refuse_hbases_own(session, owner, data_sets)
             service = session.find(Service, identity)
             if service is None:
-                session.add(Service.define(context, name, owner, data_sets))
+                session.add(Service.define(context, name, owner, data_sets, adopts))
             elif service.pair != owner.id:
                 raise Conflict(
                     "NAME_TAKEN", f"service {name} belongs to pair {service.pair_name}.", remedy="Rename it."
                 )
-            elif service.data_sets == data_sets:
+            elif service.data_sets == data_sets and service.adopts >= adopts:
                 return
             elif open_run is not None and not set(service.data_sets) <= set(data_sets):
                 raise Conflict(
@@ -159,7 +162,7 @@ class ControlPlane:
                     remedy="Wait for its end, or cancel it; then do this again.",
                 )
             else:
-                service.change_data_sets(context, data_sets)
+                service.change_data_sets(context, data_sets, adopts)
             owner.claim(context, identity, data_sets, lambda other: session.load(Service, other).name)
 
         return await self._command(caller, identity, decide)
@@ -176,7 +179,7 @@ class ControlPlane:
         """Enter a policy, or other settings of one that is known."""
 
         def decide(session: Session, context: Context) -> None:
-            protected = _load(session, Service, Service.identity(service), "service", service)
+            protected = load(session, Service, Service.identity(service), "service", service)
             policy = session.find(BackupPolicy, BackupPolicy.identity(name))
             if policy is None:
                 session.add(BackupPolicy.enter(context, name, protected, settings))
@@ -198,6 +201,7 @@ class ControlPlane:
         """
         policy_id = await self._policy_of(service, policy)
         identity = BackupRun.identity_of_wish(policy_id, caller.command_id)
+        rates = await self._rates_of(service)
 
         def decide(session: Session, context: Context) -> None:
             protected = session.load(Service, Service.identity(service))
@@ -208,6 +212,7 @@ class ControlPlane:
                 pause = session.find(Pause, Pause.identity(scope))
                 if pause is not None:
                     pause.refuse_new_run()
+            at_ms = moment(context, chosen.settings, moment_ms)
             run = BackupRun.plan_for(
                 context,
                 identity,
@@ -217,14 +222,32 @@ class ControlPlane:
                 primary=primary,
                 secondary=secondary,
                 endpoints=endpoints_of(session, primary, secondary),
-                moment_ms=_moment(context, chosen.settings, moment_ms),
+                moment_ms=at_ms,
                 direction=direction,
+                rates=rates,
+                limit_bytes_per_second=bandwidth_at(session, chosen.settings, (primary, secondary), at_ms),
             )
             session.add(run)
             if session.find(Replica, Replica.identity(protected.id, secondary)) is None:
                 session.add(Replica.start(context, protected.id, secondary))
 
         return await self._command(caller, identity, decide)
+
+    async def _rates_of(self, service: str) -> Rates | None:
+        known = await self._queries.get("Service", service)
+        return await rates_between(self._queries, UUID(known.summary["pair"]))
+
+    async def plan(self, caller: Caller, service: str, policy: str | None, moment_ms: int | None) -> dict[str, Any]:
+        """How much a backup would be and how long it would take, as a look at both clusters tells; nothing changes."""
+        policy_id = await self._policy_of(service, policy)
+        context = self.context_of(caller)
+        answer = await self._writer.execute(
+            context,
+            policy_id,
+            lambda session: question(session, context, Service.identity(service), policy_id, moment_ms),
+        )
+        assert answer.value is not None
+        return await plan(answer.value, self._queries, self._equipment, self._controller.term)
 
     async def _policy_of(self, service: str, policy: str | None) -> UUID:
         """The named policy, or the only one of the service."""
@@ -269,7 +292,7 @@ class ControlPlane:
         self, caller: Caller, run: UUID, change: Callable[[Context, BackupRun, conclude.Around], None]
     ) -> None:
         def decide(session: Session, context: Context) -> None:
-            found = _load(session, BackupRun, run, "run")
+            found = load(session, BackupRun, run, "run")
             change(context, found, around(session, found, {}))
 
         await self._command(caller, run, decide)
@@ -279,7 +302,7 @@ class ControlPlane:
         """Make it readable on the secondary; it is held as long as it is open."""
 
         def decide(session: Session, context: Context) -> None:
-            point = _load(session, RecoveryPoint, recovery_point, "recovery point")
+            point = load(session, RecoveryPoint, recovery_point, "recovery point")
             point.refuse_if_gone()
             point.open(context, endpoints_of(session, point.made.primary, point.made.secondary))
             replica_of(session, point).hold(context, point.id, holder(point))
@@ -291,7 +314,7 @@ class ControlPlane:
         """Remove what opening made."""
 
         def decide(session: Session, context: Context) -> None:
-            point = _load(session, RecoveryPoint, recovery_point, "recovery point")
+            point = load(session, RecoveryPoint, recovery_point, "recovery point")
             point.close(context, endpoints_of(session, point.made.primary, point.made.secondary))
 
         await self._command(caller, recovery_point, decide)
@@ -301,7 +324,7 @@ class ControlPlane:
         """Remove it from both clusters; raises ``Conflict`` HELD or IS_BASE for one that is needed."""
 
         def decide(session: Session, context: Context) -> None:
-            point = _load(session, RecoveryPoint, recovery_point, "recovery point")
+            point = load(session, RecoveryPoint, recovery_point, "recovery point")
             if point.state != DAMAGED:
                 point.refuse_if_gone()
             expire(session, context, replica_of(session, point), point, reason)
@@ -312,11 +335,11 @@ class ControlPlane:
         """Look at a cluster through its gateway, now: facts and findings; recorded nowhere."""
 
         def decide(session: Session) -> Place:
-            return _place(session, name)
+            return place_of(session, name)
 
         answer = await self._writer.execute(self.context_of(caller), Cluster.identity(name), decide)
         assert answer.value is not None
-        return await check(answer.value, self._equipment, self._controller.term)
+        return await check(answer.value, self._equipment, self._controller.term, {"tries_rights": True})
 
     def live(self, run_id: UUID) -> dict[str, Any]:
         """What is known about a run at this instant and recorded nowhere; see ``infra.workers.live``."""
@@ -326,7 +349,7 @@ class ControlPlane:
         """Everything that a run's page shows; see ``infra.control_plane.run_page``."""
         context = self._controller.context()
         answer = await self._writer.execute(
-            context, run_id, lambda session: recorded_page(_load(session, BackupRun, run_id, "run"))
+            context, run_id, lambda session: recorded_page(load(session, BackupRun, run_id, "run"))
         )
         assert answer.value is not None
         history = await self._queries.history(run_id)
@@ -351,70 +374,3 @@ class ControlPlane:
         context = self.context_of(caller)
         await self._writer.execute(context, target, lambda session: decide(session, context))
         return target
-
-
-def _check_scope(session: Session, scope: str) -> None:
-    kind, _, name = scope.partition(":")
-    kinds: dict[str, type[Cluster | Service]] = {"cluster": Cluster, "service": Service}
-    if kind in kinds and name:
-        _load(session, kinds[kind], kinds[kind].identity(name), kind, name)
-    elif scope != EVERYTHING:
-        raise InvalidInput("scope", f"{scope!r} is no scope.", remedy="Write all, cluster:NAME or service:NAME.")
-
-
-def _moment(context: Context, settings: Settings, moment_ms: int | None) -> int:
-    now_ms = int(context.at.timestamp() * 1000)
-    if moment_ms is None:
-        return now_ms + settings.lead_seconds * 1000
-    if moment_ms <= now_ms:
-        raise Refused(
-            "MOMENT_PAST",
-            f"the moment passed {timedelta(seconds=(now_ms - moment_ms) // 1000)} (h:mm:ss) ago.",
-            remedy="Choose a moment to come, far enough away for the checks.",
-        )
-    if moment_ms - now_ms > FARTHEST_MOMENT / timedelta(milliseconds=1):
-        raise Refused(
-            "MOMENT_FAR",
-            f"the moment is more than {FARTHEST_MOMENT.days} days away.",
-            remedy="Choose an earlier one: agents wait for it on the gateway all the time.",
-        )
-    return moment_ms
-
-
-def _refuse_hbases_own(session: Session, pair: ClusterPair, data_sets: tuple[DataSet, ...]) -> None:
-    """HBase's files make sense together with its tables alone, and change under every copy."""
-    for cluster in pair.intended:
-        hbase = session.load(Cluster, Cluster.identity(cluster)).endpoints.hbase
-        if hbase is None:
-            continue
-        root = DataSet("hdfs", hbase.root)
-        for data_set in data_sets:
-            if data_set.overlaps(root):
-                raise InvalidInput(
-                    "data_sets",
-                    f"{data_set} would take in files of HBase, whose directory on {cluster} is {hbase.root}.",
-                    remedy="Name the tables (--hbase), and directories that hold data of their own.",
-                    code="HBASE_DIRECTORY",
-                )
-
-
-def _place(session: Session, name: str) -> Place:
-    """Where a cluster stands, for looking at it."""
-    cluster = _load(session, Cluster, Cluster.identity(name), "cluster", name)
-    if cluster.pair is None:
-        sites = {"primary": cluster.endpoints}
-        return Place(name, "primary", None, 0, sites, {"primary": name}, ())
-    pair = session.load(ClusterPair, cluster.pair)
-    names = {"primary" if identity == PRIMARY else "secondary": one for one, identity in pair.intended.items()}
-    role = next(role for role, one in names.items() if one == name)
-    endpoints = endpoints_of(session, *names.values())
-    claimed = tuple(data_set.to_wire() for data_sets in pair.claims.values() for data_set in data_sets)
-    sites = {role: endpoints[one] for role, one in names.items()}
-    return Place(name, role, pair.id, pair.epoch, sites, names, claimed)
-
-
-def _load(session: Session, kind: type[A], identity: UUID, word: str, name: str = "") -> A:
-    found = session.find(kind, identity)
-    if found is None:
-        raise NotFound(word, name or str(identity))
-    return found

@@ -10,6 +10,7 @@ snapshots       by data set: when asked for and done, evidence (grade and reason
 base            the recovery point that the copies start from, or null
 copies          by data set: COPYING or STAGED; staged: totals and digests of those that are; stalled
 totals          sums over the data sets that are staged
+forecast        how long a first copy was predicted to take, and what that rests on; null for increments
 mass_change     what would be deleted or replaced, if the run was held; confirmed
 applied, verification, anchor
 recovery_point  its id, once the run has completed
@@ -22,6 +23,7 @@ live            see ``infra.workers.live``
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -66,6 +68,7 @@ def recorded_page(run: BackupRun) -> dict[str, Any]:
         "stalled": sorted(run.stalled),
         "totals": totals(run),
         "mass_change": run.mass_change,
+        "forecast": asdict(run.forecast) if run.forecast else None,
         "confirmed": run.confirmed,
         "applied": run.applied,
         "verification": run.verification,

@@ -388,3 +388,22 @@ def _live_files(world: World) -> list[str]:
         for family in table.families
         for name in world.primary.files.names(region, family)
     ]
+
+
+def test_what_somebody_else_has_exported_is_not_sent_again_if_it_is_proved_equal(world: World) -> None:
+    """As ExportSnapshot leaves it: store files in the archive that no snapshot of ours names."""
+    world.backup("us-r1")
+    world.secondary.call({"do": "delete_snapshot", "name": hbase_snapshot_name("us-r1", TABLE)})
+    hdfs = world.hdfs["secondary"]
+    damaged, shorter, *_ = world.archived()
+    kept = hdfs.read(damaged)
+    for path, data in ((damaged, bytes(len(kept))), (shorter, b"short")):
+        hdfs.call("DELETE", "DELETE", path, {"recursive": "false"})
+        hdfs.write(path, data)
+    world.cut("us-r2")
+    assert world.run(world.send("us-r2"))["files_moved"] == 4
+    world.cut("us-r3")
+    sent = world.run(world.send("us-r3", adopts=True))
+    assert (sent["files"], sent["files_moved"], sent["full"]) == (4, 2, True)
+    world.run(world.apply("us-r3"))
+    world.assert_equal("us-r3")

@@ -28,6 +28,7 @@ class FakeControlPlane:
         self.live_facts: dict[UUID, dict[str, Any]] = {}
         self.calls: list[tuple[str, Caller, tuple[Any, ...]]] = []
         self.findings: list[dict[str, Any]] = []
+        self.planned: dict[str, Any] = {}
         self.raises: Exception | None = None
         self.answers: dict[UUID, UUID] = {}
         self.position = 0
@@ -121,11 +122,15 @@ class FakeControlPlane:
             raise Refused("SAME_CLUSTER", "primary and secondary are the same cluster.", remedy="Name two clusters.")
         return self._enter("create_pair", caller, "pair", name, "FORMING", primary=primary, secondary=secondary)
 
-    async def add_service(self, caller: Caller, name: str, pair: str, data_sets: tuple[DataSet, ...]) -> UUID:
+    async def add_service(
+        self, caller: Caller, name: str, pair: str, data_sets: tuple[DataSet, ...], adopts: bool = False
+    ) -> UUID:
         """See ``Commands``."""
         await self.get("pair", pair)
         wire = [data_set.to_wire() for data_set in data_sets]
-        return self._enter("add_service", caller, "service", name, "ACTIVE", pair_name=pair, data_sets=wire)
+        return self._enter(
+            "add_service", caller, "service", name, "ACTIVE", pair_name=pair, data_sets=wire, adopts=adopts
+        )
 
     async def add_policy(self, caller: Caller, name: str, service: str, settings: Settings) -> UUID:
         """See ``Commands``."""
@@ -147,6 +152,12 @@ class FakeControlPlane:
             self.pages[run] = {"id": str(run), "state": "PLANNED"}
             self.answers[caller.command_id] = run
         return self.answers[caller.command_id]
+
+    async def plan(self, caller: Caller, service: str, policy: str | None, moment_ms: int | None) -> dict[str, Any]:
+        """See ``Commands``."""
+        self._record("plan", caller, service, policy, moment_ms)
+        await self.get("service", service)
+        return self.planned
 
     async def cancel_run(self, caller: Caller, run: UUID, reason: str) -> None:
         """See ``Commands``."""

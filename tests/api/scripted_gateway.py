@@ -15,13 +15,14 @@ CLOCK = {"offset_ms": 0.0, "uncertainty_ms": 0.5}
 
 class ScriptedClusters:
     """All gateways together. ``fail`` maps a kind of instruction to the failure that it ends with, ``results`` adds
-    members to the results of a kind."""
+    members to the results of a kind, ``sizes`` is what each data set of a primary is told to have."""
 
     def __init__(self) -> None:
         self.markers: dict[str, dict[str, Any]] = {}
         self.fail: dict[str, dict[str, Any]] = {}
         self.results: dict[str, dict[str, Any]] = {}
         self.done: list[Instruction] = []
+        self.sizes: dict[str, int] | None = None
 
     def open(self, cluster: str, endpoints: Endpoints) -> ScriptedGateway:
         """The gateway of a cluster."""
@@ -77,6 +78,8 @@ class ScriptedGateway:
 
     def _CheckCluster(self, payload: dict[str, Any]) -> dict[str, Any]:
         found = [{**pattern, "facts": {}} for pattern in payload["patterns"] if "*" not in (pattern.get("table") or "")]
+        if payload.get("sizes") and self._clusters.sizes is not None:
+            found = [{**one, "size": self._clusters.sizes} for one in found]
         return {
             "gateway": {},
             "clocks": {"namenode": CLOCK, "hbase": CLOCK},

@@ -137,6 +137,53 @@ def test_a_mass_change_is_held_and_confirmed(understudy: Run, clusters: Scripted
     good(understudy, "run", "watch", run["id"])
 
 
+def test_what_was_found_is_taken_over_when_a_person_has_said_yes(understudy: Run, clusters: ScriptedClusters) -> None:
+    a_service(understudy)
+    entered = good(
+        understudy, "service", "adopt", "orders", "--pair", "sites", "--hdfs", "/data/orders", "--hbase", "orders"
+    )
+    assert entered == "service orders is entered with 2 data sets, and takes over what stands on the secondary.\n"
+    assert json_of(understudy, "service", "show", "orders")["summary"]["adopts"] is True
+    counts = {"equal_files": 6, "equal_bytes": 600, "deleted_files": 2, "deleted_bytes": 20, "replaced_files": 1}
+    clusters.results["SendSnapshots"] = {"compared_with": "head", "adopted": {**counts, "fingerprint": "f" * 64}}
+    held = understudy("backup", "orders", "--watch")
+    assert held.exit_code == 5
+    (run,) = json_of(understudy, "runs")["items"]
+    page = good(understudy, "run", "show", run["id"])
+    assert ["hdfs:/data/orders", "6,", "600", "B", "1,", "-", "2,", "20", "B"] in [
+        line.split() for line in page.splitlines()
+    ]
+    assert "what is deleted or replaced is then nowhere" in page
+    confirmed = understudy("run", "confirm", run["id"], stdin="y\n")
+    assert "6 of 18 entries there would be deleted or replaced" in confirmed.stderr
+    good(understudy, "run", "watch", run["id"])
+    (applied,) = [one for one in clusters.done if one.kind == "ApplyStaged"]
+    assert {one["as_found"] for one in applied.payload["data_sets"]} == {"f" * 64}
+
+
+def test_a_plan_says_how_much_and_how_long_before_anything_moves(understudy: Run, clusters: ScriptedClusters) -> None:
+    a_service(understudy)
+    plan = good(understudy, "plan", "orders")
+    assert "how much that is could not be told" in plan
+    clusters.sizes = {"files": 1_000, "directories": 10, "bytes": 1 << 30, "consumed_bytes": 3 << 30}
+    plan = good(understudy, "plan", "orders")
+    assert "takes    nobody can tell: no run of this pair has copied anything yet" in plan
+    assert "formula" in plan
+    assert "2.00 GiB" in plan
+    good(understudy, "cluster", "limits", "south", "--bandwidth", "10")
+    planned = json_of(understudy, "plan", "orders")
+    assert planned["forecast"]["at_least_seconds"] == pytest.approx((2 << 30) / 10e6)
+    assert not {one.kind for one in clusters.done} & {"TakeSnapshots", "SendSnapshots"}
+    good(understudy, "backup", "orders", "--watch")
+    (run,) = json_of(understudy, "runs")["items"]
+    assert "First copy, as predicted" in good(understudy, "run", "show", run["id"])
+    plan = good(understudy, "plan", "orders")
+    assert "unknown until the difference is taken" in plan
+    assert "moved 2.00 KiB of 8.00 KiB, 6 of 20 files" in plan
+    clusters.sizes = {**clusters.sizes, "consumed_bytes": 1 << 40}
+    assert "REFUSE NOT_ENOUGH_SPACE" in good(understudy, "plan", "orders")
+
+
 def test_a_run_is_cancelled_before_its_moment(understudy: Run) -> None:
     a_service(understudy, "--lead-seconds", "60")
     run = json_of(understudy, "backup", "orders")

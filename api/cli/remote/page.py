@@ -145,5 +145,10 @@ class RunPage:
         """What would be deleted or replaced, or empty."""
         return self._facts("mass_change")
 
+    @property
+    def adopted(self) -> Sequence[tuple[str, Facts]]:
+        """By data set's name, what was found on the secondary and is taken over; of data sets where something was."""
+        return [(part.name, part.staged["adopted"]) for part in self.data_sets if part.staged.get("adopted")]
+
     def _facts(self, name: str) -> Facts:
         return self.page.get(name) or NONE

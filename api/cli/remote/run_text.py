@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from api.cli.remote.page import ENDED, RunPage
+from api.cli.remote.plan import forecast_rows
 from api.cli.remote.skew_picture import Line, skew_picture
 from api.cli.remote.text import (
     NOTHING,
@@ -38,6 +39,7 @@ PROOFS = {
     "stored checksums": "what HDFS keeps about each file is equal; its blocks were not read again",
     "bytes": "every byte was read from the disks",
 }
+FATES = ("equal", "replaced", "deleted")
 BAR = 30
 
 
@@ -47,6 +49,8 @@ def run_text(page: RunPage) -> str:
         _head(page),
         _findings("Alarms", page.page.get("alarms")),
         _failure(page),
+        _forecast(page),
+        _adopted(page),
         _held(page),
         _tried_again(page),
         _allowed(page),
@@ -100,6 +104,33 @@ def _failure(page: RunPage) -> str:
     return _section("Failure", pairs(rows))
 
 
+def _forecast(page: RunPage) -> str:
+    """What a first copy was predicted to take, and what it took."""
+    predicted = page.page.get("forecast")
+    if not predicted:
+        return ""
+    whole = predicted["size"]
+    rows = [("size", f"{count(whole['files'])} files, {size(whole['bytes'])}"), *forecast_rows(predicted)]
+    took = [seconds for state, seconds in page.durations if state == "STAGING" and seconds is not None]
+    if took:
+        rows.append(("took", duration(sum(took))))
+    return _section("First copy, as predicted", pairs(rows))
+
+
+def _adopted(page: RunPage) -> str:
+    """What stood on the secondary before the first run, and what becomes of it."""
+    rows = [
+        (name, *(f"{_entries(told, fate)}, {size(told.get(f'{fate}_bytes'))}" for fate in FATES))
+        for name, told in page.adopted
+    ]
+    headings = ("DATA SET", "EQUAL", "REPLACED", "DELETED")
+    return _section("Found on the secondary, and taken over", table(headings, rows)) if rows else ""
+
+
+def _entries(told: Mapping[str, Any], fate: str) -> str:
+    return count(sum(int(told.get(f"{fate}_{what}") or 0) for what in ("files", "directories")))
+
+
 def _held(page: RunPage) -> str:
     change = page.mass_change
     if not change or page.state != "HELD":
@@ -107,10 +138,12 @@ def _held(page: RunPage) -> str:
     what = f"{count(change.get('changed'))} of {count(change.get('entries'))} {change.get('unit')} deleted or replaced"
     if change.get("unit") == "data sets":
         what = "in the last recovery point, and not found any more"
+    nowhere = "\nwhat is deleted or replaced is then nowhere: no recovery point has it; to list it:"
+    lost_for_good = f"{nowhere} understudy run losses {short(page.id)}" if page.adopted else ""
     return _section(
         "Held: it changes more than the policy allows without asking",
         f"{printable(change.get('data_set'))}: {what}"
-        f" ({change.get('percent')} %, allowed {change.get('limit_percent')} %)\n"
+        f" ({change.get('percent')} %, allowed {change.get('limit_percent')} %){lost_for_good}\n"
         f"understudy run confirm {short(page.id)}   or   understudy run cancel {short(page.id)}",
     )
 

@@ -99,6 +99,13 @@ def mass_change_text(page: RunPage) -> str:
     change = page.mass_change
     if change.get("unit") == "data sets":
         return f"The last recovery point has {printable(change.get('data_set'))}, and the next one would not."
+    if page.adopted:
+        return (
+            f"Somebody else has put {printable(change.get('data_set'))} on the secondary, and"
+            f" {count(change.get('changed'))} of {count(change.get('entries'))} entries there would be deleted or"
+            f" replaced: 'understudy run losses {short(page.id)}' lists them. They are then nowhere: no recovery point"
+            " has them."
+        )
     return (
         f"On the secondary, {printable(change.get('data_set'))} would lose or have replaced"
         f" {count(change.get('changed'))} of its {count(change.get('entries'))} {change.get('unit')}"

@@ -7,18 +7,18 @@ a verification that fails again and again ends the run and leaves the head to be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from domain import preflight
-from domain.components.registry import component
 from domain.errors import Conflict, Refused
 from domain.instruction import Wanted
 from domain.protection.backup_run import next as next_step
 from domain.protection.backup_run import states
 from domain.protection.backup_run.manifest import recovery_point_manifest
+from domain.protection.backup_run.mass_change import first_of, mass_change
 from domain.protection.backup_run.run import BackupRun
 from domain.protection.consistency import FAILED as TOO_WIDE
 from domain.protection.consistency import assess
@@ -47,11 +47,6 @@ FINAL_CODES = frozenset(
 
 DEAD_ENDS = frozenset({"BASE_MISSING", "EVICTED", "FILES_MISSING", "STAGING_MISSING"})
 """What applying needs is gone, so it cannot be rolled forward: after its attempts the next run heals the head."""
-
-DATA_SETS = "data sets"
-"""The unit of a mass change that is the loss of whole data sets."""
-
-NAMES_TOLD = 5
 
 
 @dataclass(frozen=True)
@@ -199,7 +194,7 @@ def _copied(context: Context, run: BackupRun, around: Around, wanted: Wanted, re
     _tell_lost_snapshots(context, run, around, wanted.data_set)
     if any(copy.state != states.STAGED for copy in run.copies.values()):
         return
-    change = _mass_change(run, around)
+    change = mass_change(run, around.point)
     if change is not None:
         run.fire("brake", context, **change)
         return
@@ -237,39 +232,6 @@ def _damage(
     message = f"{data_set}: {what} on {run.plan.secondary}, as run {run.id} found."
     failure = {"code": code, "message": message, "remedy": remedy, "data_set": data_set.id}
     around.point(kept.recovery_point).find_damage(context, failure)
-
-
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMES_TOLD]) + (", …" if len(names) > NAMES_TOLD else "")
-
-
-def _mass_change(run: BackupRun, around: Around) -> dict[str, Any] | None:
-    """What would be lost beyond the policy's limit, as ``MassChangeFound`` tells it; None if nothing is.
-
-    A data set that the base has and the run has not is lost as a whole.
-    """
-    limit = run.plan.settings.mass_change_percent
-    lost = _lost(run, around) if limit < 100 else []
-    if lost:
-        return _change(_first([str(data_set) for data_set in lost]), len(lost), len(lost), DATA_SETS, limit)
-    for data_set in run.data_sets:
-        base = run.base_of(data_set)
-        bytes_in_base = base.data_sets[data_set.id] if base else 0
-        changed, whole, unit = component(data_set.component).mass_change(run.staged[data_set.id], bytes_in_base)
-        if whole and changed * 100 > whole * limit:
-            return _change(str(data_set), changed, whole, unit, limit)
-    return None
-
-
-def _lost(run: BackupRun, around: Around) -> list[DataSet]:
-    if run.base is None or set(run.base.data_sets) <= {data_set.id for data_set in run.data_sets}:
-        return []
-    return sorted(set(around.point(run.base.recovery_point).made.data_sets) - set(run.data_sets))
-
-
-def _change(what: str, changed: int, entries: int, unit: str, limit: int) -> dict[str, Any]:
-    counts = {"changed": changed, "entries": entries, "unit": unit}
-    return {"data_set": what, **counts, "percent": changed * 100 // entries, "limit_percent": limit}
 
 
 def begin_applying(context: Context, run: BackupRun, around: Around) -> None:
@@ -322,7 +284,7 @@ def _tell_damage(context: Context, run: BackupRun, around: Around, result: dict[
         if base is None or not paths:
             continue
         remedy = "Use another recovery point. The next run copies again what is damaged, for its own one."
-        _damage(context, run, around, base, data_set, "COPY_DAMAGED", f"{_first(paths)} cannot be read", remedy)
+        _damage(context, run, around, base, data_set, "COPY_DAMAGED", f"{first_of(paths)} cannot be read", remedy)
 
 
 def _wrong_with(staged: dict[str, Any], verdict: dict[str, Any] | None) -> str:

@@ -14,6 +14,7 @@ from domain.protection.backup_run.states import Copy
 from domain.protection.consistency import Consistency
 from domain.protection.policy import Settings
 from domain.protection.replica import Kept
+from domain.protection.sizing import Rates
 from domain.stateful import Stateful
 from domain.values.data_set import DataSet
 from domain.values.endpoints import Endpoints
@@ -26,7 +27,10 @@ class RunEvents(Instructing):
     """Holds the event classes; ``BackupRun`` adds the behaviour."""
 
     class Planned(Stateful.Created):
-        """A run of a policy for one moment, with everything frozen that it will need."""
+        """A run of a policy for one moment, with everything frozen that it will need.
+
+        ``rates``: what copies of the pair had reached; ``limit_bytes_per_second``: what its copies may move then.
+        """
 
         service: UUID
         service_name: str
@@ -43,6 +47,9 @@ class RunEvents(Instructing):
         patterns: tuple[DataSet, ...]
         moment_ms: int
         slot_attempt: int
+        adopts: bool = False
+        rates: Rates | None = None
+        limit_bytes_per_second: int | None = None
         class_version = 2
 
         @staticmethod
@@ -166,7 +173,8 @@ class RunEvents(Instructing):
     class MassChangeFound(Stateful.Moved):
         """More would be deleted or replaced than the policy allows: ``changed`` of ``entries``, counted in ``unit``.
 
-        Where the unit is "data sets", all of them are gone, and ``data_set`` names the first few.
+        Where the unit is "data sets", all of them are gone, and ``data_set`` names the first few. Of what is taken
+        over nothing at all may be deleted or replaced without asking, and ``data_set`` names the first few, too.
         """
 
         data_set: str

@@ -53,12 +53,22 @@ def _check(run: BackupRun) -> tuple[Wanted, ...]:
                 "patterns": [pattern.to_wire() for pattern in run.plan.patterns],
                 "copies_here": role == run.copier,
                 "snapshot": run.snapshot,
-                **({"relied_on": list(run.relied_on)} if role == "secondary" and run.relied_on else {}),
+                **_asked_besides(run, role),
             },
             lifetime_seconds=CHECK_LIFETIME_SECONDS,
         )
         for role in missing
     )
+
+
+def _asked_besides(run: BackupRun, role: str) -> dict[str, Any]:
+    """The primary tells sizes before a first copy; the secondary what it has lost, and what is to be taken over."""
+    if role == "primary":
+        return {} if run.relied_on else {"sizes": True}
+    return {
+        **({"relied_on": list(run.relied_on)} if run.relied_on else {}),
+        **({"adopts": True} if run.plan.adopts else {}),
+    }
 
 
 def _take_snapshots(run: BackupRun) -> tuple[Wanted, ...]:
@@ -102,6 +112,8 @@ def _copy(run: BackupRun) -> tuple[Wanted, ...]:
             payload["older_bases"] = [
                 {"snapshot": kept.snapshot, "recovery_point": kept.recovery_point.hex} for kept in older if kept
             ]
+        if run.adopts(data_set):
+            payload["adopts"] = True
         wanted.append(run.wish("copy", kind, run.copier, payload, data_set=data_set.id))
     return tuple(wanted)
 
@@ -113,13 +125,14 @@ def _secondary(run: BackupRun) -> dict[str, Any]:
 def _apply(run: BackupRun) -> tuple[Wanted, ...]:
     data_sets = []
     for data_set in run.data_sets:
-        base = run.base_of(data_set)
+        base, adopted = run.base_of(data_set), run.adopted(data_set)
         data_sets.append(
             {
                 **data_set.to_wire(),
                 "base": base.snapshot if base else None,
                 "recovery_point": base.recovery_point.hex if base else None,
                 **({"from_head": True} if run.staged[data_set.id].get("compared_with") == HEAD else {}),
+                **({"as_found": adopted["fingerprint"]} if adopted else {}),
             }
         )
     payload = {

@@ -27,6 +27,7 @@ from domain.protection.consistency import Consistency, with_copy
 from domain.protection.policy import BackupPolicy
 from domain.protection.replica import BASES_OFFERED, Kept
 from domain.protection.service import Service
+from domain.protection.sizing import Forecast, Rates, forecast, size_of
 from domain.stateful import Context, Part
 from domain.values.data_set import DataSet
 from domain.values.endpoints import Endpoints
@@ -107,6 +108,8 @@ class BackupRun(RunEvents):
         moment_ms: int,
         slot_attempt: int = 1,
         direction: str | None = None,
+        rates: Rates | None = None,
+        limit_bytes_per_second: int | None = None,
     ) -> BackupRun:
         """Freeze policy, roles and endpoints into a new run; ``direction`` is for this run in place of the policy's."""
         settings = policy.settings if direction is None else replace(policy.settings, direction=direction)
@@ -130,6 +133,9 @@ class BackupRun(RunEvents):
             patterns=service.data_sets,
             moment_ms=moment_ms,
             slot_attempt=slot_attempt,
+            adopts=service.adopts,
+            rates=rates,
+            limit_bytes_per_second=limit_bytes_per_second,
         )
 
     @property
@@ -185,6 +191,23 @@ class BackupRun(RunEvents):
         if "base" in staged:
             return next((kept for kept in bases if kept.recovery_point.hex == staged["base"]), None)
         return next(iter(bases), None)
+
+    @property
+    def forecast(self) -> Forecast | None:
+        """How long a first copy was predicted to take; None before the check, and for increments."""
+        size = size_of(self.facts.get("primary", {}).get("data_sets") or ())
+        if size is None:
+            return None
+        return forecast(size, self.plan.rates, self.plan.limit_bytes_per_second, is_most=self.plan.adopts)
+
+    def adopts(self, data_set: DataSet) -> bool:
+        """Whether what somebody else has put at the data set's place on the secondary is to be taken over."""
+        return self.plan.adopts and not self.bases_of(data_set)
+
+    def adopted(self, data_set: DataSet) -> dict[str, Any] | None:
+        """What the copy told about a tree that is taken over: counts, and the fingerprint of what was compared."""
+        told: dict[str, Any] | None = self.staged.get(data_set.id, {}).get("adopted")
+        return told
 
     @property
     def lost_snapshots(self) -> list[dict[str, Any]]:

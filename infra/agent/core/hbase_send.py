@@ -11,6 +11,7 @@ the manifest depend on the snapshot alone, so every attempt of a run finds what 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 from infra.agent.core import hdfs
@@ -131,7 +132,7 @@ def _choose_base(work: Work, data_set: dict[str, Any]) -> Procedure:
 def _there(work: Work, data_set: dict[str, Any], base: Base, found: dict[str, Found]) -> Procedure:
     """What need not be sent: a dict from relative path to the checksum that the base's manifest tells, or None."""
     if base.snapshot is None:
-        return {}
+        return (yield from _adopted(work, found)) if work.payload.get("adopts") else {}
     files = [item.file for item in base.snapshot.wanted if item.file.relative in found]
     copies = yield from locate(SECONDARY, root_of(work, SECONDARY), files)
     checksums = yield from _known_checksums(work, data_set, base.recovery_point)
@@ -141,6 +142,26 @@ def _there(work: Work, data_set: dict[str, Any], base: Base, found: dict[str, Fo
         for relative, copy in copies.items()
         if copy.length == found[relative].length and relative not in damaged
     }
+
+
+def _adopted(work: Work, found: dict[str, Found]) -> Procedure:
+    """What somebody else has put there (ExportSnapshot), if its stored checksum is that of the source's file.
+
+    No snapshot of ours holds it: when HBase cleans it away meanwhile, applying finds that out before anything changes.
+    """
+    copies = yield from locate(SECONDARY, root_of(work, SECONDARY), [one.file for one in found.values()])
+
+    def checksum_if_equal(relative: str, copy: Found) -> Procedure:
+        if copy.length != found[relative].length:
+            return relative, None
+        sums = []
+        for site, at in ((PRIMARY, found[relative]), (SECONDARY, copy)):
+            ask = partial(hdfs.checksum, site)
+            sums.append((yield from follow(site, root_of(work, site), at, ask)) if at.length else "")
+        return relative, sums[0] if sums[0] == sums[1] else None
+
+    compared = yield Together((checksum_if_equal(*item) for item in sorted(copies.items())), CHECKSUMS_AT_ONCE)
+    return {relative: checksum or None for relative, checksum in compared if checksum is not None}
 
 
 def _known_checksums(work: Work, data_set: dict[str, Any], recovery_point: str | None) -> Procedure:

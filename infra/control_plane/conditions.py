@@ -1,0 +1,94 @@
+"""What a command must find before it may decide: who is meant, when, and what may not be named."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from domain.errors import InvalidInput, NotFound, Refused
+from domain.pair.cluster import Cluster
+from domain.pair.identity import PRIMARY
+from domain.pair.pair import ClusterPair
+from domain.protection.pause import EVERYTHING
+from domain.protection.policy import Settings
+from domain.protection.service import Service
+from domain.stateful import Context, Stateful
+from domain.values.data_set import DataSet
+from infra.control_plane.checking import Place
+from infra.store.session import Session
+from infra.workers.handlers.handler import endpoints_of
+
+A = TypeVar("A", bound=Stateful)
+
+FARTHEST_MOMENT = timedelta(days=31)
+
+
+def check_scope(session: Session, scope: str) -> None:
+    """Raise unless a scope names something."""
+    kind, _, name = scope.partition(":")
+    kinds: dict[str, type[Cluster | Service]] = {"cluster": Cluster, "service": Service}
+    if kind in kinds and name:
+        load(session, kinds[kind], kinds[kind].identity(name), kind, name)
+    elif scope != EVERYTHING:
+        raise InvalidInput("scope", f"{scope!r} is no scope.", remedy="Write all, cluster:NAME or service:NAME.")
+
+
+def moment(context: Context, settings: Settings, moment_ms: int | None) -> int:
+    """The moment that is meant, None being as soon as the policy allows; raises ``Refused`` for one out of reach."""
+    now_ms = int(context.at.timestamp() * 1000)
+    if moment_ms is None:
+        return now_ms + settings.lead_seconds * 1000
+    if moment_ms <= now_ms:
+        raise Refused(
+            "MOMENT_PAST",
+            f"the moment passed {timedelta(seconds=(now_ms - moment_ms) // 1000)} (h:mm:ss) ago.",
+            remedy="Choose a moment to come, far enough away for the checks.",
+        )
+    if moment_ms - now_ms > FARTHEST_MOMENT / timedelta(milliseconds=1):
+        raise Refused(
+            "MOMENT_FAR",
+            f"the moment is more than {FARTHEST_MOMENT.days} days away.",
+            remedy="Choose an earlier one: agents wait for it on the gateway all the time.",
+        )
+    return moment_ms
+
+
+def refuse_hbases_own(session: Session, pair: ClusterPair, data_sets: tuple[DataSet, ...]) -> None:
+    """HBase's files make sense together with its tables alone, and change under every copy."""
+    for cluster in pair.intended:
+        hbase = session.load(Cluster, Cluster.identity(cluster)).endpoints.hbase
+        if hbase is None:
+            continue
+        root = DataSet("hdfs", hbase.root)
+        for data_set in data_sets:
+            if data_set.overlaps(root):
+                raise InvalidInput(
+                    "data_sets",
+                    f"{data_set} would take in files of HBase, whose directory on {cluster} is {hbase.root}.",
+                    remedy="Name the tables (--hbase), and directories that hold data of their own.",
+                    code="HBASE_DIRECTORY",
+                )
+
+
+def place_of(session: Session, name: str) -> Place:
+    """Where a cluster stands, for looking at it."""
+    cluster = load(session, Cluster, Cluster.identity(name), "cluster", name)
+    if cluster.pair is None:
+        sites = {"primary": cluster.endpoints}
+        return Place(name, "primary", None, 0, sites, {"primary": name}, ())
+    pair = session.load(ClusterPair, cluster.pair)
+    names = {"primary" if identity == PRIMARY else "secondary": one for one, identity in pair.intended.items()}
+    role = next(role for role, one in names.items() if one == name)
+    endpoints = endpoints_of(session, *names.values())
+    claimed = tuple(data_set.to_wire() for data_sets in pair.claims.values() for data_set in data_sets)
+    sites = {role: endpoints[one] for role, one in names.items()}
+    return Place(name, role, pair.id, pair.epoch, sites, names, claimed)
+
+
+def load(session: Session, kind: type[A], identity: UUID, word: str, name: str = "") -> A:
+    """The aggregate with this id; raises ``NotFound`` with the word that people use for it."""
+    found = session.find(kind, identity)
+    if found is None:
+        raise NotFound(word, name or str(identity))
+    return found
