@@ -42,6 +42,16 @@ def test_file_open_over_three_runs(tmp_path: Path, capture: bool) -> None:
     assert world.backup("r4", "r3")["files_moved"] == 0
 
 
+def test_file_that_was_open_and_of_no_length_at_the_cut_is_copied_when_it_has_some(world: World) -> None:
+    world.app.start(f"{HEAD}/log", b"1" * 500)  # its only block is not yet known to have any bytes
+    world.backup("r1", open_files=["log"])
+    world.app.close(f"{HEAD}/log")
+    result = world.backup("r2", "r1")
+    world.assert_equal("r2")
+    assert result["fuzzy"] == 0
+    assert world.secondary.read(f"{HEAD}/log") == b"1" * 500
+
+
 def test_open_file_that_nobody_named(world: World) -> None:
     world.app.start(f"{HEAD}/log", b"1" * 1500)
     world.backup("r1")

@@ -136,7 +136,7 @@ class _Details:
         What only its bytes can prove equal is proved by them from now on: their hash becomes ``c``.
         """
         side = self._comparison.have
-        if side is None or want.get("f") or "c" not in have or _kind(have["c"]) == _kind(want["c"]):
+        if side is None or want.get("f") or not have.get("c") or _kind(have["c"]) == _kind(want["c"]):
             return False
         hashes = []
         for at, entry in ((side, have), (self._want, want)):
