@@ -18,7 +18,7 @@ from infra.agent.shell.connections import Connections
 from infra.agent.shell.credentials import Credentials
 from infra.agent.shell.datanodes import DataNodes
 from infra.agent.shell.transfers import Transfers
-from infra.agent.shell.webhdfs import Limits, WebHdfs
+from infra.agent.shell.webhdfs import Limits, WebHdfs, parse_answer
 from tests.agent.http_peer import Peer, break_off_after, exception, hang_up, html, peers
 
 ODD_NAME = "/data/a#b?c%d+e;f g&h=ü\u3042"
@@ -328,3 +328,20 @@ def test_an_instruction_that_ends_cuts_copies_and_pauses_short(pair: Two) -> Non
     assert failure_of(client.copy, 3_000_000).code == "ABORTED"
     first.misbehaviours["NN:OPEN"] = [exception("StandbyException")] * 100
     assert failure_of(client.copy, 3_000_000).code == "ABORTED"
+
+
+@pytest.mark.parametrize(
+    ("exception", "code"),
+    [
+        ("AccessControlException", "NO_RIGHT"),
+        ("DSQuotaExceededException", "NO_SPACE"),
+        ("NSQuotaExceededException", "NO_SPACE"),
+        ("IOException", "HDFS"),
+    ],
+)
+def test_what_an_administrator_can_mend_has_a_code_and_a_remedy(exception: str, code: str) -> None:
+    answer = json.dumps({"RemoteException": {"exception": exception, "message": "no"}}).encode()
+    with pytest.raises(OperationFailed) as failed:
+        parse_answer(403, answer, "CREATE /f")
+    assert failed.value.code == code
+    assert bool(failed.value.remedy) is (code != "HDFS")

@@ -15,7 +15,10 @@ CHANGING_A_DIRECTORY = frozenset(["MKDIRS", "RENAME", "DELETE", "CONCAT"])
 def refusal(exception: str, message: str, transient: bool = False) -> OperationFailed:
     """A remote exception as the shell hands it on."""
     return OperationFailed(
-        "HDFS", f"{exception}: {message}", transient=transient, detail={"exception": exception, "status": 403}
+        "NO_SPACE" if exception.endswith("QuotaExceededException") else "HDFS",
+        f"{exception}: {message}",
+        transient=transient,
+        detail={"exception": exception, "status": 403},
     )
 
 

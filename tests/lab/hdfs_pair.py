@@ -122,12 +122,20 @@ class RealPair:
     def copy(self, run: str, base: str | None = None, level: str = "checksum") -> dict[str, Any]:
         """What follows when the source's snapshot is there."""
         sent = self.send(run, base)
-        applied = self.carry_out(self.apply, "ApplyStaged", run, base, head_mode="700")
+        return {**sent, **self.finish(run, base, level)}
+
+    def finish(self, run: str, base: str | None = None, level: str = "checksum") -> dict[str, Any]:
+        """What follows when staging is filled."""
+        applied = self.apply_staged(run, base)
         self.carry_out(self.component.freeze, "FreezeCopies", run, base)
         sample = {"percent": 0, "seed": run}
         digest = self.carry_out(self.component.digest, "DigestSnapshots", run, base, level=level, sample=sample)
         self.ask(self._seal(run))
-        return {**sent, **applied, "digest": digest}
+        return {**applied, "digest": digest}
+
+    def apply_staged(self, run: str, base: str | None) -> dict[str, Any]:
+        """Change the copy; another attempt each time."""
+        return self.carry_out(self.apply, "ApplyStaged", run, base, head_mode="700")  # type: ignore[no-any-return]
 
     def _seal(self, run: str) -> Procedure:
         """Keep the manifest with the recovery point."""

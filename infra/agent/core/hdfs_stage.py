@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Callable
 
 from infra.agent.core import hdfs
+from infra.agent.core.hdfs import StoragePolicy
 from infra.agent.core.hdfs_asking import (
     BY_BYTES,
     ask_acl,
@@ -53,7 +54,7 @@ class Staging:
     source: Side
     prefix: str
     workers: int
-    policies: dict[int, str]
+    policies: dict[int, StoragePolicy]
     meter: Meter
     resumed: bool
     piece_bytes: int = DEFAULT_PIECE_BYTES
@@ -63,17 +64,19 @@ class Staging:
         return below(self.root, relative)
 
 
-def make_directories(target: str, prepared: str, prefix: str, policies: dict[int, str]) -> Procedure:
+def make_directories(target: str, prepared: str, prefix: str, policies: dict[int, StoragePolicy]) -> Procedure:
     """Make the directories of the new subtrees below ``prepared``.
 
-    Storage policies are set at once: they decide where the files' blocks go.
+    Storage policies are set at once: they decide where the files' blocks go. But one that has no fallback (COLD) is set
+    when its files are there: a cluster that lacks such media, as the source may do itself, could not take them at all.
+    Where it has them, HDFS's mover brings the blocks there, as it does whenever that policy is set later.
     """
 
     def make(entry: Entry) -> Procedure:
         path = below(prepared, entry["path"])
         yield from hdfs.make_directory(target, path, OWNER_ONLY)
-        if "s" in entry:
-            yield from hdfs.set_storage_policy(target, path, policy_name(policies, entry))
+        if "s" in entry and policy_of(policies, entry).has_fallback:
+            yield from hdfs.set_storage_policy(target, path, policy_of(policies, entry).name)
 
     yield from for_each(prefix + "directories", make, DIRECTORIES_AT_ONCE)
 
@@ -107,9 +110,12 @@ def _finish_directory(staging: Staging, entry: Entry, found: LineWriter) -> Proc
     """Give a directory its attributes and its time, when nothing will be put into it any more."""
     yield from ask_acl(staging.source, entry)
     yield from found.write(details_line(entry))
+    path = staging.path(entry["path"])
+    if "s" in entry and not policy_of(staging.policies, entry).has_fallback:
+        yield from hdfs.set_storage_policy(staging.target, path, policy_of(staging.policies, entry).name)
     if entry["p"]:
-        yield from set_attributes(staging.target, staging.path(entry["path"]), entry, entry["x"])
-        yield from hdfs.set_modification_time(staging.target, staging.path(entry["path"]), entry["m"])
+        yield from set_attributes(staging.target, path, entry, entry["x"])
+        yield from hdfs.set_modification_time(staging.target, path, entry["m"])
 
 
 def _stage_file(staging: Staging, entry: Entry, found: LineWriter) -> Procedure:
@@ -141,7 +147,7 @@ def _place(staging: Staging, entry: Entry) -> Procedure:
         )
     yield from set_attributes(staging.target, path, entry, None)
     if "s" in entry:
-        yield from hdfs.set_storage_policy(staging.target, path, policy_name(staging.policies, entry))
+        yield from hdfs.set_storage_policy(staging.target, path, policy_of(staging.policies, entry).name)
     yield from hdfs.set_modification_time(staging.target, path, entry["m"])
     yield from staging.meter.add(0, 1)
 
@@ -213,22 +219,10 @@ def _copy_range(staging: Staging, entry: Entry, path: str, offset: int, size: in
     try:
         copied = yield from hdfs.persist(once)
     except OperationFailed as failure:
-        raise _explained(failure, entry) from failure
+        failure.detail.setdefault("path", entry["p"])
+        raise
     yield from staging.meter.add(size, 0)
     return copied.get("checksum")
-
-
-def _explained(failure: OperationFailed, entry: Entry) -> OperationFailed:
-    """Say which file it was, and what to do where that is clear."""
-    failure.detail.setdefault("path", entry["p"])
-    if "QuotaExceeded" in hdfs.exception_of(failure):
-        return OperationFailed(
-            "NO_SPACE",
-            failure.message,
-            remedy="Raise the quota of the secondary's staging directory, or make room on the secondary.",
-            detail=failure.detail,
-        )
-    return failure
 
 
 def _is_proved(staging: Staging, entry: Entry, path: str) -> Procedure:
@@ -261,8 +255,8 @@ def set_attributes(site: str, path: str, entry: dict[str, Any], mode: str | None
         yield from hdfs.set_extended_attribute(site, path, name, value)
 
 
-def policy_name(policies: dict[int, str], entry: Entry) -> str:
-    """The name of an entry's storage policy on the target cluster."""
+def policy_of(policies: dict[int, StoragePolicy], entry: Entry) -> StoragePolicy:
+    """An entry's storage policy on the target cluster."""
     if entry["s"] not in policies:
         raise OperationFailed(
             "NO_STORAGE_POLICY",

@@ -23,6 +23,7 @@ from infra.agent.shell.connections import Address, Connections, address_of
 from infra.agent.shell.credentials import Credentials
 
 MAXIMUM_ANSWER_BYTES = 64 << 20
+_QUOTAS = ("DSQuotaExceededException", "NSQuotaExceededException", "QuotaByStorageTypeExceededException")
 _NOT_ME = ("StandbyException", "RetriableException")
 
 
@@ -175,7 +176,7 @@ def request_target(call: HdfsCall, credential: Sequence[tuple[str, str]]) -> str
 def parse_answer(status: int, body: bytes, what: str) -> dict[str, Any]:
     """The answer's JSON object; raises ``OperationFailed`` "HDFS" when it is a remote exception or no answer at all.
 
-    A refusal of the right is "NO_RIGHT": asking again would not help, an administrator would.
+    Where asking again would not help but an administrator would, it is "NO_RIGHT" or, for a quota, "NO_SPACE".
     """
     try:
         value = json.loads(body.decode("utf-8")) if body.strip() else {}
@@ -185,11 +186,11 @@ def parse_answer(status: int, body: bytes, what: str) -> dict[str, Any]:
     if isinstance(remote, dict):
         exception = str(remote.get("exception", ""))
         message = str(remote.get("message", ""))
-        is_denied = exception == "AccessControlException"
+        code, remedy = _of_administrators(exception)
         raise OperationFailed(
-            "NO_RIGHT" if is_denied else "HDFS",
+            code,
             f"{what}: {exception}: {message[:2000]}",
-            remedy="Run the administrator's set-up, then `understudy cluster check`." if is_denied else "",
+            remedy=remedy,
             transient=exception == "SafeModeException" or is_not_me(exception, message),
             detail={"exception": exception, "status": status, "ask_again": is_not_me(exception, message)},
         )
@@ -198,6 +199,15 @@ def parse_answer(status: int, body: bytes, what: str) -> dict[str, Any]:
             "HDFS", f"{what}: HTTP {status}, {body[:200]!r}", transient=status >= 500, detail={"status": status}
         )
     return value
+
+
+def _of_administrators(exception: str) -> tuple[str, str]:
+    """The code of a failure, and what an administrator can do about it."""
+    if exception == "AccessControlException":
+        return "NO_RIGHT", "Run the administrator's set-up, then `understudy cluster check`."
+    if exception in _QUOTAS:
+        return "NO_SPACE", "Raise the quota of the directory that is named here, or make room in it."
+    return "HDFS", ""
 
 
 def is_not_me(exception: str, message: str) -> bool:

@@ -1,0 +1,109 @@
+"""What stands in the way of a copy: quotas that are too small, and a NameNode that is read-only in the middle of it.
+
+Nothing is lost, what is said is clear, and the same run goes on once the way is free.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.agent.core import hdfs
+from infra.agent.core.hdfs_snapshots import snapshot_path
+from infra.agent.core.operations import HdfsCall, OperationFailed
+from scripts.labkit.cluster import Cluster
+from tests.contracts.hdfs_contract import once
+from tests.lab.hdfs_pair import RealPair
+
+NONE = -1  # takes a quota away
+NO_MATTER = 1 << 40
+TINY = {"names": (3, NO_MATTER), "space": (NO_MATTER, 1 << 10)}
+SAFE_MODE_SECONDS = 6.0
+
+
+@pytest.fixture
+def pair(
+    cluster_a: Cluster, cluster_b: Cluster, unique_name: Callable[[str], str], tmp_path: Path
+) -> Iterator[RealPair]:
+    pair = RealPair(cluster_a, cluster_b, f"/data/{unique_name('obstacles')}", tmp_path)
+    pair.set_up()
+    for name in ("kept", "changed", "deleted", "directory/below"):
+        pair.app.put(f"{pair.path}/{name}", name.encode() * 1000)
+    yield pair
+    pair.tear_down()
+
+
+def limit(pair: RealPair, path: str, quotas: tuple[int, int]) -> None:
+    """Set the quotas of a directory of the secondary, names and bytes, as its administrator does."""
+    names, space = quotas
+    request = HdfsCall(
+        "secondary", "PUT", "SETQUOTA", path, (("namespacequota", str(names)), ("storagespacequota", str(space)))
+    )
+    pair.ask(once(request))
+
+
+def change(pair: RealPair) -> None:
+    pair.app.append(f"{pair.path}/changed", b"more" * 1000)
+    pair.ask(hdfs.delete("primary", f"{pair.path}/deleted"))
+    pair.rename("directory", "moved")
+    for number in range(5):
+        pair.app.put(f"{pair.path}/new/{number}", bytes([number]) * 3000)
+
+
+@pytest.mark.parametrize("quotas", TINY.values(), ids=TINY)
+def test_quota_of_staging_that_is_too_small(pair: RealPair, quotas: tuple[int, int]) -> None:
+    pair.backup("r1")
+    before = pair.picture("secondary", pair.path)
+    change(pair)
+    pair.cut("r2")
+    incoming = f"/.understudy/incoming/{pair.epoch}"
+    limit(pair, incoming, quotas)
+    with pytest.raises(OperationFailed, match="NO_SPACE") as failed:
+        pair.send("r2", "r1")
+    assert "quota" in failed.value.remedy
+    assert pair.picture("secondary", pair.path) == before
+    limit(pair, incoming, (NONE, NONE))
+    assert pair.copy("r2", "r1", "bytes")["digest"]["differences"] == []
+    pair.assert_equal("r2")
+
+
+@pytest.mark.parametrize("quotas", TINY.values(), ids=TINY)
+def test_quota_of_the_copy_that_is_too_small(pair: RealPair, quotas: tuple[int, int]) -> None:
+    """It shows when the copy is being changed already: nothing is lost, and the same run is brought to its end."""
+    pair.backup("r1")
+    before = pair.picture("secondary", snapshot_path(pair.path, "r1"))
+    change(pair)
+    pair.cut("r2")
+    pair.send("r2", "r1")
+    limit(pair, pair.path, quotas)
+    with pytest.raises(OperationFailed, match="NO_SPACE") as failed:
+        pair.apply_staged("r2", "r1")
+    assert "quota" in failed.value.remedy
+    limit(pair, pair.path, (NONE, NONE))
+    assert pair.finish("r2", "r1", "bytes")["digest"]["differences"] == []
+    pair.assert_equal("r2")
+    assert pair.picture("secondary", snapshot_path(pair.path, "r1")) == before
+
+
+@pytest.mark.parametrize("step", ["send", "apply"])
+def test_secondary_that_is_read_only_for_a_while(pair: RealPair, cluster_b: Cluster, step: str) -> None:
+    pair.backup("r1")
+    change(pair)
+    pair.cut("r2")
+    if step == "apply":
+        pair.send("r2", "r1")
+    administrator = "HADOOP_USER_NAME=hdfs hdfs dfsadmin -safemode"
+    cluster_b.ssh(f"{administrator} enter")
+    leaving = threading.Timer(SAFE_MODE_SECONDS, cluster_b.ssh, (f"{administrator} leave",))
+    leaving.start()
+    try:
+        if step == "send":
+            pair.send("r2", "r1")
+        result = pair.finish("r2", "r1", "bytes")
+    finally:
+        leaving.join()
+    assert result["digest"]["differences"] == []
+    pair.assert_equal("r2")
