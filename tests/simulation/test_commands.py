@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from dataclasses import replace
 from pathlib import Path
@@ -109,6 +110,34 @@ def test_names_belong_to_what_has_them(world: World) -> None:
         await refused(plane.add_policy(life.caller("7"), "b d", "two", Settings()), "INVALID_INPUT", InvalidInput)
         assert len(await life.queries.list("ClusterPair")) == 1
         assert [entry.name for entry in await life.queries.list("Service")] == ["shop", "two"]
+
+    with toys():
+        world.live(scenario)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("hdfs", "/a"), ("hdfs", "/a")),
+        (("hdfs", "/a"), ("hdfs", "/a/b")),
+        (("hdfs", "/a*/x"), ("hdfs", "/ab")),
+        (("hbase", "t"), ("hbase", "default:t")),
+        (("hbase", "ns:t*"), ("hbase", "ns:tab")),
+    ],
+)
+def test_of_two_services_with_the_same_data_that_are_entered_at_once_one_is_refused(
+    world: World, first: tuple[str, str], second: tuple[str, str]
+) -> None:
+    async def scenario(life: Life) -> None:
+        entering = [
+            life.control_plane.add_service(life.caller(name), name, "main", (DataSet.parse(*data_set),))
+            for name, data_set in (("one", first), ("two", second))
+        ]
+        answers = await asyncio.gather(*entering, return_exceptions=True)
+        (refusal,) = [answer for answer in answers if isinstance(answer, Exception)]
+        assert isinstance(refusal, Conflict)
+        assert refusal.code == "OVERLAP"
+        assert len(await life.queries.list("Service")) == 2, "the shop's and one of them"
 
     with toys():
         world.live(scenario)
