@@ -221,11 +221,11 @@ class History:
         return path
 
     def _attribute(self, n: Numbers) -> str:
-        path = self._pick(n[0], self._paths())
+        path, name = self._pick(n[0], self._paths()), ["user.k", "trusted.k"][n[2] // 2 % 2]
         if n[1] % 3 == 0:
-            self.app.remove_attribute(path, "user.k")
+            self.app.remove_attribute(path, name)
         else:
-            self.app.set_attribute(path, "user.k", ["0x", "0x6162"][n[2] % 2])
+            self.app.set_attribute(path, name, ["0x", "0x6162"][n[2] % 2])
         return path
 
     def _policy(self, n: Numbers) -> str:

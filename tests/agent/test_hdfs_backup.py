@@ -47,6 +47,23 @@ def copied(world: World) -> list[str]:
     return [operation.source_path for operation in world.performed if isinstance(operation, CopyRange)]
 
 
+def test_storage_policy_whose_media_neither_side_has(world: World) -> None:
+    populate(world)
+    world.app.set_policy(f"{HEAD}/sub", "COLD")
+    world.app.set_policy(f"{HEAD}/sub/deep", "ALL_SSD")
+    world.backup("r1")
+    world.assert_equal("r1")
+    world.app.mkdir(f"{HEAD}/later")
+    world.app.put(f"{HEAD}/later/d/f", b"f")
+    world.app.set_policy(f"{HEAD}/later", "COLD")
+    world.app.rename(f"{HEAD}/later", f"{HEAD}/sub/deep/later")
+    world.backup("r2", "r1")
+    world.assert_equal("r2")
+    found = world.secondary.find(f"{HEAD}/sub/deep/later")
+    assert found is not None
+    assert found.policy
+
+
 def test_first_copy(world: World) -> None:
     populate(world)
     result = world.backup("r1")

@@ -13,7 +13,7 @@ from typing import Any
 
 from infra.agent.core.operations import OperationFailed
 from tests.fakes.hdfs_namespace import SNAPSHOT, cut, stored_checksum, walk
-from tests.fakes.hdfs_operations import Changing, Reading, Settings, Snapshots
+from tests.fakes.hdfs_operations import POLICIES, Changing, Reading, Settings, Snapshots
 from tests.fakes.hdfs_tree import SUPERUSER, refusal
 from tests.fakes.virtual_time import VirtualClock
 
@@ -106,6 +106,8 @@ class FakeHdfs(Reading, Changing, Settings, Snapshots):
         if self.garble_copies and data and ("/new/" in path or "/pieces/" in path):
             self.garble_copies -= 1
             data = bytes([data[0] ^ 1]) + data[1:]
+        if data and POLICIES.get(self.effective_policy(parent)) == "COLD":  # all DataNodes here have nothing but disks
+            raise refusal("IOException", f"File {path} could only be written to 0 of the 1 minReplication nodes.")
         inode = self._add(parent, name, user, permission, is_directory=False)
         inode.blocks = cut(data, block_size)
         inode.block_size = block_size

@@ -25,7 +25,7 @@ SETTLED_WITHIN_SECONDS = 60.0
 # HDFS's client sends data on when it has nine checksums' worth (4608 bytes). With so many bytes both a real NameNode
 # and the simulated one know all blocks of an open file but its last.
 STARTED_BYTES, GROWN_BYTES = 5000, 9216
-COMPARED = ("t", "l", "o", "g", "x", "acl", "user.", "sha256")
+COMPARED = ("t", "l", "o", "g", "x", "acl", "xattrs", "sha256")
 
 
 class MirroredApplication(Application):
@@ -99,7 +99,7 @@ class MirroredApplication(Application):
         expected = {}
         for path, inode in walk(root):
             facts: dict[str, Any] = {"o": inode.owner, "g": inode.group, "x": inode.mode}
-            facts |= {"t": "d" if inode.is_directory else "f", "acl": sorted(inode.acl), "user.": inode.attributes}
+            facts |= {"t": "d" if inode.is_directory else "f", "acl": sorted(inode.acl), "xattrs": inode.attributes}
             if not inode.is_directory:
                 facts |= {"l": inode.length, "sha256": hashlib.sha256(inode.data()[: inode.length]).hexdigest()}
             expected[path] = facts

@@ -32,6 +32,10 @@ _OTHER_TYPE = "must both be directories"
 _NOT_SNAPSHOTTABLE = "is not a snapshottable directory"
 
 
+_COPIED_ATTRIBUTES = ("user.", "trusted.")
+_OUR_ATTRIBUTES = "trusted.understudy."
+
+
 @dataclass(frozen=True)
 class FileChecksum(Operation):
     """Ask a DataNode for the stored checksum of a whole file. Result: text, "algorithm:hex"."""
@@ -49,6 +53,13 @@ class ExtendedAttributes(Operation):
 
     site: str
     paths: tuple[str, ...]
+
+
+class StoragePolicy(NamedTuple):
+    """On which media blocks are put; without a ``has_fallback`` nothing can be written where those are missing."""
+
+    name: str
+    has_fallback: bool
 
 
 class Page(NamedTuple):
@@ -223,9 +234,12 @@ def unset_storage_policy(site: str, path: str) -> Procedure:
 
 
 def storage_policies(site: str) -> Procedure:
-    """The names of the storage policies by their ids."""
+    """The storage policies by their ids, each a ``StoragePolicy``."""
     answer = yield from call(site, "GET", "GETALLSTORAGEPOLICY", "/")
-    return {int(policy["id"]): policy["name"] for policy in answer["BlockStoragePolicies"]["BlockStoragePolicy"]}
+    return {
+        int(policy["id"]): StoragePolicy(policy["name"], bool(policy["creationFallbacks"]))
+        for policy in answer["BlockStoragePolicies"]["BlockStoragePolicy"]
+    }
 
 
 def acl_entries(site: str, path: str) -> Procedure:
@@ -261,15 +275,23 @@ def _symbols(digit: int) -> str:
     return "".join(letter if digit & bit else "-" for letter, bit in (("r", 4), ("w", 2), ("x", 1)))
 
 
-def extended_attributes(site: str, path: str, namespace: str = "user.") -> Procedure:
-    """The extended attributes of one namespace: ``{name: value as hexadecimal text with 0x}``."""
-    found = yield from extended_attributes_of(site, (path,), namespace)
+def extended_attributes(site: str, path: str, beginning: str = "") -> Procedure:
+    """The extended attributes that copies carry, or whose names have a ``beginning``: ``{name: value as 0x…}``.
+
+    Copies carry what users and superusers have set (the other namespaces are HDFS's own), but none of this product's.
+    """
+    found = yield from extended_attributes_of(site, (path,), beginning)
     return found[0]
 
 
-def extended_attributes_of(site: str, paths: tuple[str, ...], namespace: str = "user.") -> Procedure:
+def extended_attributes_of(site: str, paths: tuple[str, ...], beginning: str = "") -> Procedure:
     """``extended_attributes`` of many paths, in their order."""
     request = ExtendedAttributes(site, paths)
+
+    def is_asked_for(name: str) -> bool:
+        if beginning:
+            return name.startswith(beginning)
+        return name.startswith(_COPIED_ATTRIBUTES) and not name.startswith(_OUR_ATTRIBUTES)
 
     def once() -> Procedure:
         return (yield request)
@@ -279,7 +301,7 @@ def extended_attributes_of(site: str, paths: tuple[str, ...], namespace: str = "
         {
             attribute["name"]: attribute.get("value") or "0x"
             for attribute in attributes
-            if attribute["name"].startswith(namespace)
+            if is_asked_for(attribute["name"])
         }
         for attributes in answers
     ]

@@ -15,9 +15,10 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from infra.agent.core import hdfs
+from infra.agent.core.hdfs import StoragePolicy
 from infra.agent.core.hdfs_entries import below
 from infra.agent.core.hdfs_plan import IN, OUT, SET, TIME
-from infra.agent.core.hdfs_stage import policy_name
+from infra.agent.core.hdfs_stage import policy_of
 from infra.agent.core.lines import LineReader
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import OperationFailed
@@ -38,7 +39,7 @@ class Applying:
         self._plan = plan
         self._head = head
         self._staging = staging
-        self._policies: dict[int, str] = {}
+        self._policies: dict[int, StoragePolicy] = {}
         self.steps = 0
 
     def run(self) -> Procedure:
@@ -126,7 +127,7 @@ class Applying:
         if "s" in step and step["s"] is None:
             yield from hdfs.unset_storage_policy(SECONDARY, path)
         elif "s" in step:
-            yield from hdfs.set_storage_policy(SECONDARY, path, policy_name(self._policies, step))
+            yield from hdfs.set_storage_policy(SECONDARY, path, policy_of(self._policies, step).name)
         if "m" in step:
             yield from hdfs.set_modification_time(SECONDARY, path, step["m"])
 

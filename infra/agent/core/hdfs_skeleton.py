@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from infra.agent.core import hdfs
+from infra.agent.core.hdfs import StoragePolicy
 from infra.agent.core.hdfs_plan import BUCKET
 from infra.agent.core.hdfs_stage import make_directories
 from infra.agent.core.machine import Procedure, Together
@@ -27,7 +28,7 @@ def place_skeleton(
     target: str,
     prefix: str,
     plan: dict[str, Any],
-    policies: dict[int, str],
+    policies: dict[int, StoragePolicy],
 ) -> Procedure:
     """Have a staging directory at ``target``, made at ``prepared``; its ``plan`` is a work file.
 
@@ -49,7 +50,7 @@ def place_skeleton(
     return is_reused
 
 
-def _skeleton(prepared: str, prefix: str, plan: dict[str, Any], policies: dict[int, str]) -> Procedure:
+def _skeleton(prepared: str, prefix: str, plan: dict[str, Any], policies: dict[int, StoragePolicy]) -> Procedure:
     """Make all directories, and nothing else."""
     kinds = {"new": plan["new_count"], "out": plan["out_count"]}
     buckets = [f"{kind}/{bucket}" for kind, count in kinds.items() for bucket in range(-(-count // BUCKET))]
