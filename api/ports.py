@@ -94,6 +94,9 @@ class Commands(Protocol):
     async def confirm_run(self, caller: Caller, run: UUID) -> None:
         """Let a held run go on."""
 
+    async def losses(self, caller: Caller, run: UUID, data_set: str, offset: int) -> dict[str, Any]:
+        """A page of what a run would delete or replace of a tree that it takes over."""
+
     async def open_recovery_point(self, caller: Caller, recovery_point: UUID) -> None:
         """Make it readable on the secondary."""
 

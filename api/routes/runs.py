@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from aiohttp import web
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from api.face import FACE, answer, changed, find
-from api.requests import Empty, body, caller, identity
+from api.requests import Empty, body, caller, identity, query
 from api.routes.names import Reason
 from api.routes.of_service import page_in_state
 from api.watching import Watched, watch
@@ -50,6 +52,20 @@ async def confirm(request: web.Request) -> web.Response:
     return await changed(request, "run", run)
 
 
+class LossesPage(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which data set (its id), and from where on: ``next`` of the page before."""
+
+    data_set: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+    offset: Annotated[int, Meta(ge=0, le=1 << 50)] = 0
+
+
+async def losses(request: web.Request) -> web.Response:
+    """Answer a page of what a run would delete or replace of what it takes over, as its list on the secondary says."""
+    wanted = query(request, LossesPage)
+    commands = request.app[FACE].commands
+    return answer(await commands.losses(caller(request), identity(request), wanted.data_set, wanted.offset))
+
+
 async def watch_one(request: web.Request) -> web.StreamResponse:
     """Stream the run's page at each change, and its live facts between, until it has ended."""
     commands = request.app[FACE].commands
@@ -68,5 +84,6 @@ ROUTES = (
     web.get("/v1/runs/{id}", show),
     web.post("/v1/runs/{id}/cancel", cancel),
     web.post("/v1/runs/{id}/confirm", confirm),
+    web.get("/v1/runs/{id}/losses", losses),
     web.get("/v1/runs/{id}/watch", watch_one),
 )

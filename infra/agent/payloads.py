@@ -254,6 +254,13 @@ PAYLOADS: dict[str, dict[str, Check]] = {
         "staging": optional(_staging),
         "recovery_point": optional(identifier),
     },
+    # A page, from a byte offset on, of what a copy would take from a tree that is taken over; changes nothing.
+    "ListLosses": {
+        "sites": _only_secondary,
+        "data_set": _data_set(),
+        "staging": _staging,
+        "offset": whole(0, LATEST_MS),
+    },
     "Abort": {"instructions": each(identifier, most=MOST_DATA_SETS)},
     # Make a recovery point readable under scratch names: tables are cloned, snapshot paths are told.
     "OpenCopies": {"sites": _only_secondary, "data_sets": _data_sets(), "snapshot": _snapshot, "scratch": _scratch},

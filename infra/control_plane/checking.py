@@ -52,8 +52,13 @@ async def check(place: Place, equipment: Equipment, term: int, asked: Mapping[st
     return await ask(place, equipment, term, "CheckCluster", payload)
 
 
-async def ask(place: Place, equipment: Equipment, term: int, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
-    """Let an instruction that changes nothing be carried out now, and return its result; raises as ``check`` does."""
+async def ask(
+    place: Place, equipment: Equipment, term: int, kind: str, payload: dict[str, Any], run: UUID | None = None
+) -> dict[str, Any]:
+    """Let an instruction that changes nothing be carried out now, and return its result; raises as ``check`` does.
+
+    ``run`` is whose staging it looks at, if it does.
+    """
     endpoints = place.sites[place.role]
     gateway = equipment.gateways.of(place.cluster, endpoints)
     ids = [uuid5(UUID(int=number), f"check:{place.cluster}").hex for number in range(PLACES)]
@@ -74,7 +79,7 @@ async def ask(place: Place, equipment: Equipment, term: int, kind: str, payload:
         cluster=place.cluster,
         epoch=place.epoch,
         term=term,
-        run=free,
+        run=run.hex if run else free,
         step=f"check-{free}",
         attempt=1,
         not_after_ms=int(now_ms) + LIFETIME_SECONDS * 1000,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from domain.errors import InvalidInput, NotFound, Refused
 from domain.pair.cluster import Cluster
 from domain.pair.identity import PRIMARY
 from domain.pair.pair import ClusterPair
+from domain.protection.backup_run.run import BackupRun
 from domain.protection.pause import EVERYTHING
 from domain.protection.policy import Settings
 from domain.protection.service import Service
@@ -84,6 +85,19 @@ def place_of(session: Session, name: str) -> Place:
     claimed = tuple(data_set.to_wire() for data_sets in pair.claims.values() for data_set in data_sets)
     sites = {role: endpoints[one] for role, one in names.items()}
     return Place(name, role, pair.id, pair.epoch, sites, names, claimed)
+
+
+def losses_of(run: BackupRun, data_set: str, offset: int) -> tuple[Place, dict[str, Any]]:
+    """Where the list lies of what a run would take from a tree that it takes over, and what to ask for there."""
+    found = next((one for one in run.data_sets if one.id == data_set and run.adopted(one)), None)
+    if found is None:
+        message = f"run {run.id} takes over nothing at a data set with the id {data_set[:80]!r}."
+        raise Refused("NO_LIST", message, remedy="Only a first run of an adopted service has such lists.")
+    name = run.plan.secondary
+    sites = {"secondary": run.plan.endpoints[name]}
+    place = Place(name, "secondary", run.pair_id, run.plan.epoch, sites, {"secondary": name}, ())
+    told = {"sites": {"secondary": run.sites["secondary"]}, "data_set": found.to_wire()}
+    return place, {**told, "staging": run.staging, "offset": offset}
 
 
 def load(session: Session, kind: type[A], identity: UUID, word: str, name: str = "") -> A:

@@ -30,8 +30,8 @@ from domain.stateful import Context
 from domain.values.data_set import DataSet
 from domain.values.endpoints import Endpoints
 from infra.control_plane.caller import Caller
-from infra.control_plane.checking import Place, check
-from infra.control_plane.conditions import check_scope, load, moment, place_of, refuse_hbases_own
+from infra.control_plane.checking import Place, ask, check
+from infra.control_plane.conditions import check_scope, load, losses_of, moment, place_of, refuse_hbases_own
 from infra.control_plane.planning import bandwidth_at, plan, question, rates_between
 from infra.control_plane.refusals import Refusals, recorded
 from infra.control_plane.run_page import durations, recorded_page
@@ -287,6 +287,20 @@ class ControlPlane:
             conclude.begin_applying(context, found, about)
 
         await self._change_run(caller, run, confirm)
+
+    async def losses(self, caller: Caller, run: UUID, data_set: str, offset: int) -> dict[str, Any]:
+        """A page of what a run would delete or replace of a tree that it takes over: ``losses`` and ``next``.
+
+        Raises ``Refused`` NO_LIST for a run or data set without such a list, and when it is gone with the run's end.
+        """
+        answer = await self._writer.execute(
+            self.context_of(caller),
+            run,
+            lambda session: losses_of(load(session, BackupRun, run, "run"), data_set, offset),
+        )
+        assert answer.value is not None
+        place, payload = answer.value
+        return await ask(place, self._equipment, self._controller.term, "ListLosses", payload, run)
 
     async def _change_run(
         self, caller: Caller, run: UUID, change: Callable[[Context, BackupRun, conclude.Around], None]

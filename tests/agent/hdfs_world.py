@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.agent.core.hdfs import FileChecksum
+from infra.agent.core.hdfs_adopt import list_losses
 from infra.agent.core.hdfs_component import HdfsComponent
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import Operation
@@ -96,6 +97,8 @@ class World:
 
     def procedure(self, instruction: Instruction, journal: bytes) -> Procedure:
         """The component's procedure for the data set of an instruction."""
+        if instruction.kind == "ListLosses":
+            return list_losses(instruction, journal)
         work = Work(instruction, read_journal(journal, DATA_SET["id"]))
         payload = instruction.payload
         data_set = payload["data_set"] if "data_set" in payload else payload["data_sets"][0]

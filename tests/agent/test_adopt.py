@@ -84,6 +84,11 @@ def test_only_what_differs_is_copied_and_what_would_be_lost_is_listed(world: Wor
         ("replaced", "changed", 6),
         ("replaced", "same length", 4),
     ]
+    page = world.run(world.instruction("ListLosses", "r1", data_set=DATA_SET, offset=0))
+    assert page == {"losses": losses, "next": None}
+    assert world.run(world.instruction("ListLosses", "r1", data_set=DATA_SET, offset=len(listed)))["losses"] == []
+    with pytest.raises(OperationFailed, match="NO_LIST"):
+        world.run(world.instruction("ListLosses", "r2", data_set=DATA_SET, offset=0))
     assert picture(world.secondary, HEAD) == before, "nothing is changed before somebody has said yes"
     assert root_of(world) == root
 

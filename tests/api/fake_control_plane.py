@@ -177,6 +177,12 @@ class FakeControlPlane:
         await self.get("run", run)
         await self.move("run", run, "APPLYING")
 
+    async def losses(self, caller: Caller, run: UUID, data_set: str, offset: int) -> dict[str, Any]:
+        """See ``Commands``."""
+        self._record("losses", caller, run, data_set, offset)
+        await self.get("run", run)
+        return {"losses": [], "next": None}
+
     async def open_recovery_point(self, caller: Caller, recovery_point: UUID) -> None:
         """See ``Commands``."""
         self._record("open_recovery_point", caller, recovery_point)

@@ -121,6 +121,11 @@ class ScriptedGateway:
 
     _ReplicateSnapshots = _SendSnapshots
 
+    def _ListLosses(self, payload: dict[str, Any]) -> dict[str, Any]:
+        offset = payload["offset"]
+        lost = {"do": "deleted", "p": f"extra\x1b/{offset}", "t": "f", "l": 5, "m": 0, "o": "distcp"}
+        return {"losses": [lost], "next": offset + 1 if offset < 2 else None}
+
     def _ApplyStaged(self, payload: dict[str, Any]) -> dict[str, Any]:
         return {"data_sets": {one["id"]: {"steps": 1, "healed": False, "missing": 0} for one in payload["data_sets"]}}
 

@@ -154,6 +154,15 @@ def test_what_was_found_is_taken_over_when_a_person_has_said_yes(understudy: Run
         line.split() for line in page.splitlines()
     ]
     assert "what is deleted or replaced is then nowhere" in page
+    listed = json_of(understudy, "run", "losses", run["id"])
+    assert (listed["is_all"], [one["data_set"] for one in listed["items"]]) == (
+        True,
+        ["hbase:orders"] * 3 + ["hdfs:/data/orders"] * 3,
+    )
+    shortened = good(understudy, "run", "losses", run["id"], "--limit", "2")
+    assert "deleted   file    5 B" in shortened
+    assert "--limit 20" in shortened
+    assert "\x1b" not in shortened
     confirmed = understudy("run", "confirm", run["id"], stdin="y\n")
     assert "6 of 18 entries there would be deleted or replaced" in confirmed.stderr
     good(understudy, "run", "watch", run["id"])

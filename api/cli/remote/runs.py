@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from api.cli.remote.losses import losses
 from api.cli.remote.page import RunPage
 from api.cli.remote.pauses import pauses_table
 from api.cli.remote.run_text import run_text
@@ -92,6 +93,9 @@ def confirm(session: Session, run_id: str, yes: bool) -> None:
         session.confirm(f"{mass_change_text(page)}\nLet the run {short(page.id)} change the secondary?", yes=yes)
     answer = session.client.post(path("runs", page.id, "confirm"))
     session.show(answer, f"run {short(page.id)} is {answer['state']}.")
+
+
+run.add_command(losses)
 
 
 def mass_change_text(page: RunPage) -> str:

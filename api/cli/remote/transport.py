@@ -58,10 +58,16 @@ class ApiClient:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
-    def get(self, path: str, query: Mapping[str, str | int | None] | None = None) -> Any:
+    def get(
+        self,
+        path: str,
+        query: Mapping[str, str | int | None] | None = None,
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> Any:
         """Return what is at a path."""
         given = {name: value for name, value in (query or {}).items() if value is not None}
-        return self._ask("GET", f"{path}?{urlencode(given)}" if given else path, None, TIMEOUT_SECONDS)
+        return self._ask("GET", f"{path}?{urlencode(given)}" if given else path, None, timeout_seconds)
 
     def post(
         self, path: str, body: Mapping[str, Any] | None = None, *, timeout_seconds: float = TIMEOUT_SECONDS

@@ -9,6 +9,7 @@ changed only while it still has that one: nothing is deleted that was not in the
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 from infra.agent.core import hdfs
@@ -18,11 +19,12 @@ from infra.agent.core.hdfs_ownership import OWNERSHIP, signature
 from infra.agent.core.hdfs_walk import write_listing
 from infra.agent.core.lines import LineReader, LineWriter, encode
 from infra.agent.core.machine import Procedure
-from infra.agent.core.operations import OperationFailed
+from infra.agent.core.operations import OperationFailed, ReadFile
 from infra.agent.core.work import SECONDARY, Work
-from infra.agent.protocol import canonical
+from infra.agent.protocol import Instruction, canonical
 
 LOSSES = "losses"
+PAGE_BYTES = 256 << 10
 _SEEN = ("p", "t", "l", "m", "o", "g", "x", "i")
 _TOLD = ("p", "t", "l", "m", "o")
 _KINDS = {FILE: "files", DIRECTORY: "directories"}
@@ -61,6 +63,22 @@ def take_stock(comparison: Comparison) -> Procedure:
                 yield from writer.write(encode({"do": fate, **{key: have[key] for key in _TOLD if key in have}}))
     yield from writer.end(durable=True)
     return {**counts, "fingerprint": (yield from _fingerprint(comparison.file("have")))}
+
+
+def list_losses(instruction: Instruction, journal: bytes) -> Procedure:
+    """Carry out ListLosses; raises NO_LIST where the run's staging has none (any more)."""
+    payload = instruction.payload
+    path = f"{payload['staging']}/{payload['data_set']['id']}/{LOSSES}"
+    status = yield from hdfs.status(SECONDARY, path)
+    if status is None:
+        raise OperationFailed("NO_LIST", f"{path} is not there", remedy="It is kept until the run has ended.")
+    offset, length = payload["offset"], status["length"]
+    if offset >= length:
+        return {"losses": [], "next": None}
+    data = yield ReadFile(SECONDARY, path, offset, min(PAGE_BYTES, length - offset))
+    whole = data[: data.rfind(b"\n") + 1]
+    after = offset + len(whole)
+    return {"losses": [json.loads(line) for line in whole.splitlines()], "next": after if after < length else None}
 
 
 def check_as_found(work: Work, data_set: dict[str, Any]) -> Procedure:

@@ -15,6 +15,7 @@ from typing import Callable
 from infra.agent.core import components
 from infra.agent.core.abort import abort
 from infra.agent.core.check_cluster import check_cluster
+from infra.agent.core.hdfs_adopt import list_losses
 from infra.agent.core.machine import Procedure
 from infra.agent.core.markers import check_marker, write_marker
 from infra.agent.core.seal import seal_recovery_point
@@ -53,6 +54,7 @@ PROCEDURES: dict[str, Carry] = {
     "CloseCopies": _in_any_role(components.close_copies),
     "DigestSnapshots": _in_its_role(components.digest_snapshots),
     "FreezeCopies": _in_its_role(components.freeze_copies),
+    "ListLosses": _in_its_role(list_losses),
     "OpenCopies": _in_any_role(components.open_copies),
     "RemoveSnapshots": _in_any_role(components.remove_snapshots),
     "ReplicateSnapshots": _in_its_role(components.send_snapshots),
