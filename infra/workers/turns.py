@@ -100,9 +100,8 @@ class Turns:
     def ask(self, demand: Demand, granted: Callable[[], None]) -> bool:
         """Say whether it may run; if it may not yet, ``granted`` is called once when it may. It may be asked again."""
         if demand.id in self._running:
-            if self._running[demand.id] != replace(demand, was_sent=self._running[demand.id].was_sent):
-                self._running[demand.id] = demand
-                self._shared_at = None
+            if self._running[demand.id] != demand:
+                self._begin(demand)
             return True
         if demand.was_sent:
             self._waiting.pop(demand.id, None)

@@ -129,6 +129,8 @@ def test_a_service_that_hangs_gives_its_turn_up_and_holds_nobody_else(world: Wor
         for name in others:
             await plan(life, name)
         found = [await life.until("run", run_of(name), ENDED) for name in others]
+        (kept,) = life.control_plane.live(run_of(HUNG))["allowed"].values()
+        assert kept == {"workers": 1, "bytes_per_second": 999_999}, "enough to show that it moves again"
         await life.control_plane.cancel_run(life.caller("cancel"), run_of(HUNG), "it hangs")
         return [*found, await life.until("run", run_of(HUNG), ENDED)]
 
