@@ -21,7 +21,7 @@ from infra.agent.protocol import Instruction
 from infra.settings import WorkerSettings
 from tests.fakes.gateway import FakeCluster
 from tests.simulation.toy import TOYS, ToyCluster, toys
-from tests.simulation.world import Life, World
+from tests.simulation.world import Crash, Life, World
 
 SERVICES = 10
 STALL_SECONDS = 60.0
@@ -114,6 +114,30 @@ def test_ten_services_at_once_stay_within_the_limit_of_agents(world: World) -> N
 
     with toys(SendSnapshots=sending.send):
         assert world.live(scenario) == ["COMPLETED"] * SERVICES
+    assert sending.most == 4
+    assert sorted(sending.order) == [f"s{number}" for number in range(SERVICES)], "each was begun once"
+
+
+def test_limits_hold_over_crashes_of_the_control_device(world: World) -> None:
+    """What was sent before a crash counts at once after it, so no fifth agent is started beside four."""
+    sending = Sending()
+
+    async def scenario(life: Life) -> list[str]:
+        life.world.crash_after = (await life.queries.head()).position + 29
+        await life.control_plane.change_limits(life.caller("limits"), "north", {"agents": 4})
+        for number in range(SERVICES):
+            await plan(life, f"s{number}")
+        return [await life.until("run", run_of(f"s{number}"), ENDED) for number in range(SERVICES)]
+
+    states: list[str] = []
+    with toys(SendSnapshots=sending.send):
+        while not states:
+            try:
+                states = world.live(scenario)
+            except Crash:
+                continue
+    assert states == ["COMPLETED"] * SERVICES
+    assert world.lives > 3
     assert sending.most == 4
     assert sorted(sending.order) == [f"s{number}" for number in range(SERVICES)], "each was begun once"
 
