@@ -27,8 +27,8 @@ KEPT = ROOT / "docs" / "benchmarks" / "measured.json"
 def main(lists: bool, rows: str, runs: int, small: bool, writes: bool) -> None:
     """Let the product and what one would use instead do the same work on the lab, and compare their times."""
     if lists:
-        for row in ROWS:
-            click.echo(f"{row.name:12} at least {row.goal:g} times: {row.work}; instead of {row.instead}")
+        for one in ROWS:
+            click.echo(f"{one.name:12} at least {one.goal:g} times: {one.work}; instead of {one.instead}")
         return
     if small and writes:
         raise click.UsageError("what was measured with little data is not written into the document")

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from infra.agent.core.hdfs_send import plan_copy
 from infra.agent.core.machine import Procedure
@@ -22,7 +23,7 @@ def main(path: str) -> None:
     lab = Lab.load()
     with tempfile.TemporaryDirectory() as directory:
         pair = RealPair(lab.cluster("a"), lab.cluster("b"), path, Path(directory))
-        nothing = {"base": None, "base_is_on_source": False, "recovery_point": None, "open_files": []}
+        nothing: dict[str, Any] = {"base": None, "base_is_on_source": False, "recovery_point": None, "open_files": []}
         instruction = pair.instruction("SendSnapshots", "bench", level="checksum", workers=16, **nothing)
 
         def plan(journal: bytes) -> Procedure:

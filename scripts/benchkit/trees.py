@@ -19,6 +19,7 @@ from tests.lab.hdfs_peer import CREDENTIALS, site_of
 IN_A_DIRECTORY = 1000
 MAKERS = 8
 SNAPSHOT = "bench"
+BLOCK_BYTES = 128 << 20
 
 
 def make_empty_files(cluster: Cluster, path: str, count: int) -> None:
@@ -28,26 +29,30 @@ def make_empty_files(cluster: Cluster, path: str, count: int) -> None:
     """
     if cluster.webhdfs("hdfs").status(f"{path}/.snapshot/{SNAPSHOT}", strict=False) is not None:
         return
-    with TemporaryDirectory() as directory:
-        file = Path(directory) / "credentials.json"
-        file.write_bytes(canonical({"primary": CREDENTIALS}))
-        credentials = Credentials(str(file))
-        limits = Limits()
-        web = WebHdfs(
-            {"primary": site_of(cluster)}, credentials, Connections(limits.connect_seconds), limits, threading.Event()
-        )
-        rpc = NameNodeRpc(web.call, credentials)
 
-        def make(number: int) -> None:
-            below = f"{path}/d{number:04}"
-            web.call(HdfsCall("primary", "PUT", "MKDIRS", below, (("permission", "755"),)))
-            for file in range(number * IN_A_DIRECTORY, min(count, (number + 1) * IN_A_DIRECTORY)):
-                name = f"{below}/part-{file:07}.parquet"
-                rpc.complete("primary", name, "bench", rpc.create("primary", name, "bench", 0o644, 1, 128 << 20), None)
+    def make(number: int) -> None:
+        first = number * IN_A_DIRECTORY
+        make_files(cluster, f"{path}/d{number:04}", first, min(count, first + IN_A_DIRECTORY))
 
-        with ThreadPoolExecutor(MAKERS) as pool:
-            list(pool.map(make, range(-(-count // IN_A_DIRECTORY))))
-        rpc.close()
+    with ThreadPoolExecutor(MAKERS) as pool:
+        list(pool.map(make, range(-(-count // IN_A_DIRECTORY))))
     client = cluster.webhdfs("hdfs")
     client.allow_snapshot(path)
     client.create_snapshot(path, SNAPSHOT)
+
+
+def make_files(cluster: Cluster, directory: str, first: int, end: int) -> None:
+    """Empty files in one directory, called by their numbers."""
+    with TemporaryDirectory() as scratch:
+        file = Path(scratch) / "credentials.json"
+        file.write_bytes(canonical({"primary": CREDENTIALS}))
+        credentials, limits = Credentials(str(file)), Limits()
+        connections = Connections(limits.connect_seconds)
+        web = WebHdfs({"primary": site_of(cluster)}, credentials, connections, limits, threading.Event())
+        rpc = NameNodeRpc(web.call, credentials)
+        web.call(HdfsCall("primary", "PUT", "MKDIRS", directory, (("permission", "755"),)))
+        for number in range(first, end):
+            name = f"{directory}/part-{number:07}.parquet"
+            rpc.complete("primary", name, "bench", rpc.create("primary", name, "bench", 0o644, 1, BLOCK_BYTES), None)
+        rpc.close()
+        connections.close()

@@ -7,7 +7,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -201,6 +201,11 @@ class World:
             ]
         if sums[0] != sums[1]:
             raise CommandFailed(f"{source} and {target} differ in their checksums")
+
+
+def spent(page: Mapping[str, Any]) -> dict[str, float]:
+    """The seconds that a run was in each state."""
+    return {one["state"]: one["seconds"] for one in page["durations"] if one["seconds"] is not None}
 
 
 def _files(cluster: Cluster, root: str) -> dict[str, int]:

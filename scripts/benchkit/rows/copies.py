@@ -10,7 +10,7 @@ import secrets
 from typing import Any
 
 from scripts.benchkit.measuring import BenchFailed, Row, Side
-from scripts.benchkit.world import World
+from scripts.benchkit.world import World, spent
 
 MEBIBYTE = 1 << 20
 EXPORT = "-Dsnapshot.export.buffer.size=4194304 -Dmapreduce.task.io.sort.mb=8"
@@ -18,9 +18,9 @@ EXPORT = "-Dsnapshot.export.buffer.size=4194304 -Dmapreduce.task.io.sort.mb=8"
 
 def staging(page: dict[str, Any]) -> Side:
     """A run's copy as a side."""
-    spent = dict(page["durations"])
-    rest = {state: seconds for state, seconds in spent.items() if state in ("APPLYING", "FREEZING", "VERIFYING")}
-    return Side(spent["STAGING"], rest, {"bytes_moved": page["totals"]["bytes_moved"]})
+    seconds = spent(page)
+    rest = {state: seconds[state] for state in ("APPLYING", "FREEZING", "VERIFYING")}
+    return Side(seconds["STAGING"], rest, {"bytes_moved": page["totals"]["bytes_moved"]})
 
 
 class _Directory(Row):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 
 from scripts.benchkit.measuring import Row, Side
 from scripts.benchkit.rows.copies import EXPORT
-from scripts.benchkit.world import CommandFailed, World
+from scripts.benchkit.trees import make_files
+from scripts.benchkit.world import CommandFailed, World, spent
 
 LEADS = ("+2s", "+3s", "+5s", "+8s")
 
@@ -57,7 +57,7 @@ class Increment(Row):
                 continue
             break
         self.world.must_be_equal(f"{self.path}/.snapshot/{page['snapshot']}", self.path)
-        return Side(seconds, {state: spent for state, spent in page["durations"] if spent}, {"lead": lead})
+        return Side(seconds, spent(page), {"lead": lead})
 
     def rival(self) -> Side:
         world, name = self.world, f"r{self.number + 1}"
@@ -108,9 +108,8 @@ class Rename(Row):
         self.path = f"/data/{self.service}"
         self.copied = f"/tmp/{self.service}"
         count = 1000 if self.is_small else 10_000
-        files = [(f"large0/f{number}", b"x") for number in range(count)]
-        files += [(f"others/f{number}", secrets.token_bytes(100)) for number in range(100)]
-        self.world.make_directory(self.path, files)
+        self.world.make_directory(self.path, [(f"others/f{number}", secrets.token_bytes(100)) for number in range(100)])
+        make_files(self.world.a, f"{self.path}/large0", 0, count)
         self.world.protect(self.service, (self.path,))
         self.world.back_up(self.service)
         self.world.command(self.world.a, f"hdfs dfs -createSnapshot {self.path} r0")
@@ -122,7 +121,7 @@ class Rename(Row):
     def product(self) -> Side:
         page = self.world.back_up(self.service)
         self.world.must_be_equal(f"{self.path}/.snapshot/{page['snapshot']}", self.path, every=1000)
-        parts: dict[str, Any] = dict(page["durations"])
+        parts = spent(page)
         return Side(parts["STAGING"] + parts["APPLYING"], parts, {"renamed": page["totals"]["renamed"]})
 
     def rival(self) -> Side:

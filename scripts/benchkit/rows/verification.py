@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from scripts.benchkit.measuring import BenchFailed, Row, Side
-from scripts.benchkit.world import World
+from scripts.benchkit.world import World, spent
 
 MEBIBYTE = 1 << 20
 
@@ -30,7 +30,7 @@ class _Verification(Row):
         verified = self.page["verification"]["data_sets"]
         if any(one["content"]["verdict"] != "EQUAL" for one in verified.values()):
             raise BenchFailed("the verification finds a difference")
-        return Side(dict(self.page["durations"])["VERIFYING"])
+        return Side(spent(self.page)["VERIFYING"])
 
     def rival(self) -> Side:
         return self.check()
