@@ -1,0 +1,100 @@
+"""What DistCp or ExportSnapshot has left on the secondary is taken over: only what differs is copied, nothing lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from scripts.labkit.cluster import Cluster
+from tests.lab.data import fill, read_tree
+from tests.lab.product import Product
+
+FILES = {f"part-{number:02}/file": bytes([number]) * (1_000 + number) for number in range(30)} | {"empty": b""}
+CHANGED = {"part-01/file": b"other and shorter", "part-02/file": b"\xff" * 1_002, "new/file": b"new" * 7}
+EXTRA = {"part-03/extra": b"extra" * 20, "theirs/deep/file": b"theirs"}
+HEAP = "-Xmx384m"
+
+
+def hadoop(cluster: Cluster, words: str, user: str = "hdfs") -> None:
+    """A command as an operator's script runs it."""
+    program, *arguments = words.split()
+    environment = {**os.environ, "HADOOP_USER_NAME": user, "HADOOP_CLIENT_OPTS": HEAP, "HBASE_OPTS": HEAP}
+    done = subprocess.run(
+        [str(cluster.layout.bin / program), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def uri(cluster: Cluster, path: str) -> str:
+    """A path with its NameNode."""
+    return f"{cluster.layout.filesystem_uri}{path}"
+
+
+def standing(cluster: Cluster, path: str) -> tuple[dict[str, bytes], tuple[Any, ...]]:
+    """A tree's files, and its root's owner, mode and whether it allows snapshots."""
+    client = cluster.webhdfs("hdfs")
+    status = client.status(path)
+    root = [status[name] for name in ("owner", "group", "permission")]
+    return read_tree(cluster, path), (*root, client.status(f"{path}/.snapshot", strict=False) is not None)
+
+
+@pytest.mark.parametrize("options", ["", "-pugpaxt"])
+def test_a_directory_that_distcp_has_filled(
+    product: Product, cluster_a: Cluster, cluster_b: Cluster, unique_name: Callable[[str], str], options: str
+) -> None:
+    name = unique_name("adopt")
+    directory = f"/data/{name}"
+    fill(cluster_a, directory, FILES)
+    hadoop(cluster_a, f"hadoop distcp {options} {uri(cluster_a, directory)} {uri(cluster_b, directory)}")
+    for changed, content in CHANGED.items():
+        cluster_a.webhdfs("app").write(f"{directory}/{changed}", data=content, overwrite=True)
+    for extra, content in EXTRA.items():
+        cluster_b.webhdfs("hdfs").write(f"{directory}/{extra}", data=content)
+    found = standing(cluster_b, directory)
+    assert len(found[0]) == len(FILES) + len(EXTRA)
+
+    product.run("service", "adopt", name, "--pair", product.pair, "--hdfs", directory)
+    product.run("policy", "add", name, "--service", name)
+    plan = product.ask("plan", name)
+    (sized,) = plan["data_sets"]
+    assert (sized["size"]["files"], sized["stands"]["files"]) == (len(FILES) + 1, len(found[0]))
+    assert sized["size"]["bytes"] == sum(len(content) for content in (FILES | CHANGED).values())
+
+    for decision in ("cancel", "confirm"):
+        run = product.begin(name, *product.lead(times=2))
+        page = product.wait_for_state(run, "HELD")
+        (staged,) = page["staged"].values()
+        assert (staged["files_moved"], staged["bytes_moved"]) == (3, sum(map(len, CHANGED.values())))
+        counts = staged["adopted"]
+        assert (counts["deleted_files"], counts["replaced_files"]) == (len(EXTRA), 2)
+        assert counts["equal_files"] == len(FILES) - 2
+        listed = product.ask("run", "losses", run)["items"]
+        lost = {(one["do"], one["p"]) for one in listed if one["t"] == "f"}
+        assert lost == {("deleted", path) for path in EXTRA} | {("replaced", path) for path in FILES.keys() & CHANGED}
+        assert standing(cluster_b, directory) == found, "nothing is changed before a person has said yes"
+        product.run("run", decision, run, "--yes")
+        page = product.wait_for_state(run, "CANCELLED", "COMPLETED")
+        if decision == "cancel":
+            assert standing(cluster_b, directory) == found
+
+    expected = FILES | CHANGED
+    assert page["state"] == "COMPLETED", page["failure"]
+    assert page["forecast"]["size"]["files"] == len(expected)
+    assert read_tree(cluster_b, f"{directory}/.snapshot/{page['snapshot']}") == expected
+    assert read_tree(cluster_b, directory) == expected
+    (verified,) = page["verification"]["data_sets"].values()
+    assert (verified["content"]["verdict"], verified["metadata"]["verdict"]) == ("EQUAL", "EQUAL")
+
+    cluster_a.webhdfs("app").write(f"{directory}/part-05/file", data=b"third", overwrite=True)
+    (staged,) = product.back_up(name)["staged"].values()
+    assert (staged["compared_with"], staged["files_moved"], staged["bytes_moved"]) == ("base", 1, 5)
+    assert product.ask("plan", name)["last_run"]["files_moved"] == 1
