@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -35,6 +36,7 @@ def main(lists: bool, rows: str, runs: int, small: bool, writes: bool) -> None:
     unknown = [name for name in rows.split(",") if name not in NAMES]
     if unknown:
         raise click.UsageError(f"no such row: {', '.join(unknown)}. There are {', '.join(NAMES)}.")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left running
     results = []
     with tempfile.TemporaryDirectory() as directory:
         world = World(Path(directory))

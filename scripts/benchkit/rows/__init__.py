@@ -7,6 +7,7 @@ from scripts.benchkit.rows.copies import LargeFile, SmallFiles, Table
 from scripts.benchkit.rows.increments import Increment, Rename
 from scripts.benchkit.rows.moment import Moment
 from scripts.benchkit.rows.planning import Planning
+from scripts.benchkit.rows.store import Commands, Replay
 from scripts.benchkit.rows.verification import AllBytes, AllChecksums
 
 ROWS: tuple[type[Row], ...] = (
@@ -19,4 +20,6 @@ ROWS: tuple[type[Row], ...] = (
     AllChecksums,
     AllBytes,
     Rename,
+    Commands,
+    Replay,
 )
