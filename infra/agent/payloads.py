@@ -38,8 +38,9 @@ identifier = text(r"[A-Za-z0-9_-]{1,200}", "letters, digits, dashes and undersco
 plain_name = text(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}", "a name")
 _snapshot = text(SNAPSHOT_PREFIX + r"[A-Za-z0-9_-]{1,150}", f"a snapshot's name that begins with {SNAPSHOT_PREFIX}")
 _scratch = text(r"(?!trial\Z)[A-Za-z0-9_][A-Za-z0-9_-]{0,79}", "the name of an opening")
-_table_name = text(r"([A-Za-z0-9_]+:)?[A-Za-z0-9_][A-Za-z0-9_.-]*", "a table's name")
-_table_pattern = text(r"([A-Za-z0-9_*?]+:)?[A-Za-z0-9_*?][A-Za-z0-9_.*?-]*", "a pattern of tables' names")
+# HBase's names have letters and digits of any script.
+_table_name = text(r"(\w+:)?\w[\w.-]*", "a table's name", re.UNICODE)
+_table_pattern = text(r"([\w*?]+:)?[\w*?][\w.*?-]*", "a pattern of tables' names", re.UNICODE)
 _hook = text(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", "the name of a hook")
 _url = text(r"https?://[A-Za-z0-9.\[\]:_-]{1,300}/?", "the address of a NameNode")
 _administrator = text(r"[A-Za-z_][A-Za-z0-9._-]{0,63}", "a user of the gateway")
@@ -224,6 +225,8 @@ PAYLOADS: dict[str, dict[str, Check]] = {
         "snapshot": _snapshot,
         "staging": _staging,
         "head_mode": one_of("700", "755"),
+        # A head that differs from its base is not brought back: nothing is applied.
+        "refuses_changed_head": Omissible(flag),
     },
     "FreezeCopies": {"sites": _only_secondary, "data_sets": _data_sets(), "snapshot": _snapshot, "staging": _staging},
     # data_sets: each with "proved_by", the recovery point whose proof may stand for what has not changed since, and is

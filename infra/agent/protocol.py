@@ -13,11 +13,11 @@ OLD_EPOCH, OLD_TERM, TOO_LATE, SUPERSEDED, NOT_THE_SAME (an id that is known wit
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping
 
 from infra.agent.payloads import PAYLOADS, check_payload, identifier, plain_name
+from infra.agent.quick_json import encoder
 from infra.agent.shapes import Check, Unfit, mapping, optional, record, whole
 
 VERSION = 1
@@ -42,7 +42,7 @@ def canonical(value: Any) -> bytes:
     return _encode(value).encode("utf-8")
 
 
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_encode = encoder(sort_keys=True, allow_nan=False)
 
 
 @dataclass(frozen=True)

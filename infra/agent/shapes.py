@@ -22,9 +22,9 @@ class Unfit(Exception):
         super().__init__(f"{where} is {repr(value)[:SHOWN_CHARACTERS]}, expected {expected}")
 
 
-def text(pattern: str, expected: str) -> Check:
+def text(pattern: str, expected: str, flags: int = re.ASCII) -> Check:
     """A string that the pattern matches as a whole."""
-    compiled = re.compile(pattern, re.ASCII)
+    compiled = re.compile(pattern, flags)
 
     def check(where: str, value: Any) -> None:
         if not isinstance(value, str) or compiled.fullmatch(value) is None:

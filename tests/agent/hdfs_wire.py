@@ -72,6 +72,7 @@ class Cluster:
 
     def __init__(self) -> None:
         self.files: dict[str, File] = {}
+        self.modes: dict[str, int] = {}
         self.blocks: dict[int, Block] = {}
         self.datanode = DataNode(self)
         self.namenode = NameNode(self)
@@ -162,6 +163,15 @@ class NameNode(Server):
     def _setOwner(self, request: Message) -> bytes:
         file = self.cluster.files[request.text(1)]
         file.owner, file.group = request.text(2, file.owner), request.text(3, file.group)
+        return b""
+
+    def _mkdirs(self, request: Message) -> bytes:
+        assert request.integer(3) == 1, "those above it, too"
+        self.cluster.modes[request.text(1)] = Message(request.data(2), "FsPermission").integer(1)
+        return integer_field(1, 1)
+
+    def _setPermission(self, request: Message) -> bytes:
+        self.cluster.modes[request.text(1)] = Message(request.data(2), "FsPermission").integer(1)
         return b""
 
     def _setTimes(self, request: Message) -> bytes:

@@ -57,6 +57,7 @@ class World:
         self.performed: list[Operation] = []
         self.open_files: list[str] = []
         self.from_head = False
+        self.when_cut: Callable[[], None] = lambda: None
         for hdfs in (self.primary, self.secondary):
             for name in ("", "/scratch", "/recovery-points", "/identity", f"/incoming/{EPOCH}"):
                 hdfs.call("PUT", "MKDIRS", f"/.understudy{name}", {"permission": "700"})
@@ -110,6 +111,7 @@ class World:
         self.clock.advance_to(self.clock.now_ms + 1)
         self.primary.call("PUT", "CREATESNAPSHOT", HEAD, {"snapshotname": run})
         self.clock.advance_to(self.clock.now_ms + 1)
+        self.when_cut()
 
     def send_instruction(self, run: str, base: str | None, **payload: Any) -> Instruction:
         """A SendSnapshots; ``base`` is also the name of its recovery point here."""

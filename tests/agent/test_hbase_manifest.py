@@ -105,6 +105,7 @@ def test_names_of_links_and_references() -> None:
     assert wanted_of(f"a.b-c={PARENT}-{HFILE}") == [f"default/a.b-c/{PARENT}/f/{HFILE}"]
     assert wanted_of(f"other=a.b={PARENT}-{HFILE}") == [f"other/a.b/{PARENT}/f/{HFILE}"]
     assert wanted_of(f"other=t={PARENT}-{HFILE}.{region}", is_reference=True) == [f"other/t/{PARENT}/f/{HFILE}"]
+    assert wanted_of(f"größe=表.é={PARENT}-{HFILE}") == [f"größe/表.é/{PARENT}/f/{HFILE}"]
     # A reference that is not told by the manifest is itself a file that is needed.
     assert wanted_of(f"{HFILE}.{PARENT}") == [
         f"ns/t/{region}/f/{HFILE}.{PARENT}",
@@ -137,7 +138,7 @@ def test_names_that_lead_elsewhere_are_refused(store_file: str) -> None:
         wanted_of(store_file)
 
 
-@pytest.mark.parametrize("table", ["a/b", "..", "x:y:z", "-t", ""])
+@pytest.mark.parametrize("table", ["a/b", "..", "x:y:z", "-t", "", "a\u0301", "a\u2028"])
 def test_tables_that_lead_elsewhere_are_refused(table: str) -> None:
     with pytest.raises(SnapshotDamaged):
         parse_data_manifest(data_manifest("t", [SimulatedRegion(table)]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from infra.agent.core.hdfs import FileChecksum
 from infra.agent.core.operations import DigestFile, OperationFailed
 from tests.agent.hdfs_world import HEAD, World, picture
 from tests.agent.test_hdfs_backup import copied, manifest_of, populate
+from tests.fakes.hdfs_application import Application
 from tests.fakes.hdfs_tree import refusal
 
 
@@ -81,6 +83,15 @@ def test_file_of_the_head_that_is_open_is_put_back(world: World) -> None:
     result = world.backup("r2", "r1")
     assert result["healed"] is True
     assert not opened_again(world, "sub/c")
+    world.assert_equal("r2")
+
+
+def test_directory_of_the_head_that_was_moved_and_written_into_gets_its_time_back(world: World) -> None:
+    populate(world)
+    world.backup("r1")
+    world.secondary.call("PUT", "RENAME", f"{HEAD}/sub", {"destination": f"{HEAD}/moved", "renameoptions": "NONE"})
+    world.secondary.write(f"{HEAD}/moved/theirs", b"x")
+    assert world.backup("r2", "r1")["healed"] is True
     world.assert_equal("r2")
 
 
@@ -331,3 +342,38 @@ def test_changed_level_looks_at_what_moved(world: World) -> None:
     assert (result["digest"]["content"]["verdict"], result["digest"]["content"]["found"]) == ("EQUAL", None)
     asked = [operation.path for operation in world.performed if isinstance(operation, FileChecksum)]
     assert asked == [f"{HEAD}/.snapshot/r2/new"]
+
+
+@pytest.mark.parametrize("change", ["extra", "gone", "other", "attributes"])
+def test_a_head_that_somebody_changed_is_left_alone_where_that_is_wanted(world: World, change: str) -> None:
+    populate(world)
+    world.backup("r1")
+    world.app.put(f"{HEAD}/a.txt", b"omega")
+    world.cut("r2")
+    sent = world.run(world.send_instruction("r2", "r1"))
+    theirs = Application(world.secondary)
+    {
+        "extra": lambda: theirs.put(f"{HEAD}/sub/extra", b"theirs"),
+        "gone": lambda: theirs.delete(f"{HEAD}/sub/c"),
+        "other": lambda: theirs.put(f"{HEAD}/sub/c", b"theirs"),
+        "attributes": lambda: theirs.chmod(f"{HEAD}/sub", "711"),
+    }[change]()
+    before = picture(world.secondary, HEAD)
+    wanted = world.apply_instruction("r2", sent["base"])
+    refusing = replace(wanted, payload={**wanted.payload, "refuses_changed_head": True})
+    with pytest.raises(OperationFailed, match="HEAD_CHANGED") as refusal:
+        world.run(refusing)
+    assert "policy add" in refusal.value.remedy
+    assert picture(world.secondary, HEAD) == before
+    assert world.run(world.apply_instruction("r2", sent["base"]))["healed"]
+
+
+def test_a_head_that_nobody_changed_is_applied_to_where_changes_are_refused(world: World) -> None:
+    populate(world)
+    world.backup("r1")
+    world.app.put(f"{HEAD}/a.txt", b"omega")
+    world.cut("r2")
+    sent = world.run(world.send_instruction("r2", "r1"))
+    wanted = world.apply_instruction("r2", sent["base"])
+    world.run(replace(wanted, payload={**wanted.payload, "refuses_changed_head": True}))
+    assert world.secondary.read(f"{HEAD}/a.txt") == b"omega"

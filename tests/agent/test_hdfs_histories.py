@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,21 +17,21 @@ from tests.fakes.hdfs_application import Application
 pytestmark = pytest.mark.long
 
 steps = st.lists(st.tuples(st.integers(0, 100), actions), max_size=12)
-increments = st.lists(steps, min_size=1, max_size=4)
+# What is done before the cut, and between the cut and the copy.
+increments = st.lists(st.tuples(steps, st.one_of(st.just([]), steps)), min_size=1, max_size=4)
+Increment = tuple[list[tuple[int, Numbers]], list[tuple[int, Numbers]]]
 
 
-def back_up_history(directory: Path, history: list[list[tuple[int, Numbers]]], capture: bool, with_base: bool) -> None:
+def back_up_history(directory: Path, history: list[Increment], capture: bool, with_base: bool) -> None:
     world = World(directory, capture_open_files=capture)
     told = History(world)
     world.backup("r")
     base = "r"
-    for number, increment in enumerate(history):
-        for kind, numbers in increment:
-            told.act(kind, numbers)
-        note("\n".join(told.told))
-        told.told.clear()
+    for number, (before, after) in enumerate(history):
+        act(told, before)
         note(f"--- backup r{number}")
         world.open_files = told.open_files()
+        world.when_cut = partial(act, told, after)
         result = world.backup(f"r{number}", base, base_is_on_source=with_base)
         world.assert_equal(f"r{number}")
         assert result["digest"]["content"]["verdict"] == "EQUAL", result
@@ -41,6 +42,13 @@ def back_up_history(directory: Path, history: list[list[tuple[int, Numbers]]], c
         )
         assert not result["healed"]
         base = f"r{number}"
+
+
+def act(told: History, what: list[tuple[int, Numbers]]) -> None:
+    for kind, numbers in what:
+        told.act(kind, numbers)
+    note("\n".join(told.told))
+    told.told.clear()
 
 
 def heal_history(directory: Path, fouled: list[tuple[int, Numbers]], changed: list[tuple[int, Numbers]]) -> None:
@@ -62,7 +70,7 @@ def heal_history(directory: Path, fouled: list[tuple[int, Numbers]], changed: li
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(increments, st.booleans(), st.booleans())
-def test_histories(history: list[list[tuple[int, Numbers]]], capture: bool, with_base: bool) -> None:
+def test_histories(history: list[Increment], capture: bool, with_base: bool) -> None:
     with tempfile.TemporaryDirectory() as directory:
         back_up_history(Path(directory), history, capture, with_base)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 AGENT = ROOT / "infra" / "agent"
-WIRE = ("payloads", "protocol", "shapes")
+WIRE = ("payloads", "protocol", "quick_json", "shapes")
 CORE_MAY_IMPORT = {
     "__future__",
     "array",

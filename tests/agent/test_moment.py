@@ -262,3 +262,16 @@ def test_only_directories_need_no_hbase(tmp_path: Path) -> None:
     result = world.run(world.instruction(data_sets=DATA_SETS[:1]))
     assert set(result["data_sets"]) == {"files"}
     assert result["clocks"]["before"]["hbase"] is None
+
+
+def test_safe_mode_that_begins_after_arming_is_named_and_leaves_nothing(world: MomentWorld) -> None:
+    def enter() -> None:
+        world.hdfs.safe_mode = True
+
+    world.at(30_000, enter)
+    with pytest.raises(OperationFailed, match="SAFE_MODE") as failed:
+        world.run(world.instruction(in_ms=60_000.0))
+    assert "safemode" in failed.value.remedy
+    assert set(world.executor.milestones) == {"armed"}
+    assert world.fired() == []
+    assert world.snapshots() == {}

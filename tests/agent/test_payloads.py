@@ -59,7 +59,7 @@ PATHS = (
 )  # fmt: skip
 TABLES = (
     "a/b", "../x", "*", "shop:*", "hbase:meta", "hbase:acl", "understudy:canary", "understudy_scratch:x.us-r1",
-    "understudy2:x", ":x", "shop:", "a:b:c", "-x", ".x", "x y", "ü", "shop:x\n", "x" * 500,
+    "understudy2:x", ":x", "shop:", "a:b:c", "-x", ".x", "x y", "a\u0301", "a\u200b", "shop:x\n", "x" * 500,
 )  # fmt: skip
 STAGING = (
     "/", "/data", "/.understudy", "/.understudy/incoming", "/.understudy/incoming/4", "/.understudy/incoming/4/",

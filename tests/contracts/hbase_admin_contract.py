@@ -14,6 +14,7 @@ import pytest
 
 from infra.agent.core.hdfs import exception_of
 from infra.agent.core.operations import OperationFailed
+from infra.agent.protocol import hbase_snapshot_name
 
 ROWS = ("a", "b", "c", "x", "y")
 
@@ -140,6 +141,20 @@ class HBaseAdminContract:
         assert peer.call({"do": "drop", "table": clone}) == {"dropped": True}
         assert peer.call({"do": "drop", "table": clone}) == {"dropped": False}
         peer.call({"do": "delete_snapshot", "name": name})
+
+    def test_names_have_letters_of_any_script(self, peer: Peer) -> None:
+        table = f"default:{peer.name('größe')}.表-1"
+        name = hbase_snapshot_name(snapshot(peer), table)
+        clone = f"{scratch(peer, 'clone')}.{name}"
+        peer.create_table(table, ("f",), ())
+        peer.put(table, "row", "value")
+        assert peer.call({"do": "snapshot", "table": table, "name": name, "timeout_ms": 60_000})["table"] == table
+        assert [found["name"] for found in peer.call({"do": "list_snapshots", "pattern": name})["snapshots"]] == [name]
+        peer.call({"do": "clone", "snapshot": name, "table": clone, "timeout_ms": 60_000})
+        assert peer.call({"do": "tables", "pattern": f"{clone[:-4]}?*"})["tables"][0]["table"] == clone
+        assert peer.call({"do": "count", "table": clone, "limit": 100})["rows"] == 1
+        drop(peer, clone)
+        assert peer.call({"do": "delete_snapshot", "name": name}) == {"deleted": True}
 
     def test_a_disabled_table_is_snapshotted(self, peer: Peer, table: str) -> None:
         name, clone = snapshot(peer), scratch(peer, "clone")

@@ -3,7 +3,8 @@
 What it holds true to: inode ids survive renames and are never reused; siblings are ordered by their signed bytes; with
 capture of open files off (Hadoop's default) a file that is open at the cut goes on growing inside the snapshot until
 something records a modification of it; the difference knows ids, names, attributes and lengths, never modification
-times; storage policies are recorded by snapshots, as the difference shows, but what listings show is today's.
+times; storage policies are recorded by snapshots, as the difference shows, but what listings show is today's; the time
+of a directory below the root is today's in every snapshot until something else of the directory is changed.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Inode:
 
     @property
     def content(self) -> Inode:
-        """The inode whose blocks and times count: the live one for a frozen file that was open at the cut."""
+        """The inode whose blocks and times count: of what snapshots have not frozen, the live one."""
         return self.live if self.live is not None else self
 
     @property
@@ -77,7 +78,7 @@ class Inode:
         return b"".join(block.data for block in self.content.blocks)
 
     def record_modification(self) -> None:
-        """From now on snapshots keep what the file was until here."""
+        """From now on snapshots keep what the file or directory was until here."""
         for follower in self.followers:
             follower.blocks = list(self.blocks)
             follower.modified_ms = self.modified_ms
@@ -120,12 +121,18 @@ def freeze(inode: Inode, capture_open_files: bool, parent: Inode | None = None) 
             frozen.blocks = frozen.blocks[:-1]
             frozen.is_open = False
         else:
-            frozen.live = inode
-            inode.followers.append(frozen)
+            _follow(frozen, inode)
+    elif inode.is_directory and parent is not None:
+        _follow(frozen, inode)
     for name, child in (inode.children or {}).items():
         assert frozen.children is not None
         frozen.children[name] = freeze(child, capture_open_files, frozen)
     return frozen
+
+
+def _follow(frozen: Inode, inode: Inode) -> None:
+    frozen.live = inode
+    inode.followers.append(frozen)
 
 
 def walk(inode: Inode, path: str = "") -> Iterator[tuple[str, Inode]]:

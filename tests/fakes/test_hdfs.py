@@ -10,6 +10,7 @@ import pytest
 from infra.agent.core.hdfs import FileChecksum
 from infra.agent.core.machine import Procedure
 from tests.contracts.hdfs_contract import SITE, HdfsContract
+from tests.contracts.hdfs_snapshot_contract import HdfsSnapshotContract
 from tests.fakes.executor import FakeExecutor, run_procedure
 from tests.fakes.hdfs import FakeHdfs
 from tests.fakes.hdfs_application import Application
@@ -34,7 +35,7 @@ class FakePeer:
         return run_procedure(procedure, self.executor)
 
 
-class TestFakeHdfs(HdfsContract):
+class TestFakeHdfs(HdfsContract, HdfsSnapshotContract):
     @pytest.fixture(params=[False, True], ids=["capture-off", "capture-on"])
     def peer(self, tmp_path: Path, request: pytest.FixtureRequest) -> FakePeer:
         return FakePeer(tmp_path, request.param)

@@ -98,6 +98,27 @@ def test_owner_and_time_are_what_webhdfs_tells(ways: Ways) -> None:
     assert (status["owner"], status["group"], status["modificationTime"]) == ("alice", "app", 1234567890123)
 
 
+@pytest.mark.parametrize("mode", ["700", "755", "1777"])
+def test_directories_and_modes_are_what_webhdfs_makes(ways: Ways, mode: str) -> None:
+    above = f"{ways.directory}/with default ACL"
+    ways.web.call(HdfsCall("primary", "PUT", "MKDIRS", above))
+    acl = "user::rwx,group::r-x,other::---,default:user::rwx,default:user:bob:rwx,default:group::r-x,default:other::r-x"
+    ways.web.call(HdfsCall("primary", "PUT", "SETACL", above, (("aclspec", acl),)))
+    told = []
+    for way, call in (("native", ways.native.call), ("web", ways.web.call)):
+        path = f"{above}/{way} ü/deep"
+        assert call(HdfsCall("primary", "PUT", "MKDIRS", path, (("permission", mode),))) == {"boolean": True}
+        assert call(HdfsCall("primary", "PUT", "MKDIRS", path, (("permission", mode),))) == {"boolean": True}
+        for name in (path, f"{above}/{way} ü"):
+            status = ways.web.call(HdfsCall("primary", "GET", "GETFILESTATUS", name))["FileStatus"]
+            found = ways.web.call(HdfsCall("primary", "GET", "GETACLSTATUS", name))["AclStatus"]
+            told.append((status["permission"], status["owner"], status["group"], found))
+        call(HdfsCall("primary", "PUT", "SETPERMISSION", path, (("permission", mode),)))
+        status = ways.web.call(HdfsCall("primary", "GET", "GETFILESTATUS", path))["FileStatus"]
+        told.append((status["permission"],))
+    assert told[:3] == told[3:]
+
+
 def test_extended_attributes_are_what_webhdfs_tells(ways: Ways) -> None:
     paths = tuple(f"{ways.directory}/{name}" for name in ("plain", "ü #%+?", "directory"))
     for path in paths[:2]:

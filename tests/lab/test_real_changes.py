@@ -167,6 +167,21 @@ def frozen_open_files(cluster_a: Cluster, cluster_b: Cluster) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("frozen_open_files")
+def test_directories_that_are_written_into_after_the_moment_and_in_the_copy(pair: RealPair, cluster_b: Cluster) -> None:
+    """A snapshot shows a directory's time of today, so neither the cut nor the frozen copy tells what it was."""
+    for name in ("quiet/f", "busy/f", "theirs/f"):
+        pair.app.put(f"{pair.path}/{name}", b"1")
+    pair.backup("r1")
+    pair.assert_equal("r1")
+    pair.cut("r2")
+    pair.app.put(f"{pair.path}/busy/later", b"2")
+    cluster_b.webhdfs("hdfs").write(f"{pair.path}/theirs/foreign", data=b"3")
+    result = pair.copy("r2", "r1")
+    assert result["healed"] is True
+    assert result["digest"]["differences"] == []
+    assert sorted(pair.assert_equal("r2")) == ["busy", "busy/f", "quiet", "quiet/f", "theirs", "theirs/f"]
+
+
 def test_file_that_is_open_where_snapshots_freeze_open_files(pair: RealPair) -> None:
     path = f"{pair.path}/log"
     put(pair, "quiet")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,13 @@ from infra.agent.core import hdfs
 from infra.agent.core.hdfs_snapshots import snapshot_path
 from infra.agent.core.hdfs_walk import Walk
 from infra.agent.core.machine import Procedure, Together
-from infra.agent.core.operations import WriteFile
+from scripts.benchkit.trees import MAKERS, file_name, make_files
 from scripts.labkit.cluster import Cluster
-from tests.contracts.hdfs_contract import once
 from tests.lab.hdfs_pair import RealPair
 
 ENTRIES = int(os.environ.get("UNDERSTUDY_ENTRIES", "1200"))
 AT_ONCE = 32
+PORTION = 1000
 GONE_ONE_IN = 10
 
 
@@ -36,11 +37,14 @@ def pair(
     pair.tear_down()
 
 
-def entry(path: str, number: int) -> Procedure:
-    """Every fourth is an empty file, the others are empty directories: those are made faster."""
-    if number % 4:
-        return hdfs.make_directory("primary", f"{path}/{number}", "755")
-    return once(WriteFile("primary", f"{path}/{number}", b""))
+def fill(cluster: Cluster, path: str, first: int, end: int) -> None:
+    """Empty files in one directory."""
+
+    def make(begin: int) -> None:
+        make_files(cluster, path, begin, min(end, begin + PORTION))
+
+    with ThreadPoolExecutor(MAKERS) as pool:
+        list(pool.map(make, range(first, end, PORTION)))
 
 
 def together(*procedures: Procedure) -> Procedure:
@@ -69,17 +73,16 @@ def assert_copied(pair: RealPair, run: str, result: dict[str, Any]) -> dict[str,
     return source
 
 
-def test_directory_of_very_many_entries(pair: RealPair) -> None:
-    path = f"{pair.path}/many"
-    pair.ask(hdfs.make_directory("primary", path, "755"))
-    pair.ask(together(*(entry(path, number) for number in range(ENTRIES))))
+@pytest.mark.by_hand
+def test_directory_of_very_many_entries(pair: RealPair, cluster_a: Cluster) -> None:
+    fill(cluster_a, f"{pair.path}/many", 0, ENTRIES)
     assert len(assert_copied(pair, "r1", pair.backup("r1"))) == ENTRIES + 1
 
     pair.rename("many", "very many")
     path = f"{pair.path}/very many"
     gone = range(0, ENTRIES, GONE_ONE_IN)
-    pair.ask(together(*(hdfs.delete("primary", f"{path}/{number}") for number in gone)))
-    pair.ask(together(*(entry(path, ENTRIES + number) for number in range(GONE_ONE_IN))))
+    pair.ask(together(*(hdfs.delete("primary", f"{path}/{file_name(number)}") for number in gone)))
+    fill(cluster_a, path, ENTRIES, ENTRIES + GONE_ONE_IN)
     result = pair.backup("r2", "r1")
     assert len(assert_copied(pair, "r2", result)) == ENTRIES + 1 - len(gone) + GONE_ONE_IN
     assert (result["renamed"], result["deleted"]) == (1, len(gone))

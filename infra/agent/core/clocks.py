@@ -69,27 +69,40 @@ def drift_ms(before: Mapping[str, float], after: Mapping[str, float]) -> float:
 def namenode_offset(site: str, owner: str) -> Procedure:
     """Measure the NameNode's clock; ``owner`` makes the probes' names unique.
 
-    A sample whose answer was lost says nothing and is left out; CLOCK_UNKNOWN when none is left.
+    A sample whose answer was lost says nothing and is left out. When none is left: SAFE_MODE where the NameNode said
+    that it is in safe mode, else CLOCK_UNKNOWN.
     """
     own = f"{CLOCK_DIRECTORY}/{owner}"
     intervals = []
+    lost: Mapping[str, Any] = {}
     for number in range(SAMPLES):
         now = yield Now()
         path = f"{own}/{now:.3f}-{number}"
         request = HdfsCall(site, "PUT", "MKDIRS", path, (("permission", "700"),))
         (shot,) = yield Fire(now, NEVER_LATE_MS, (request,))
         if "failure" in shot:
-            _raise_unless_passing(shot["failure"])
+            lost = shot["failure"]
+            _raise_unless_passing(lost)
             continue
         made = yield from hdfs.status(site, path)
         if made is not None:
             intervals.append(interval_of(shot["asked_ms"], float(made["modificationTime"]), shot["done_ms"]))
+    if not intervals and _is_of_safe_mode(lost):
+        raise OperationFailed(
+            "SAFE_MODE",
+            f"the {site} NameNode is in safe mode: {lost['message']}",
+            transient=True,
+            remedy="Find out why (hdfs dfsadmin -safemode get), let it leave safe mode, and start the run again.",
+        )
     yield from hdfs.delete(site, own)
     if not intervals:
-        raise OperationFailed(
-            "CLOCK_UNKNOWN", f"the clock of the {site} NameNode could not be measured", transient=True
-        )
+        message = f"the clock of the {site} NameNode could not be measured: {lost.get('message', 'it told no times')}"
+        raise OperationFailed("CLOCK_UNKNOWN", message, transient=True)
     return as_offset(combine(intervals))
+
+
+def _is_of_safe_mode(failure: Mapping[str, Any]) -> bool:
+    return bool((failure.get("detail") or {}).get("exception") == "SafeModeException")
 
 
 def _raise_unless_passing(failure: Mapping[str, Any]) -> None:

@@ -20,11 +20,12 @@ MANIFEST_FILE = "data.manifest"
 FORMAT_VERSION = 2
 TYPES = {0: "DISABLED", 1: "FLUSH", 2: "SKIPFLUSH"}
 DEFAULT_NAMESPACE = "default"
-_NAMESPACE = re.compile(r"[A-Za-z0-9_]{1,250}\Z")
-_TABLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,250}\Z")
+# Letters and digits are those of any script (TableName.isLegalTableQualifierName).
+_NAMESPACE = re.compile(r"\w{1,250}\Z")
+_TABLE = re.compile(r"\w[\w.-]{0,250}\Z")
 _ENCODED_REGION = re.compile(r"[0-9a-f]{32}\Z")
 _MOB_START_KEY = b".mob"
-_STORE_FILE = re.compile(r"[A-Za-z0-9_.=-]{1,250}\Z")
+_STORE_FILE = re.compile(r"[\w.=-]{1,250}\Z")
 _FAMILY_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f:/\\]")
 
 

@@ -10,7 +10,8 @@ better matching only moves fewer bytes.
 
 What the listings cannot show comes from two other sources: the snapshot difference names (by inode id) entries whose
 ACL or extended attributes changed; the manifest of the base says what the copy holds: checksums, ACLs, extended
-attributes, and which files were copied while they were open and so have to be copied again.
+attributes, times of directories (a snapshot shows those of today), and which files were copied while they were open and
+so have to be copied again.
 
 Work files: ``want`` and ``have`` (listings), then ``same`` (wanted entries with nothing to do, with their details; the
 directories again in ``same.directories``) and ``changes`` (all others, keyed by class and path: ``h`` what one has,
@@ -19,6 +20,7 @@ directories again in ``same.directories``) and ``changes`` (all others, keyed by
 
 from __future__ import annotations
 
+import json
 from array import array
 from bisect import bisect_left
 from dataclasses import dataclass, field
@@ -42,6 +44,8 @@ from infra.agent.core.operations import SpoolSort
 GONE = b"0/"
 KEPT = b"1/"
 NEW = b"2/"
+# In a line of a manifest; within a name the quotation marks would be escaped.
+_IS_DIRECTORY = b'"t":"d"'
 _LASTING = ("same", "same.directories", "unsorted")
 
 
@@ -58,7 +62,8 @@ class Comparison:
     """Two trees and what is known about them.
 
     ``prefix`` begins the names of the work files. ``have`` is None on a first copy, which compares nothing.
-    ``manifest`` is the work file that holds the manifest of what one has, or None. ``modified`` holds the inode ids
+    ``manifest`` is the work file that holds the manifest of what one has, or None; ``times`` the one whose times the
+    directories of the wanted tree have. ``modified`` holds the inode ids
     that the snapshot difference names. ``open_files`` and ``distrusted_in_have`` are paths relative to the roots; the
     latter, open or known to be damaged, are put into place anew whatever is stored about them. ``for_manifest`` says
     that the wanted tree is a snapshot of the source and that the details of every entry that is kept are needed, not
@@ -71,6 +76,7 @@ class Comparison:
     comparable: bool
     for_manifest: bool
     manifest: str | None = None
+    times: str | None = None
     open_files: frozenset[str] = frozenset()
     distrusted_in_have: frozenset[str] = frozenset()
     modified: array[int] = field(default_factory=lambda: array("Q"))
@@ -97,18 +103,53 @@ def modified_ids(site: str, directory: str, older: str, newer: str) -> Procedure
 
 
 class EntryReader:
-    """A listing or manifest as a stream with its next entry in sight: ``entry`` (None at the end) and its ``key``."""
+    """A listing or manifest as a stream with its next entry in sight: ``entry`` (None at the end) and its ``key``.
 
-    def __init__(self, name: str) -> None:
+    With ``times``, a manifest, directories have the times that they have there.
+    """
+
+    def __init__(self, name: str, times: str | None = None) -> None:
         self._lines = LineReader(name)
+        self._times = _DirectoryTimes(times) if times is not None else None
         self.entry: Entry | None = None
         self.key = b""
+
+    @property
+    def encoded(self) -> bytes:
+        """The entry as a record: as it stands in the file, unless it may have got another time."""
+        assert self.entry is not None
+        return self._lines.encoded if self._times is None else encode(self.entry)
 
     def advance(self) -> Procedure:
         """Go to the next entry."""
         self.entry = yield from self._lines.record()
-        if self.entry is not None:
-            self.key = path_key(self.entry["p"])
+        if self.entry is None:
+            return
+        self.key = path_key(self.entry["p"])
+        if self._times is not None and self.entry["t"] == DIRECTORY:
+            yield from self._times.give(self.entry, self.key)
+
+
+class _DirectoryTimes:
+    """The times of a manifest's directories, asked for in the order of the tree."""
+
+    def __init__(self, manifest: str) -> None:
+        self._lines = LineReader(manifest)
+        self._key = b""
+        self._directory: Entry | None = {}
+
+    def give(self, entry: Entry, key: bytes) -> Procedure:
+        """Give an entry the time that it has in the manifest, if it is there."""
+        while self._directory is not None and (not self._directory or self._key < key):
+            line = yield from self._lines.next()
+            if line is None:
+                self._directory = None
+            elif _IS_DIRECTORY in line:
+                self._directory = json.loads(line)
+                assert self._directory is not None
+                self._key = path_key(self._directory["p"])
+        if self._directory is not None and self._key == key:
+            entry["m"] = self._directory["m"]
 
 
 def compare(comparison: Comparison) -> Procedure:
@@ -155,7 +196,7 @@ class _Matching:
     def _by_path(self) -> Procedure:
         """Merge the listings; what is the same by path and id needs no more looking at."""
         comparison = self._comparison
-        want = EntryReader(comparison.file("want"))
+        want = EntryReader(comparison.file("want"), comparison.times)
         have = EntryReader(comparison.file("have"))
         known = EntryReader(comparison.manifest) if comparison.manifest is not None else None
         for reader in (want, have, known):
@@ -164,20 +205,21 @@ class _Matching:
         while want.entry is not None or have.entry is not None:
             if have.entry is None or (want.entry is not None and want.key < have.key):
                 assert want.entry is not None
-                yield from self._unmatched(None, want.entry)
+                yield from self._unmatched_wanted(want)
                 yield from want.advance()
                 continue
             if known is not None:
                 yield from _add_details(have.entry, have.key, known)
             if want.entry is None or have.key < want.key:
-                yield from self._unmatched(have.entry, None)
+                yield from self._unmatched_had(have.entry)
             else:
-                yield from self._same_path(have.entry, want.entry)
+                yield from self._same_path(have.entry, want)
                 yield from want.advance()
             yield from have.advance()
 
-    def _same_path(self, have: Entry, want: Entry) -> Procedure:
-        comparable = self._comparison.comparable
+    def _same_path(self, have: Entry, wanted: EntryReader) -> Procedure:
+        comparable, want = self._comparison.comparable, wanted.entry
+        assert want is not None
         if want["p"] == "":
             yield from self._pair(have, want, moved=False)
         elif comparable and self._is_same(have, want):
@@ -188,8 +230,8 @@ class _Matching:
         elif not comparable and have["t"] == want["t"]:
             yield from self._pair(have, want, moved=False)
         else:
-            yield from self._unmatched(have, None)
-            yield from self._unmatched(None, want)
+            yield from self._unmatched_had(have)
+            yield from self._unmatched_wanted(wanted)
 
     def _is_same(self, have: Entry, want: Entry) -> bool:
         return (
@@ -204,15 +246,21 @@ class _Matching:
             and not self._comparison.is_modified(want)
         )
 
-    def _unmatched(self, have: Entry | None, want: Entry | None) -> Procedure:
-        """An entry without a partner by path: to be matched by id where ids mean something, else gone or new."""
+    def _unmatched_had(self, have: Entry) -> Procedure:
+        """An entry without a partner by path: to be matched by id where ids mean something, else gone."""
         if self._comparison.comparable:
-            if have is not None:
-                yield from self._writers["have.rest"].write_keyed(b"%016x" % have["i"], have)
-            if want is not None:
-                yield from self._writers["want.rest"].write_keyed(b"%016x" % want["i"], want)
+            yield from self._writers["have.rest"].write_keyed(b"%016x" % have["i"], have)
         else:
-            yield from self._single(have, want)
+            yield from self._single(have, None)
+
+    def _unmatched_wanted(self, wanted: EntryReader) -> Procedure:
+        """The same of the other side: to be matched by id, else new."""
+        want = wanted.entry
+        assert want is not None
+        if self._comparison.comparable:
+            yield from self._writers["want.rest"].write(b"%016x %s" % (want["i"], wanted.encoded))
+        else:
+            yield from self._single(None, want)
 
     def _by_id(self) -> Procedure:
         """Merge what is left by inode id."""
@@ -222,14 +270,16 @@ class _Matching:
         w = yield from want.keyed()
         while h is not None or w is not None:
             if w is None or (h is not None and h[0] < w[0]):
-                yield from self._writers["have.left"].write_keyed(path_key(h[1]["p"]), h[1])
+                yield from self._writers["have.left"].write(path_key(h[1]["p"]) + b" " + have.encoded)
                 h = yield from have.keyed()
             elif h is None or w[0] < h[0]:
-                yield from self._writers["want.left"].write_keyed(path_key(w[1]["p"]), w[1])
+                yield from self._writers["want.left"].write(path_key(w[1]["p"]) + b" " + want.encoded)
                 w = yield from want.keyed()
             else:
                 moved = h[1]["u"] != w[1]["u"] or name_of(h[1]["p"]) != name_of(w[1]["p"])
-                yield from self._pair(h[1], w[1], moved)
+                pair = have.encoded, want.encoded, b"true" if moved else b"false"
+                change = b'%s%s {"h":%s,"w":%s,"v":%s}' % (KEPT, path_key(w[1]["p"]), *pair)
+                yield from self._writers["unsorted"].write(change)
                 h = yield from have.keyed()
                 w = yield from want.keyed()
 
@@ -298,7 +348,7 @@ class _Above:
 def _add_details(entry: Entry, key: bytes, known: EntryReader) -> Procedure:
     """Give an entry the details that the manifest has.
 
-    A storage policy is one of them: snapshots list the one of today, whatever it was when they were taken. Where the
+    A storage policy and a directory's time are among them: snapshots list those of today. Where the
     manifest disagrees with the listing, and where it says that the file was copied while it was open, nothing is known
     about what the copy holds: the mark ``F`` without a checksum makes the file be copied again.
     """
@@ -314,6 +364,7 @@ def _add_details(entry: Entry, key: bytes, known: EntryReader) -> Procedure:
         if "s" in details:
             entry["s"] = details["s"]
     if entry["t"] != FILE:
+        entry["m"] = details.get("m", entry["m"])
         return
     if details.get("f"):
         entry["F"] = True

@@ -42,13 +42,14 @@ def add_details(comparison: Comparison) -> Procedure:
     while True:
         keyed = yield from reader.keyed()
         if keyed is not None and not keyed[0].startswith(KEPT):
-            yield from writers["gone" if keyed[0].startswith(GONE) else "new"].write(encode(keyed[1]))
+            yield from writers["gone" if keyed[0].startswith(GONE) else "new"].write(reader.encoded)
             continue
         if keyed is not None:
             window.append(keyed[1])
         if len(window) >= WINDOW or (keyed is None and window):
-            changes = yield Together((details.complete(change) for change in window), limit=AT_ONCE)
-            for change in changes:
+            doubtful = [change for change in window if not details.settle(change)]
+            yield Together((details.complete(change) for change in doubtful), AT_ONCE, keep_results=False)
+            for change in window:
                 yield from writers["kept"].write(encode(change))
             window.clear()
         if keyed is None:
@@ -62,28 +63,66 @@ class _Details:
         self._comparison = comparison
         self._want = comparison.want
 
+    def settle(self, change: dict[str, Any]) -> bool:
+        """Complete a change where nothing has to be asked; False for any other, which is left as it is.
+
+        So most of what moved with its directory costs no task of its own.
+        """
+        want: Entry = change["w"]
+        have: Entry = change["h"]
+        is_file = want["t"] == FILE
+        if (
+            not self._is_known(have)
+            or not self._is_untouched(have, want)
+            or (is_file and not self._is_sure(have, want))
+        ):
+            return False
+        change["E"] = False
+        _take_over(want, have, ("a", "e"))
+        if is_file:
+            change["R"] = False
+            _take_over(want, have, ("c",))
+        return True
+
     def complete(self, change: dict[str, Any]) -> Procedure:
-        """The change with all that is needed to plan it."""
+        """Add all that is needed to plan the change."""
         want: Entry = change["w"]
         have: Entry = change["h"]
         yield from self._kept_attributes(change, have, want)
         if want["t"] == FILE:
             yield from self._kept_contents(change, have, want)
-        return change
 
-    def _kept_attributes(self, change: dict[str, Any], have: Entry, want: Entry) -> Procedure:
+    def _is_known(self, have: Entry) -> bool:
+        """Tell whether what one has of an entry that did not change is all that its manifest needs."""
+        return have.get("D", False) or not self._comparison.for_manifest
+
+    def _is_untouched(self, have: Entry, want: Entry) -> bool:
         comparison = self._comparison
-        is_untouched = (
+        return (
             comparison.comparable
             and have["i"] == want["i"]
             and same_attributes_listed(have, want)
             and not comparison.is_modified(want)
         )
+
+    def _is_sure(self, have: Entry, want: Entry) -> bool:
+        comparison = self._comparison
+        return (
+            comparison.comparable
+            and have["i"] == want["i"]
+            and same_contents_listed(have, want)
+            and not have.get("F")
+            and not have.get("f")
+            and not want.get("f")
+            and not comparison.is_modified(want)
+        )
+
+    def _kept_attributes(self, change: dict[str, Any], have: Entry, want: Entry) -> Procedure:
+        comparison = self._comparison
+        is_untouched = self._is_untouched(have, want)
         change["E"] = False
-        if is_untouched and (have.get("D") or not comparison.for_manifest):
-            for name in ("a", "e"):
-                if name in have:
-                    want[name] = have[name]
+        if is_untouched and self._is_known(have):
+            _take_over(want, have, ("a", "e"))
             return
         yield from _ask_attributes(self._want, want)
         if not is_untouched:
@@ -93,20 +132,10 @@ class _Details:
             change["E"] = any(have.get(name) != want.get(name) for name in ("a", "e"))
 
     def _kept_contents(self, change: dict[str, Any], have: Entry, want: Entry) -> Procedure:
-        comparison = self._comparison
-        is_sure = (
-            comparison.comparable
-            and have["i"] == want["i"]
-            and same_contents_listed(have, want)
-            and not have.get("F")
-            and not have.get("f")
-            and not want.get("f")
-            and not comparison.is_modified(want)
-        )
+        is_sure = self._is_sure(have, want)
         change["R"] = False
-        if is_sure and (have.get("D") or not comparison.for_manifest):
-            if "c" in have:
-                want["c"] = have["c"]
+        if is_sure and self._is_known(have):
+            _take_over(want, have, ("c",))
             return
         yield from ask_checksum(self._want, want)
         if not is_sure:
@@ -152,6 +181,12 @@ class _Details:
         if hashes[0] == hashes[1]:
             want["c"] = hashes[0]
         return hashes[0] == hashes[1]
+
+
+def _take_over(want: Entry, have: Entry, names: tuple[str, ...]) -> None:
+    for name in names:
+        if name in have:
+            want[name] = have[name]
 
 
 def _kind(checksum: str) -> str:

@@ -1,9 +1,10 @@
 """Digest: compare the secondary's frozen snapshot with the source manifest, on the secondary alone.
 
 The frozen tree is walked beside the manifest. Two verdicts: *content* (paths, types, lengths, checksums) and *metadata*
-(owners, groups, modes, ACLs, extended attributes, times; not those of the root, which the protection owns). What is
-proved about contents depends on the level (``levels``); there is no digest of contents that were not all looked at,
-now or by an earlier verification that stands for them (``hdfs_proofs``). Metadata is always compared in full.
+(owners, groups, modes, ACLs, extended attributes, times of files; not those of the root, which the protection owns, nor
+times of directories, which no snapshot freezes). What is proved about contents depends on the level (``levels``); there
+is no digest of contents that were not all looked at, now or by an earlier verification that stands for them
+(``hdfs_proofs``). Metadata is always compared in full.
 
 Extended attributes are asked for where the manifest names some and for what this run moved.
 """
@@ -198,7 +199,9 @@ class _Digesting:
         if found["p"] == "":
             return
         different = [
-            what for name, what in _METADATA.items() if (expected.get(name) or None) != (found.get(name) or None)
+            what
+            for name, what in _METADATA.items()
+            if (expected.get(name) or None) != (found.get(name) or None) and (name != "m" or found["t"] == FILE)
         ]
         if different:
             self._differs(found["p"], f"differs in {', '.join(different)}", content=False)
@@ -224,7 +227,8 @@ class _Digesting:
                 "verdict": "EQUAL" if self._is_metadata_equal else "DIFFERENT",
                 "expected": expected.metadata(),
                 "found": found.metadata(),
-                "proved": "owners, groups, modes, ACLs, times; extended attributes of what has some or was moved",
+                "proved": "owners, groups, modes, ACLs, times of files; extended attributes of what has some or was"
+                " moved",
             },
             "differences": self._differences,
             "damaged_in_base": self._damage.in_base,

@@ -25,8 +25,9 @@ FILE = "f"
 LISTED_ATTRIBUTES = ("o", "g", "x", "r", "s", "A")
 _MANIFEST = ("p", "t", "l", "m", "o", "g", "x", "a", "e", "b", "r", "s", "c", "f", "w", "q")
 _CONTENT = ("p", "t", "l", "c")
-_METADATA = ("p", "o", "g", "x", "a", "e", "m")
+_METADATA = ("p", "o", "g", "x", "a", "e")
 _SIGNED = bytes(value ^ 0x80 for value in range(256))
+_SIGNED_SLASH = b"/".translate(_SIGNED)  # in UTF-8 no other letter has this byte in it
 
 
 def name_key(name: str) -> bytes:
@@ -36,7 +37,7 @@ def name_key(name: str) -> bytes:
 
 def path_key(path: str) -> bytes:
     """A key whose plain order is the order of a tree, free of spaces and newlines."""
-    return b"/".join(name_key(name).hex().encode("ascii") for name in path.split("/"))
+    return "/".join([key.hex() for key in name_key(path).split(_SIGNED_SLASH)]).encode("ascii")
 
 
 def parent_of(path: str) -> str:
@@ -108,15 +109,19 @@ def same_attributes_listed(have: Entry, want: Entry) -> bool:
     return all(have.get(name) == want.get(name) for name in LISTED_ATTRIBUTES)
 
 
+_IN_MANIFEST = frozenset(_MANIFEST)
+
+
 def manifest_line(entry: Entry) -> bytes:
     """An entry as a line of the source manifest."""
-    return canonical({name: entry[name] for name in _MANIFEST if entry.get(name) not in (None, [], {})})
+    return canonical({n: value for n, value in entry.items() if n in _IN_MANIFEST and value not in (None, [], {})})
 
 
 class TreeDigest:
     """The two digests of a tree, fed with its entries in order.
 
-    The root's own attributes are in neither: on the secondary they are the protection's until promotion.
+    The root's own attributes are in neither: on the secondary they are the protection's until promotion. Nor is the
+    time of a directory, which snapshots do not freeze.
     """
 
     def __init__(self) -> None:
@@ -131,7 +136,7 @@ class TreeDigest:
         """Take the next entry."""
         self._content.update(_line(entry, _CONTENT))
         if entry["p"]:
-            self._metadata.update(_line(entry, _METADATA))
+            self._metadata.update(_line(entry, (*_METADATA, "m") if entry["t"] == FILE else _METADATA))
         if entry["t"] == FILE:
             self.files += 1
             self.bytes += entry["l"]
@@ -144,7 +149,7 @@ class TreeDigest:
         return self._content.hexdigest()
 
     def metadata(self) -> str:
-        """SHA-256 over the lines of (path, owner, group, mode, ACL, extended attributes, modification time)."""
+        """SHA-256 over the lines of (path, owner, group, mode, ACL, extended attributes, a file's time)."""
         return self._metadata.hexdigest()
 
 

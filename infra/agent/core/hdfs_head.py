@@ -17,7 +17,7 @@ from typing import Any
 from infra.agent.core import hdfs
 from infra.agent.core.hdfs_adopt import check_as_found
 from infra.agent.core.hdfs_apply import Applying, head_changed
-from infra.agent.core.hdfs_heal import HEALED, check_base, heal
+from infra.agent.core.hdfs_heal import HEALED, check_base, heal, refuse_changed
 from infra.agent.core.hdfs_ownership import OWNERSHIP, is_signed, signature
 from infra.agent.core.hdfs_skeleton import PLAN
 from infra.agent.core.lines import LineReader
@@ -40,7 +40,9 @@ def check_apply(work: Work, data_set: dict[str, Any]) -> Procedure:
         yield from _is_ours(data_set, user)
         yield from _missing_parents(data_set["path"])
     elif data_set["base"] is not None:
-        yield from check_base(data_set)
+        frozen = yield from check_base(data_set)
+        if work.payload.get("refuses_changed_head"):
+            yield from refuse_changed(work, data_set, frozen)
     elif "as_found" in data_set:
         yield from check_as_found(work, data_set)
     elif not (yield from is_signed(data_set)):

@@ -2,8 +2,9 @@
 
 A head that is changed must equal its base. It is compared with its own frozen snapshot by inode id; differences are
 planned, staged (what was deleted or damaged is copied out of the snapshot, within the secondary) and applied exactly as
-a run's own changes are. So is a file of the head that somebody holds open; where the cluster's own command cannot list
-those, that is left out: nobody but a superuser could have opened one.
+a run's own changes are. Times of directories come from the base's manifest, because a snapshot does not freeze them.
+A file of the head that somebody holds open is put back, too; where the cluster's own command cannot list those, that is
+left out: nobody but a superuser could have opened one.
 
 How far it has come is told by the name that its directory has in staging: ``heal`` while it is filled (nothing has
 changed yet), ``healing`` while its plan is carried out, ``healed`` when that is over. A healing that is found under way
@@ -21,6 +22,7 @@ from infra.agent.core import hdfs
 from infra.agent.core.hdfs_apply import HEAD_CHANGED, Applying
 from infra.agent.core.hdfs_compare import Comparison, Side, compare, modified_ids
 from infra.agent.core.hdfs_details import add_details
+from infra.agent.core.hdfs_manifest import fetch_manifest
 from infra.agent.core.hdfs_plan import make_plan
 from infra.agent.core.hdfs_skeleton import PLAN, place_skeleton
 from infra.agent.core.hdfs_snapshots import snapshot_path
@@ -47,6 +49,22 @@ def check_base(data_set: dict[str, Any]) -> Procedure:
     return frozen
 
 
+def refuse_changed(work: Work, data_set: dict[str, Any], frozen: Side) -> Procedure:
+    """Raise HEAD_CHANGED if the head is not at its base; nothing is changed, and nothing is staged."""
+    planned = yield from _plan(data_set, work.work_file(data_set, "changed."), frozen)
+    if planned["steps"]:
+        raise OperationFailed(
+            HEAD_CHANGED,
+            f"{data_set['path']} on the secondary is not what the last run has left: {planned['deleted']} entries are"
+            f" there that should not be, {planned['files_moved']} files are missing or other ones,"
+            f" {planned['renamed']} were moved, {planned['changed_attributes']} have other attributes; to bring it back"
+            f" takes {planned['steps']} steps",
+            remedy="Find out who writes there and keep what is wanted of it elsewhere; then let the next run bring the"
+            " copy back: understudy policy add … --changed-head heal.",
+            detail={"path": data_set["path"]},
+        )
+
+
 def heal(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
     """Bring the head to its base if it is not there."""
     frozen = yield from check_base(data_set)
@@ -65,12 +83,14 @@ def heal(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
 
 def _plan(data_set: dict[str, Any], prefix: str, frozen: Side) -> Procedure:
     head = data_set["path"]
+    times = yield from fetch_manifest(data_set["recovery_point"], data_set, f"{prefix}base")
     comparison = Comparison(
         prefix,
         want=frozen,
         have=Side(SECONDARY, head),
         comparable=True,
         for_manifest=False,
+        times=times,
         modified=(yield from modified_ids(SECONDARY, head, data_set["base"], "")),
         distrusted_in_have=(yield from _open_files(head)),
     )

@@ -10,13 +10,31 @@ from __future__ import annotations
 
 from typing import Any
 
+from infra.agent.core import hdfs
 from infra.agent.core.hdfs_compare import Comparison
 from infra.agent.core.hdfs_entries import Entry, TreeDigest, manifest_line
 from infra.agent.core.lines import LineReader, LineWriter, encode
 from infra.agent.core.machine import Procedure
-from infra.agent.core.operations import SpoolSort
+from infra.agent.core.operations import Download, OperationFailed, SpoolSort
+from infra.agent.core.work import SECONDARY, manifest_path
 
 _DETAILS = ("c", "a", "e", "f")
+
+
+def fetch_manifest(recovery_point: str | None, data_set: dict[str, Any], name: str) -> Procedure:
+    """Fetch a recovery point's manifest into a work file and return its name; None when there is none to be read."""
+    if recovery_point is None:
+        return None
+    path = manifest_path(recovery_point, data_set)
+    if (yield from hdfs.status(SECONDARY, path)) is None:
+        return None
+    try:
+        yield Download(SECONDARY, path, name)
+    except OperationFailed as failure:
+        if not failure.is_final:
+            raise
+        return None
+    return name
 
 
 class _Stream:

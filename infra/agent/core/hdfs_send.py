@@ -19,7 +19,7 @@ from infra.agent.core.hdfs_base import BASE, Start, choose_start
 from infra.agent.core.hdfs_compare import Comparison, Side, compare, modified_ids
 from infra.agent.core.hdfs_details import add_details
 from infra.agent.core.hdfs_entries import TreeDigest
-from infra.agent.core.hdfs_manifest import write_manifest
+from infra.agent.core.hdfs_manifest import fetch_manifest, write_manifest
 from infra.agent.core.hdfs_plan import make_plan, plan_first_copy
 from infra.agent.core.hdfs_skeleton import place_skeleton
 from infra.agent.core.hdfs_snapshots import snapshot_path
@@ -27,9 +27,9 @@ from infra.agent.core.hdfs_stage import Staging, fill
 from infra.agent.core.known_damage import known_damage
 from infra.agent.core.machine import Procedure
 from infra.agent.core.meter import Meter
-from infra.agent.core.operations import Download, OperationFailed, SpoolTruncate, Upload
+from infra.agent.core.operations import SpoolTruncate, Upload
 from infra.agent.core.staging import guarded, prepare_run, scratch
-from infra.agent.core.work import PRIMARY, SECONDARY, Work, manifest_path, offered_bases
+from infra.agent.core.work import PRIMARY, SECONDARY, Work, offered_bases
 
 WORKERS_LIMIT = 64
 
@@ -59,36 +59,20 @@ def _comparison(work: Work, data_set: dict[str, Any]) -> Comparison:
     """What is wanted; what it is compared with is needed for the plan alone."""
     want = Side(PRIMARY, snapshot_path(data_set["path"], work.snapshot))
     open_files = frozenset(work.payload["open_files"])
-    return Comparison(work.work_file(data_set, ""), want, None, False, True, None, open_files)
+    return Comparison(work.work_file(data_set, ""), want, None, False, True, open_files=open_files)
 
 
 def _with_start(comparison: Comparison, work: Work, data_set: dict[str, Any], start: Start) -> Procedure:
     """The comparison with everything that it rests on fetched."""
     if start.have is None:
         return comparison
-    manifest = yield from _base_manifest(start.recovery_point, data_set, comparison.prefix)
+    manifest = yield from fetch_manifest(start.recovery_point, data_set, comparison.file("base"))
     damaged = yield from known_damage(data_set)
     comparison = replace(comparison, have=start.have, manifest=manifest, distrusted_in_have=damaged)
     if start.compared_with != BASE:
         return comparison
     modified = yield from modified_ids(PRIMARY, data_set["path"], start.snapshot, work.snapshot)
     return replace(comparison, comparable=True, modified=modified)
-
-
-def _base_manifest(recovery_point: str | None, data_set: dict[str, Any], prefix: str) -> Procedure:
-    """Fetch the base's manifest; without one that can be read, everything is asked for anew."""
-    if recovery_point is None:
-        return None
-    path = manifest_path(recovery_point, data_set)
-    if (yield from hdfs.status(SECONDARY, path)) is None:
-        return None
-    try:
-        yield Download(SECONDARY, path, prefix + "base")
-    except OperationFailed as failure:
-        if not failure.is_final:
-            raise
-        return None
-    return prefix + "base"
 
 
 MANY_ENTRIES = 50_000

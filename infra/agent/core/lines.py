@@ -6,20 +6,20 @@ record. SpoolSort orders keyed lines by their keys because a space is lower than
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from typing import Any, Callable, Iterable
 
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import SpoolAppend, SpoolRead, SpoolTruncate
+from infra.agent.quick_json import decode, encoder
 
 PIECE_BYTES = 1 << 19
-_encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_encode = encoder(sort_keys=False, allow_nan=True)
 
 
 def encode(record: dict[str, Any]) -> bytes:
     """A record as one line; the order of its members is kept."""
-    return _encoder(record).encode("utf-8")
+    return _encode(record).encode("utf-8")
 
 
 class LineWriter:
@@ -60,9 +60,13 @@ class LineWriter:
 
 
 class LineReader:
-    """Reads a work file line by line; a file that is not there has no lines."""
+    """Reads a work file line by line; a file that is not there has no lines.
+
+    ``encoded`` is the record last read, as it stands in the file: who passes it on unchanged need not encode it.
+    """
 
     def __init__(self, name: str) -> None:
+        self.encoded = b""
         self._name = name
         self._offset = 0
         self._lines: deque[bytes] = deque()
@@ -82,15 +86,18 @@ class LineReader:
     def record(self) -> Procedure:
         """The next record, or None at the end."""
         line = yield from self.next()
-        return None if line is None else json.loads(line)
+        if line is None:
+            return None
+        self.encoded = line
+        return decode(line)
 
     def keyed(self) -> Procedure:
         """The next (key, record), or None at the end."""
         line = yield from self.next()
         if line is None:
             return None
-        key, _, record = line.partition(b" ")
-        return key, json.loads(record)
+        key, _, self.encoded = line.partition(b" ")
+        return key, decode(self.encoded)
 
     def window(self, size: int) -> Procedure:
         """The next records, at most ``size`` of them; an empty list at the end."""

@@ -164,6 +164,17 @@ class NameNodeRpc:
         self._call(site, "setOwner", text_field(1, path) + names)
 
     @understood
+    def make_directory(self, site: str, path: str, mode: int) -> bool:
+        """Make a directory, and those above it, as WebHDFS does; raises ``RpcFailed``."""
+        request = text_field(1, path) + data_field(2, integer_field(1, mode)) + integer_field(3, 1)
+        return bool(self._call(site, "mkdirs", request).integer(1))
+
+    @understood
+    def set_permission(self, site: str, path: str, mode: int) -> None:
+        """Set the mode; raises ``RpcFailed``."""
+        self._call(site, "setPermission", text_field(1, path) + data_field(2, integer_field(1, mode)))
+
+    @understood
     def set_times(self, site: str, path: str, modified_ms: int) -> None:
         """Set the modification time; raises ``RpcFailed``."""
         request = text_field(1, path) + integer_field(2, modified_ms) + integer_field(3, UNCHANGED)

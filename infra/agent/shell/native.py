@@ -101,12 +101,19 @@ class Native:
             self._log(f"{', '.join(given_up)}: WebHDFS alone for {LEFT_ALONE_SECONDS:.0f} s, because {reason}")
 
     def call(self, operation: HdfsCall) -> dict[str, Any]:
-        """Owner and times of a file, as WebHDFS sets them."""
+        """What a copy asks of every file and directory, as WebHDFS does it."""
         given = dict(operation.params)
-        if operation.user == "hdfs" and operation.op == "SETOWNER":
-            self._rpc.set_owner(operation.site, operation.path, given.get("owner", ""), given.get("group", ""))
-        elif operation.user == "hdfs" and operation.op == "SETTIMES" and given["accesstime"] == "-1":
-            self._rpc.set_times(operation.site, operation.path, int(given["modificationtime"]))
+        site, path = operation.site, operation.path
+        if operation.user != "hdfs":
+            raise NotThisWay(operation.user)
+        if operation.op == "MKDIRS" and "permission" in given:
+            return {"boolean": self._rpc.make_directory(site, path, int(given["permission"], 8))}
+        if operation.op == "SETPERMISSION":
+            self._rpc.set_permission(site, path, int(given["permission"], 8))
+        elif operation.op == "SETOWNER":
+            self._rpc.set_owner(site, path, given.get("owner", ""), given.get("group", ""))
+        elif operation.op == "SETTIMES" and given["accesstime"] == "-1":
+            self._rpc.set_times(site, path, int(given["modificationtime"]))
         else:
             raise NotThisWay(operation.op)
         return {}
