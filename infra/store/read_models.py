@@ -125,10 +125,12 @@ class ReadModels:
     ) -> None:
         """Take a transaction's events into all read models; raise ``Conflict`` for a name that is taken."""
         begun_at: dict[str, int] = {}
+        work: list[tuple[str, int, bool]] = []
         for change in changes:
             identity, position = change.aggregate_id.hex, first_position + change.first_index
             begun_at.setdefault(identity, position)
-            self._aggregates.put_open_work(cursor, identity, position, is_open=change.is_open)
+            work.append((identity, position, change.is_open))
+        self._aggregates.put_open_work(cursor, work)
         for row in rows:
             self._aggregates.put(cursor, row, begun_at[row.id])
         for projection in self._projections.values():
@@ -175,12 +177,14 @@ class ReadModels:
             cursor.execute("SELECT * FROM stored_events WHERE originator_id=? ORDER BY originator_version", (identity,))
             history = [(row["rowid"], self._decode(row)) for row in cursor.fetchall()]
             aggregate: Stateful | None = None
+            work: list[tuple[str, int, bool]] = []
             for _, group in groupby(history, key=lambda item: item[1].command_id):
                 of_command = list(group)
                 aggregate = fold(aggregate, (event for _, event in of_command))
                 assert aggregate is not None
-                self._aggregates.put_open_work(cursor, identity, of_command[0][0], is_open=self.is_open(aggregate))
+                work.append((identity, of_command[0][0], self.is_open(aggregate)))
             assert aggregate is not None
+            self._aggregates.put_open_work(cursor, work)
             self._aggregates.put(cursor, self._row_of(aggregate), history[0][0])
 
     def _all_events(self, cursor: SQLiteCursor) -> Iterator[tuple[int, Stateful.Event]]:
@@ -238,12 +242,21 @@ class _AggregateTables:
             message = f"a {row.kind} named {row.name!r} exists already."
             raise Conflict("NAME_TAKEN", message, remedy="Use another name.") from error
 
-    def put_open_work(self, cursor: SQLiteCursor, identity: str, position: int, *, is_open: bool) -> None:
-        """Open, close, or leave as it is; the position counts only when it is opened."""
-        if is_open:
-            cursor.execute("INSERT OR IGNORE INTO open_work VALUES (?, ?)", (identity, position))
-        else:
-            cursor.execute("DELETE FROM open_work WHERE aggregate_id = ?", (identity,))
+    def put_open_work(self, cursor: SQLiteCursor, work: Iterable[tuple[str, int, bool]]) -> None:
+        """Take in, command after command, which aggregate is open from which position on, or closed.
+
+        A position counts only when it opens an aggregate.
+        """
+        opened: dict[str, int] = {}
+        closed: set[str] = set()
+        for identity, position, is_open in work:
+            if is_open:
+                opened.setdefault(identity, position)
+            else:
+                opened.pop(identity, None)
+                closed.add(identity)
+        cursor.executemany("DELETE FROM open_work WHERE aggregate_id = ?", [(identity,) for identity in closed])
+        cursor.executemany("INSERT OR IGNORE INTO open_work VALUES (?, ?)", opened.items())
 
 
 def _head(cursor: SQLiteCursor) -> int:

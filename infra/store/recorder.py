@@ -55,12 +55,14 @@ class ChainedRecorder(SQLiteApplicationRecorder):
     ) -> Sequence[int]:
         position, link = _head(c)
         first_position = position + 1
+        rows: list[tuple[Any, ...]] = []
         for stored in stored_events:
             assert isinstance(stored.originator_id, UUID)
             position += 1
             link = next_link(link, position, _notification(position, stored))
-            row = (position, stored.originator_id.hex, stored.originator_version, stored.topic, stored.state, link)
-            c.execute(_INSERT, row)
+            originator = stored.originator_id.hex
+            rows.append((position, originator, stored.originator_version, stored.topic, stored.state, link))
+        c.executemany(_INSERT, rows)
         if alongside is not None:
             alongside(c, first_position)
         return list(range(first_position, position + 1))

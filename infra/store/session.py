@@ -28,7 +28,7 @@ from infra.store.repository import Repository, fold
 A = TypeVar("A", bound=Stateful)
 
 
-@dataclass
+@dataclass(slots=True)
 class _Touched:
     aggregate: Stateful
     version: int
@@ -110,7 +110,8 @@ class Session:
         aggregate = self._batch.find(identity) if touched is None else touched.aggregate
         if not isinstance(aggregate, aggregate_class):
             return None
-        self._touched.setdefault(identity, _Touched(aggregate, aggregate.version))
+        if touched is None:
+            self._touched[identity] = _Touched(aggregate, aggregate.version)
         return aggregate
 
     def add(self, aggregate: Stateful) -> None:
@@ -125,14 +126,15 @@ class Session:
         """Close the session and hand its events to the batch; return the version of the target (0: there is none)."""
         self._is_closed = True
         changed = [t.aggregate for t in self._touched.values() if t.aggregate.pending_events]
-        if changed:
-            target = self._touched.get(self._target)
-            assert target is not None, "a command that changes anything must change its target"
-            remembered = target.aggregate.answer_to(self._context.command_id)
-            assert remembered is not None, "a command that changes anything must record an event in its target"
+        if not changed:
+            unchanged = self._batch.find(self._target)
+            return 0 if unchanged is None else unchanged.version
+        target = self._touched.get(self._target)
+        assert target is not None, "a command that changes anything must change its target"
+        remembered = target.aggregate.answer_to(self._context.command_id)
+        assert remembered is not None, "a command that changes anything must record an event in its target"
         self._batch.accept(changed)
-        after = self._batch.find(self._target)
-        return 0 if after is None else after.version
+        return target.aggregate.version
 
     def discard(self, error: Exception) -> None:
         """Close the session and undo what its command did to aggregates, before ``error`` goes to the caller."""

@@ -2,6 +2,9 @@
 
 Group commit: while one transaction is being made durable, commands gather; the next transaction takes them all. So a
 burst of commands costs few commits, and a lone command waits for nobody.
+
+The thread is told of commands once per turn of a loop. Else it would take the first of those that a commit has just
+answered alone, and compete with the loop for the interpreter while the others come.
 """
 
 from __future__ import annotations
@@ -99,8 +102,12 @@ class CommandWriter:
                     "STORE_OVERLOADED", f"{self._queue_limit} commands are waiting.", remedy="Repeat it later."
                 )
             self._queue.append(waiting)
-            self._changed.notify()
+        loop.call_soon(self._tell)
         return _result(await waiting.future)
+
+    def _tell(self) -> None:
+        with self._changed:
+            self._changed.notify()
 
     async def close(self) -> None:
         """Commit and answer everything that is queued, then end the thread."""

@@ -14,6 +14,7 @@ import pytest
 from domain.errors import Conflict, InvalidInput, NotFound, Refused, Unavailable, UnderstudyError
 from domain.pair.cluster import Cluster
 from domain.protection.backup_run.states import ENDED
+from domain.protection.lead import Preparation, soonest_ms
 from domain.protection.policy import Settings
 from domain.values.data_set import DataSet
 from infra.control_plane.checking import PLACES
@@ -302,3 +303,20 @@ def test_looking_at_a_cluster_leaves_little_behind_and_says_what_went_wrong(worl
     with toys(CheckCluster=failing("NO_RIGHT")):
         world.live(failed)
     assert UUID(int=0) not in world.events()
+
+
+def test_the_soonest_moment_lies_as_little_ahead_as_the_newest_runs_needed(world: World) -> None:
+    async def scenario(life: Life) -> None:
+        leads = []
+        for word in ("first", "second", "third"):
+            planned_ms = int(life.clock.now().timestamp() * 1000)
+            run = await plan(life, word, is_soonest=True)
+            leads.append((await life.queries.get("BackupRun", run)).summary["moment_ms"] - planned_ms)
+            assert await life.until("run", run, ENDED) == "COMPLETED"
+        runs = await life.queries.list("BackupRun")
+        needed = [Preparation(lead, run.summary["armed_after_ms"]) for lead, run in zip(leads, runs, strict=True)]
+        assert leads == [soonest_ms(needed[:number]) for number in range(3)]
+        assert leads[2] < leads[0]
+
+    with toys():
+        world.live(scenario)
