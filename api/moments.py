@@ -1,4 +1,4 @@
-"""What a request may say for a moment: an instant with its zone, or ``now``.
+"""What a request may say for a moment: an instant with its zone, ``now``, or ``soonest``.
 
 A time without a zone means different instants on different machines, and twice a year two of them on the same one:
 it is refused. A distance such as "in 90 s" is no moment either: a command that is sent again would mean another one.
@@ -10,15 +10,17 @@ from datetime import UTC, datetime, timedelta
 
 from domain.errors import InvalidInput
 
+SOONEST = "soonest"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def moment_ms(text: str) -> int | None:
-    """Return the moment in milliseconds since the epoch, None for ``now``; raise ``InvalidInput`` naming ``at``.
+    """Return the moment in milliseconds since the epoch, None for ``now`` and ``soonest``; raise ``InvalidInput``.
 
-    ``now`` leaves the moment to the policy, which says how far ahead it has to be. A moment is a whole millisecond.
+    ``now`` leaves the moment to the policy, which says how far ahead it has to be; ``soonest`` to what the newest runs
+    have needed. A moment is a whole millisecond.
     """
-    if text == "now":
+    if text in ("now", SOONEST):
         return None
     try:
         instant = datetime.fromisoformat(text)

@@ -78,9 +78,16 @@ class Commands(Protocol):
         """Enter a policy, or change it."""
 
     async def backup(
-        self, caller: Caller, service: str, *, policy: str | None, moment_ms: int | None, direction: str | None
+        self,
+        caller: Caller,
+        service: str,
+        *,
+        policy: str | None,
+        moment_ms: int | None,
+        direction: str | None,
+        is_soonest: bool = False,
     ) -> UUID:
-        """Plan a run for a moment; None is as soon as the policy's lead allows."""
+        """Plan a run for a moment; None is as soon as the policy's lead allows, or as the newest runs needed."""
 
     async def plan(self, caller: Caller, service: str, policy: str | None, moment_ms: int | None) -> dict[str, Any]:
         """How much a backup would be, and how long it would take."""

@@ -7,6 +7,7 @@ A summary is for choosing and sorting; what a page shows besides is read when it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -28,7 +29,7 @@ from domain.values.limits import Limits
 from infra.store.read_models import AggregateView
 from infra.store.store import StoreContents
 
-VIEWS_VERSION = "5"
+VIEWS_VERSION = "6"
 
 KINDS: dict[str, type[Stateful]] = {
     "cluster": Cluster,
@@ -42,6 +43,10 @@ KINDS: dict[str, type[Stateful]] = {
     "pause": Pause,
 }
 """Everything that the store holds, by the word that people use for it."""
+
+
+def _milliseconds(instant: datetime) -> int:
+    return int(instant.timestamp() * 1000)
 
 
 def _dates(aggregate: Stateful) -> dict[str, Any]:
@@ -143,6 +148,8 @@ def run_summary(run: BackupRun) -> dict[str, Any]:
         "secondary": plan.secondary,
         "direction": plan.settings.direction,
         "moment_ms": plan.moment_ms,
+        "lead_ms": plan.moment_ms - _milliseconds(run.created_on),
+        "armed_after_ms": None if run.armed_at is None else _milliseconds(run.armed_at) - _milliseconds(run.created_on),
         "snapshot": run.snapshot,
         "verdict": consistency["verdict"] if consistency else None,
         "skew_ms": consistency["skew_ms"] if consistency else None,

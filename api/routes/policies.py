@@ -39,9 +39,11 @@ class SettingsBody(Struct, forbid_unknown_fields=True, kw_only=True):
     workers: int | UnsetType = UNSET
     megabytes_per_second: int | UnsetType | None = UNSET
     trial_clone: bool | UnsetType = UNSET
+    trial_clone_hours: int | UnsetType = UNSET
     sample_percent: int | UnsetType = UNSET
     recheck_days: int | UnsetType = UNSET
     head_mode: str | UnsetType = UNSET
+    changed_head: str | UnsetType = UNSET
 
     def to_domain(self) -> Settings:
         """Return the settings; raise ``InvalidInput`` naming the first value that cannot be accepted."""

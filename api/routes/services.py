@@ -9,7 +9,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from api.face import FACE, answer, changed, find, page, shown
-from api.moments import moment_ms
+from api.moments import SOONEST, moment_ms
 from api.requests import Page, body, caller, query
 from api.routes.names import Name
 from domain.components.registry import component
@@ -49,7 +49,7 @@ class ServiceBody(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class BackupBody(Struct, forbid_unknown_fields=True, kw_only=True):
-    """``at`` is an instant with its zone, or ``now``; without a policy, the service's only one is meant."""
+    """``at`` is an instant with its zone, ``now`` or ``soonest``; without a policy, the service's only one is meant."""
 
     policy: Name | None = None
     at: Annotated[str, Meta(min_length=1, max_length=64)] = "now"
@@ -106,6 +106,7 @@ async def backup(request: web.Request) -> web.Response:
         policy=wanted.policy,
         moment_ms=moment_ms(wanted.at),
         direction=wanted.direction,
+        is_soonest=wanted.at == SOONEST,
     )
     entry = await face.reads.get("run", identity)
     same = {"service_name": entry.summary["service_name"]}

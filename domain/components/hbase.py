@@ -11,7 +11,8 @@ from domain.errors import InvalidInput
 
 NAME = "hbase"
 FIELD = "table"
-_LEGAL = re.compile(r"(?:[A-Za-z0-9_*?]+:)?[A-Za-z0-9_*?][A-Za-z0-9_.*?-]*")
+# HBase's own names: letters and digits of any script, and of "_-." what it allows there.
+_LEGAL = re.compile(r"(?:[\w*?]+:)?[\w*?][\w.*?-]*")
 
 
 def validate(table: str) -> None:

@@ -15,6 +15,7 @@ DIRECTIONS = ("push", "pull")
 ENGINES = ("stream",)
 LEVELS = ("changed", "metadata", "checksum", "bytes")
 HEAD_MODES = ("700", "755")
+HEAL, REFUSE = CHANGED_HEADS = ("heal", "refuse")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,10 @@ class Settings:
     what all copies of the policy's runs may move together; None is as much as the clusters' limits allow.
     ``sample_percent`` of the files are read whole at every level (0 for none). ``recheck_days``: how old the proof of a
     file may become that has not changed since an earlier recovery point (0: every file's checksum is computed in every
-    run). ``head_mode`` is the mode of the data sets' roots on the secondary.
+    run). ``trial_clone_hours``: once in so many hours each table is cloned on the secondary to show that it can be done
+    (0: one of them in every run). ``head_mode`` is the mode of the data sets' roots on the secondary.
+    ``changed_head``: a copy that somebody has changed since the last run is brought back ("heal"), or left untouched,
+    and the run fails ("refuse").
     """
 
     direction: str = "push"
@@ -55,9 +59,11 @@ class Settings:
     workers: int = 16
     megabytes_per_second: int | None = None
     trial_clone: bool = True
+    trial_clone_hours: int = 24
     sample_percent: int = 0
     recheck_days: int = 7
     head_mode: str = "700"
+    changed_head: str = HEAL
 
     @property
     def hooks(self) -> tuple[str, ...]:
@@ -76,6 +82,7 @@ class Settings:
             ("engine", self.engine, ENGINES),
             ("verification", self.verification, LEVELS),
             ("head_mode", self.head_mode, HEAD_MODES),
+            ("changed_head", self.changed_head, CHANGED_HEADS),
         )
         for field, value, known in choices:
             if value not in known:
@@ -90,6 +97,7 @@ class Settings:
             ("workers", self.workers, 1, 256),
             ("sample_percent", self.sample_percent, 0, 100),
             ("recheck_days", self.recheck_days, 0, 3_650),
+            ("trial_clone_hours", self.trial_clone_hours, 0, 8_760),
         )
         for field, number, low, high in ranges:
             if not low <= number <= high:

@@ -11,18 +11,20 @@ from domain.pair.cluster import Cluster
 from domain.pair.identity import PRIMARY
 from domain.pair.pair import ClusterPair
 from domain.protection.backup_run.run import BackupRun
+from domain.protection.lead import Preparation, soonest_ms
 from domain.protection.pause import EVERYTHING
-from domain.protection.policy import Settings
 from domain.protection.service import Service
 from domain.stateful import Context, Stateful
 from domain.values.data_set import DataSet
 from infra.control_plane.checking import Place
+from infra.store.queries import Queries
 from infra.store.session import Session
 from infra.workers.handlers.handler import endpoints_of
 
 A = TypeVar("A", bound=Stateful)
 
 FARTHEST_MOMENT = timedelta(days=31)
+NEWEST_LOOKED_AT = 10
 
 
 def check_scope(session: Session, scope: str) -> None:
@@ -35,11 +37,23 @@ def check_scope(session: Session, scope: str) -> None:
         raise InvalidInput("scope", f"{scope!r} is no scope.", remedy="Write all, cluster:NAME or service:NAME.")
 
 
-def moment(context: Context, settings: Settings, moment_ms: int | None) -> int:
-    """The moment that is meant, None being as soon as the policy allows; raises ``Refused`` for one out of reach."""
+async def soonest_lead_ms(queries: Queries, service: UUID) -> int:
+    """How far ahead the soonest moment of a service lies, by its newest runs."""
+    runs = await queries.list("BackupRun", {"service": str(service)}, limit=NEWEST_LOOKED_AT, newest_first=True)
+    newest = []
+    for run in runs:
+        is_too_late = (run.summary["failure"] or {}).get("code") == "MOMENT_MISSED"
+        armed_after_ms = None if is_too_late else run.summary["armed_after_ms"]
+        if is_too_late or armed_after_ms is not None:
+            newest.append(Preparation(run.summary["lead_ms"], armed_after_ms))
+    return soonest_ms(newest)
+
+
+def moment(context: Context, lead_ms: int, moment_ms: int | None) -> int:
+    """The moment that is meant, None being ``lead_ms`` ahead; raises ``Refused`` for one out of reach."""
     now_ms = int(context.at.timestamp() * 1000)
     if moment_ms is None:
-        return now_ms + settings.lead_seconds * 1000
+        return now_ms + lead_ms
     if moment_ms <= now_ms:
         raise Refused(
             "MOMENT_PAST",

@@ -31,7 +31,15 @@ from domain.values.data_set import DataSet
 from domain.values.endpoints import Endpoints
 from infra.control_plane.caller import Caller
 from infra.control_plane.checking import Place, ask, check
-from infra.control_plane.conditions import check_scope, load, losses_of, moment, place_of, refuse_hbases_own
+from infra.control_plane.conditions import (
+    check_scope,
+    load,
+    losses_of,
+    moment,
+    place_of,
+    refuse_hbases_own,
+    soonest_lead_ms,
+)
 from infra.control_plane.planning import bandwidth_at, plan, question, rates_between
 from infra.control_plane.refusals import Refusals, recorded
 from infra.control_plane.run_page import durations, recorded_page
@@ -192,9 +200,18 @@ class ControlPlane:
 
     @recorded
     async def backup(
-        self, caller: Caller, service: str, *, policy: str | None, moment_ms: int | None, direction: str | None
+        self,
+        caller: Caller,
+        service: str,
+        *,
+        policy: str | None,
+        moment_ms: int | None,
+        direction: str | None,
+        is_soonest: bool = False,
     ) -> UUID:
         """Plan a run for a moment (None: as soon as the policy's lead allows) and return its id.
+
+        With ``is_soonest`` the moment lies as little ahead as the service's newest runs needed.
 
         Raises ``Refused`` MOMENT_PAST, MOMENT_FAR, PAUSED, NO_SUCH_IDENTITY while the pair is forming, and AMBIGUOUS
         when the service has several policies and none is named.
@@ -202,6 +219,7 @@ class ControlPlane:
         policy_id = await self._policy_of(service, policy)
         identity = BackupRun.identity_of_wish(policy_id, caller.command_id)
         rates = await self._rates_of(service)
+        lead_ms = await soonest_lead_ms(self._queries, Service.identity(service)) if is_soonest else None
 
         def decide(session: Session, context: Context) -> None:
             protected = session.load(Service, Service.identity(service))
@@ -212,7 +230,8 @@ class ControlPlane:
                 pause = session.find(Pause, Pause.identity(scope))
                 if pause is not None:
                     pause.refuse_new_run()
-            at_ms = moment(context, chosen.settings, moment_ms)
+            ahead_ms = chosen.settings.lead_seconds * 1000 if lead_ms is None else lead_ms
+            at_ms = moment(context, ahead_ms, moment_ms)
             run = BackupRun.plan_for(
                 context,
                 identity,

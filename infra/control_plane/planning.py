@@ -61,7 +61,7 @@ def question(session: Session, context: Context, service: UUID, policy: UUID, mo
     endpoints = endpoints_of(session, *names.values())
     sites = {role: endpoints[name] for role, name in names.items()}
     patterns = tuple(data_set.to_wire() for data_set in protected.data_sets)
-    at_ms = moment(context, chosen.settings, moment_ms)
+    at_ms = moment(context, chosen.settings.lead_seconds * 1000, moment_ms)
     replica = session.find(Replica, Replica.identity(service, names["secondary"]))
     return Question(
         service=service,

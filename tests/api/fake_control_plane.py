@@ -10,6 +10,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from msgspec import to_builtins
 
+from api.moments import SOONEST
 from api.ports import Entry
 from domain.errors import NotFound, Refused
 from domain.protection.policy import Settings
@@ -140,10 +141,17 @@ class FakeControlPlane:
         )
 
     async def backup(
-        self, caller: Caller, service: str, *, policy: str | None, moment_ms: int | None, direction: str | None
+        self,
+        caller: Caller,
+        service: str,
+        *,
+        policy: str | None,
+        moment_ms: int | None,
+        direction: str | None,
+        is_soonest: bool = False,
     ) -> UUID:
         """See ``Commands``."""
-        self._record("backup", caller, service, policy, moment_ms, direction)
+        self._record("backup", caller, service, policy, SOONEST if is_soonest else moment_ms, direction)
         await self.get("service", service)
         if caller.command_id not in self.answers:
             run = uuid5(NAMESPACE_URL, f"run {len(self.entries)}")

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from aiohttp.test_utils import TestClient
 
+from api.moments import SOONEST
 from api.routes.policies import BarrierBody, SettingsBody
 from domain.protection.policy import Barrier, Settings
 from tests.api.conftest import CLUSTER
@@ -108,6 +109,13 @@ async def test_backup_is_accepted_with_the_place_of_its_run(client: Client, cont
     assert response.headers["Location"] == f"/v1/runs/{body['id']}"
     assert control_plane.calls[-1][2] == ("orders", "nightly", 1_777_863_600_250, "pull")
     assert (await (await client.get(response.headers["Location"])).json())["state"] == "PLANNED"
+
+
+async def test_the_soonest_moment_is_asked_for_as_such(client: Client, control_plane: FakeControlPlane) -> None:
+    await enter_everything(client)
+    response = await client.post("/v1/services/orders/backups", json={"policy": "nightly", "at": SOONEST})
+    assert response.status == 202
+    assert control_plane.calls[-1][2] == ("orders", "nightly", SOONEST, None)
 
 
 async def test_backup_tells_other_runs_of_the_service_that_are_not_over(

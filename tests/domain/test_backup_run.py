@@ -172,7 +172,7 @@ def test_a_data_set_that_comes_back_starts_from_what_its_own_copy_shows() -> Non
 
 def test_the_trial_clone_goes_round_and_can_be_switched_off() -> None:
     tables_tried = set()
-    for second in range(4):
+    for second in range(20):
         voyage = Voyage()
         voyage.run = voyage.plan(UUID(int=9), MOMENT_MS + second * 1_000)
         voyage.to(states.VERIFYING)
@@ -182,6 +182,25 @@ def test_the_trial_clone_goes_round_and_can_be_switched_off() -> None:
     without_tables = Voyage()
     without_tables.check(data_sets=(ORDERS,))
     assert without_tables.run.table_for_trial() is None
+
+
+@pytest.mark.parametrize("hours", [24, 0])
+def test_each_table_is_tried_once_in_a_period(hours: int) -> None:
+    first = Voyage(trial_clone_hours=hours).to(states.COMPLETED)
+    tried = []
+    moment_ms = first.run.plan.moment_ms
+    for _ in range(4 * 24):
+        moment_ms += 3_600_000
+        second = first.next(trial_clone_hours=hours)
+        second.run = second.plan(UUID(int=moment_ms), moment_ms)
+        second.to(states.VERIFYING)
+        tried.append(second.run.table_for_trial())
+        second.to(states.COMPLETED)
+        first = second
+    done = [table for table in tried if table is not None]
+    assert len(done) == (4 * 2 if hours else 4 * 24)
+    for name in ("shop:accounts", "shop:carts"):
+        assert done.count(name) == 4 if hours else done.count(name) > 4 * 24 / 3
 
 
 def test_a_barrier_travels_with_the_snapshots() -> None:

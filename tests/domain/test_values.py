@@ -85,7 +85,9 @@ def test_overlaps_are_the_same_both_ways(first: tuple[str, str], second: tuple[s
     assert DataSet(*second).overlaps(DataSet(*first)) is overlap
 
 
-@pytest.mark.parametrize("data_set", [DataSet("hdfs", "/data/x y"), DataSet("hbase", "ns:t")])
+@pytest.mark.parametrize(
+    "data_set", [DataSet("hdfs", "/data/x y"), DataSet("hbase", "ns:t"), DataSet("hbase", "größe:表-1.é")]
+)
 def test_a_data_set_travels_and_comes_back(data_set: DataSet) -> None:
     wire = data_set.to_wire()
     assert data_set_from_wire(wire) == data_set

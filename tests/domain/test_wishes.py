@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -76,10 +77,24 @@ def test_the_base_stands_for_what_has_not_changed_of_directories_unless_all_is_c
     assert payload.get("recheck_days", 0) == days
 
 
+@pytest.mark.parametrize(("setting", "is_dirty"), [("heal", False), ("refuse", False), ("refuse", True)])
+def test_a_changed_copy_is_refused_only_if_the_policy_says_so_and_it_cannot_be_our_own_doing(
+    setting: str, is_dirty: bool
+) -> None:
+    first = Voyage().to(states.COMPLETED)
+    if is_dirty:
+        first.replica.take(first.contexts(), UUID(int=1), first.run.recovery_point)
+        first.replica.leave_dirty(first.contexts(), "an agent died")
+    second = first.next(changed_head=setting).to(states.APPLYING)
+    payload = second.wanted("apply").payload
+    assert accepted(second.run) == ["ApplyStaged"]
+    assert payload.get("refuses_changed_head", False) == (setting == "refuse" and not is_dirty)
+
+
 def test_a_run_from_before_proofs_were_carried_over_computes_all() -> None:
     state: dict[str, Any] = {"settings": {"workers": 4}}
     BackupRun.Planned.upcast_v1_v2(state)
-    assert state == {"settings": {"workers": 4, "recheck_days": 0}}
+    assert state == {"settings": {"workers": 4, "recheck_days": 0, "trial_clone_hours": 0}}
 
 
 def test_names_are_the_same_on_both_sides() -> None:

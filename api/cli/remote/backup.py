@@ -22,7 +22,8 @@ from api.cli.remote.watching import watch_run
     default="now",
     show_default=True,
     metavar="MOMENT",
-    help="2026-05-04T03:00:00Z, 2026-05-04T05:00:00+02:00, +90s (ms, s, m, h), or now: as soon as the policy allows.",
+    help="2026-05-04T03:00:00Z, 2026-05-04T05:00:00+02:00, +90s (ms, s, m, h), now: as soon as the policy allows, or"
+    " soonest: as little ahead as the newest runs needed.",
 )
 @click.option("--push", is_flag=True, help="The primary sends, whatever the policy says.")
 @click.option("--pull", is_flag=True, help="The secondary fetches, whatever the policy says.")

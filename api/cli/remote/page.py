@@ -116,6 +116,14 @@ class RunPage:
         return self._facts("verification").get("trial_clone") or NONE
 
     @property
+    def trial_clone_hours(self) -> int | None:
+        """How often each table of the run is cloned on trial; None without tables, or when that is switched off."""
+        settings = self._facts("settings")
+        has_tables = any(part.name.startswith("hbase:") for part in self.data_sets)
+        hours = settings.get("trial_clone_hours") if settings.get("trial_clone") and has_tables else None
+        return hours or None
+
+    @property
     def durations(self) -> Sequence[tuple[str, float | None]]:
         """How long the run was in each state, in its order; seconds."""
         return [(one["state"], one.get("seconds")) for one in self.page.get("durations") or ()]

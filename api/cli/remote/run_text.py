@@ -289,6 +289,10 @@ def _verification(page: RunPage) -> str:
             f"\n\ntrial clone of {printable(trial.get('table'))}: {count(trial.get('rows_seen'))} rows seen"
             f" in {duration(trial.get('seconds'))}"
         )
+    elif page.trial_clone_hours is not None:
+        text += (
+            f"\n\ntrial clone: of no table in this run; each has its turn once in {count(page.trial_clone_hours)} hours"
+        )
     return _section(f"Verification by the secondary, level {page.level}", text)
 
 

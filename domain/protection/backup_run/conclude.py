@@ -249,7 +249,7 @@ def begin_applying(context: Context, run: BackupRun, around: Around) -> None:
             return
         _give_up(context, run, around, {"code": conflict.code, "message": conflict.message, "remedy": conflict.remedy})
         return
-    run.apply(context)
+    run.apply(context, around.replica.was_dirty)
 
 
 def _applied(context: Context, run: BackupRun, around: Around, wanted: Wanted, result: dict[str, Any]) -> None:

@@ -55,7 +55,7 @@ class RunEvents(Instructing):
         @staticmethod
         def upcast_v1_v2(state: dict[str, Any]) -> None:
             """A run from before these settings did everything in every run, and goes on like that."""
-            state["settings"]["recheck_days"] = 0
+            state["settings"] |= {"recheck_days": 0, "trial_clone_hours": 0}
 
         def evolve(self, aggregate: BackupRun) -> None:
             """Take the plan."""
@@ -105,6 +105,10 @@ class RunEvents(Instructing):
         """The primary's agent holds the snapshot instruction; the control device may be off from now on."""
 
         facts: dict[str, Any]
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """Remember when."""
+            aggregate.armed_at = self.timestamp
 
     class BarrierStuck(Stateful.Event):
         """The hook that lets the writers go on failed; ``facts`` say with which code and message."""
@@ -203,7 +207,16 @@ class RunEvents(Instructing):
             aggregate.confirmed = True
 
     class ApplyingStarted(Stateful.Moved):
-        """The replica was taken; from here on the head is rolled forward, whatever happens."""
+        """The replica was taken; from here on the head is rolled forward, whatever happens.
+
+        ``was_dirty``: a run that did not come to its end may have changed the head before.
+        """
+
+        was_dirty: bool = False
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """Remember whether the head may differ from its recovery point by our own doing."""
+            aggregate.head_was_dirty = self.was_dirty
 
     class Applied(Stateful.Moved):
         """The heads show the snapshots' contents."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from domain.instruction import Wanted
 from domain.protection.backup_run import states
 from domain.protection.backup_run.manifest import recovery_point_manifest
+from domain.protection.policy import REFUSE
 
 if TYPE_CHECKING:
     from domain.protection.backup_run.run import BackupRun
@@ -135,13 +136,15 @@ def _apply(run: BackupRun) -> tuple[Wanted, ...]:
                 **({"as_found": adopted["fingerprint"]} if adopted else {}),
             }
         )
-    payload = {
+    payload: dict[str, Any] = {
         "sites": _secondary(run),
         "data_sets": data_sets,
         "snapshot": run.snapshot,
         "staging": run.staging,
         "head_mode": run.plan.settings.head_mode,
     }
+    if run.plan.settings.changed_head == REFUSE and not run.head_was_dirty:
+        payload["refuses_changed_head"] = True
     return (run.wish("apply", "ApplyStaged", "secondary", payload),)
 
 

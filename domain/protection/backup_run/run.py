@@ -58,6 +58,8 @@ class BackupRun(RunEvents):
         super().__init__()
         self.plan: BackupRun.Planned
         self.relied_on: tuple[str, ...] = ()
+        self.armed_at: datetime | None = None
+        self.head_was_dirty = False
         self.facts: dict[str, dict[str, Any]] = {}
         self.findings: list[dict[str, Any]] = []
         self.warnings: list[dict[str, Any]] = []
@@ -236,11 +238,25 @@ class BackupRun(RunEvents):
         }[self.staged[data_set.id]["compared_with"]]
 
     def table_for_trial(self) -> str | None:
-        """The table whose clone is tried out, in rotation over the runs; None without tables or when switched off."""
-        tables = sorted(d.name for d in self.data_sets if d.component == "hbase")
+        """The table whose clone is tried out: one drawn of those whose turn it is; None if there is none.
+
+        Drawn, because moments come at regular intervals: counting by them would choose the same table for ever.
+        """
+        tables = sorted(d.name for d in self.data_sets if d.component == "hbase" and self._is_due_for_trial(d))
         if not tables or not self.plan.settings.trial_clone:
             return None
-        return tables[(self.plan.moment_ms // 1000) % len(tables)]
+        return tables[uuid5(self.plan.policy, str(self.plan.moment_ms)).int % len(tables)]
+
+    def _is_due_for_trial(self, table: DataSet) -> bool:
+        """Whether a table's own instant in every period of ``trial_clone_hours`` lies between its base and the moment.
+
+        So each table is tried once in a period, in the first run after that instant, and nothing has to be remembered.
+        """
+        base, period_ms = self.base_of(table), self.plan.settings.trial_clone_hours * 3_600_000
+        if base is None or not period_ms:
+            return True
+        since_ms = (self.plan.moment_ms - UUID(hex=table.id).int) % period_ms
+        return self.plan.moment_ms - since_ms > base.moment_ms
 
     @property
     def pair_id(self) -> UUID:
@@ -313,9 +329,9 @@ class BackupRun(RunEvents):
         """Begin the copies, starting from what the replica's head shows, or from older recovery points."""
         self.fire("stage", context, base=base, older=older, disturbances=disturbances)
 
-    def apply(self, context: Context) -> None:
-        """Begin to change the heads; the caller took the replica in the same save."""
-        self.fire("apply", context)
+    def apply(self, context: Context, was_dirty: bool) -> None:
+        """Begin to change the heads; the caller took the replica, which was dirty or not, in the same save."""
+        self.fire("apply", context, was_dirty=was_dirty)
 
     def complete(self, context: Context, result: dict[str, Any]) -> None:
         """End with a recovery point; the caller saves it together with this."""

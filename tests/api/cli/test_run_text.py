@@ -15,6 +15,15 @@ def test_a_completed_run() -> None:
     assert run_text(RunPage(pages.completed())) + "\n" == (GOLDEN / "run_completed.txt").read_text(encoding="utf-8")
 
 
+def test_a_run_without_a_trial_clone_says_how_often_there_is_one() -> None:
+    page = pages.completed()
+    page["verification"]["trial_clone"] = None
+    page["settings"] |= {"trial_clone": True, "trial_clone_hours": 24}
+    assert "trial clone: of no table in this run; each has its turn once in 24 hours" in run_text(RunPage(page))
+    page["settings"] |= {"trial_clone": False}
+    assert "trial clone" not in run_text(RunPage(page))
+
+
 def test_files_that_the_copy_found_open_count_even_if_nobody_listed_them() -> None:
     page = pages.completed()
     page["snapshots"][pages.FILES]["open_files"] = []

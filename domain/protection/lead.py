@@ -1,0 +1,37 @@
+"""How far ahead a moment has to lie that is to be the soonest possible: by what the newest runs of a service needed.
+
+Nothing is risked but the run: a moment that comes before the snapshots are ordered is missed, which is told, and the
+next one lies twice as far ahead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+NEWEST_RUNS = 3
+UNKNOWN_MS = 30_000
+LEAST_MS = 1_000
+RESERVE = 1.3
+RESERVE_MS = 400
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How far ahead a run's moment lay, and when after the command its snapshots were ordered (None: too late)."""
+
+    lead_ms: int
+    armed_after_ms: int | None
+
+    @property
+    def next_ms(self) -> int:
+        """What it tells about the next one."""
+        if self.armed_after_ms is None:
+            return 2 * self.lead_ms
+        return math.ceil(self.armed_after_ms * RESERVE) + RESERVE_MS
+
+
+def soonest_ms(newest: Sequence[Preparation]) -> int:
+    """How far ahead the next moment has to lie; ``newest`` are the newest runs that say something about it."""
+    return max((LEAST_MS, *(one.next_ms for one in newest[:NEWEST_RUNS]))) if newest else UNKNOWN_MS
