@@ -1,6 +1,7 @@
 # Everything that a fresh Debian machine needs before this project runs; sourced by lab, test and demo.
 #
 #   setup_python   the virtual environment with the locked packages and the project itself
+#   setup_pictures  the locked packages of the extra "bench", for scripts/bench alone
 #   setup_lab      the system packages of the lab (its Java artifacts are fetched by `scripts/lab up`)
 #
 # Each does nothing when it has been done: a stamp in .venv holds the content that it was made from.
@@ -70,6 +71,20 @@ setup_python() {
     (
         flock 9
         _make_environment
+    ) 9<"$PROJECT/scripts/_setup.sh" || exit 1
+}
+
+# The packages of the extra "bench", which only scripts/bench needs.
+setup_pictures() {
+    (
+        flock 9
+        local stamp
+        stamp=$(sha256sum <"$PROJECT/requirements-bench.lock")
+        [ "$(cat "$PROJECT/.venv/stamp-bench" 2>/dev/null)" != "$stamp" ] || exit 0
+        echo "installing the locked packages that draw pictures" >&2
+        "$PYTHON" -m pip --quiet --quiet --disable-pip-version-check install --require-hashes \
+            -r "$PROJECT/requirements-bench.lock" || _fail "pip could not install what draws the pictures"
+        echo "$stamp" >"$PROJECT/.venv/stamp-bench"
     ) 9<"$PROJECT/scripts/_setup.sh" || exit 1
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -75,10 +76,10 @@ def measure(row: Row, runs: int, tell: Callable[[str], None]) -> list[Round]:
         row.prepare(number)
         try:
             if number % 2:
-                product, rival = row.product(), row.rival()
+                product, rival = _on_a_quiet_disk(row.product), _on_a_quiet_disk(row.rival)
             else:
-                rival = row.rival()
-                product = row.product()
+                rival = _on_a_quiet_disk(row.rival)
+                product = _on_a_quiet_disk(row.product)
         finally:
             row.finish()
         found = Round(product, rival)
@@ -87,6 +88,12 @@ def measure(row: Row, runs: int, tell: Callable[[str], None]) -> list[Round]:
         if number:
             rounds.append(found)
     return rounds
+
+
+def _on_a_quiet_disk(side: Callable[[], Side]) -> Side:
+    """Let a side work when what others wrote is on the disk: else whoever syncs a file first waits for all of it."""
+    os.sync()
+    return side()
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,11 @@ ROOT = Path(__file__).parents[2]
 
 
 class CommandFailed(Exception):
-    """A rival's command ended with an error."""
+    """A command or a run ended with an error, after ``seconds``."""
+
+    def __init__(self, message: str, seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class World:
         page = self.product.wait_for_state(run, *ENDED)
         seconds = time.monotonic() - began
         if page["state"] != "COMPLETED":
-            raise CommandFailed(f"run {run} {page['state']}: {page['failure']}")
+            raise CommandFailed(f"run {run} {page['state']}: {page['failure']}", seconds)
         return page, seconds
 
     def back_up(self, service: str) -> dict[str, Any]:

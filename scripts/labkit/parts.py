@@ -38,7 +38,8 @@ class Part:
 
 
 def _namenode(cluster: ClusterLayout) -> list[str]:
-    return java_command(cluster, "hdfs", "256m", "org.apache.hadoop.hdfs.server.namenode.NameNode")
+    # Room for the million files that scripts/bench can make.
+    return java_command(cluster, "hdfs", "768m", "org.apache.hadoop.hdfs.server.namenode.NameNode")
 
 
 def _datanode(cluster: ClusterLayout) -> list[str]:

@@ -6,7 +6,7 @@ from scripts.benchkit.measuring import Row
 from scripts.benchkit.rows.copies import LargeFile, SmallFiles, Table
 from scripts.benchkit.rows.increments import Increment, Rename
 from scripts.benchkit.rows.moment import Moment
-from scripts.benchkit.rows.planning import Planning
+from scripts.benchkit.rows.planning import Difference, Planning
 from scripts.benchkit.rows.store import Commands, Replay
 from scripts.benchkit.rows.verification import AllBytes, AllChecksums
 
@@ -17,6 +17,7 @@ ROWS: tuple[type[Row], ...] = (
     LargeFile,
     Table,
     Planning,
+    Difference,
     AllChecksums,
     AllBytes,
     Rename,

@@ -7,9 +7,12 @@ and the manifest included. The rest of the run is told beside it.
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from scripts.benchkit.measuring import BenchFailed, Row, Side
+from scripts.benchkit.processors import Processors, busy_share
 from scripts.benchkit.world import World, spent
 
 MEBIBYTE = 1 << 20
@@ -20,7 +23,20 @@ def staging(page: dict[str, Any]) -> Side:
     """A run's copy as a side."""
     seconds = spent(page)
     rest = {state: seconds[state] for state in ("APPLYING", "FREEZING", "VERIFYING")}
-    return Side(seconds["STAGING"], rest, {"bytes_moved": page["totals"]["bytes_moved"]})
+    moved = page["totals"]["bytes_moved"]
+    return Side(
+        seconds["STAGING"], rest, {"bytes_moved": moved, "mb_per_second": moved / 1_000_000 / seconds["STAGING"]}
+    )
+
+
+def watched_staging(world: World, service: str) -> tuple[dict[str, Any], Side]:
+    """Back up; the run's page, and its copy as a side that tells how busy the machine was while it copied."""
+    with Processors() as processors:
+        page = world.back_up(service)
+    side = staging(page)
+    begins = next(datetime.fromisoformat(one["since"]) for one in page["durations"] if one["state"] == "STAGING")
+    share = busy_share(processors.samples, begins.timestamp(), begins.timestamp() + side.seconds)
+    return page, replace(side, facts={**side.facts, "cpu_share": share})
 
 
 class _Directory(Row):
@@ -38,9 +54,9 @@ class _Directory(Row):
         self.world.protect(self.mark, (self.path,))
 
     def product(self) -> Side:
-        page = self.world.back_up(self.mark)
+        _, side = watched_staging(self.world, self.mark)
         self.world.must_be_equal(self.path, self.path)
-        return staging(page)
+        return side
 
     def rival(self) -> Side:
         client = self.world.a.webhdfs("hdfs")
@@ -99,10 +115,10 @@ class Table(Row):
         self.world.command(self.world.a, f"hbase snapshot create -t {self.mark} -n {self.mark}-flushed", "hbase")
 
     def product(self) -> Side:
-        page = self.world.back_up(self.mark)
+        page, side = watched_staging(self.world, self.mark)
         if page["totals"]["bytes"] < self._least_bytes:
             raise BenchFailed(f"only {page['totals']['bytes']} bytes of the table came")
-        return staging(page)
+        return side
 
     def rival(self) -> Side:
         target = self.world.uri(self.world.b, f"/tmp/{self.mark}")

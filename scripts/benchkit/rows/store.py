@@ -79,13 +79,14 @@ class Commands(Row):
         return Side(seconds, {}, {"commands_per_second": written / seconds})
 
     async def _call(self, store: Store, name: str) -> None:
+        identity = Cluster.identity(name)
         for number in range(self.each):
             asked = context()
 
             def decide(session: Session, asked: Context = asked, number: int = number) -> None:
-                session.load(Cluster, Cluster.identity(name)).change_limits(asked, Limits(workers=number + 1))
+                session.load(Cluster, identity).change_limits(asked, Limits(workers=number + 1))
 
-            await store.writer.execute(asked, Cluster.identity(name), decide)
+            await store.writer.execute(asked, identity, decide)
 
 
 class Replay(Row):
