@@ -10,6 +10,7 @@ import pytest
 
 from scripts.labkit.cluster import Cluster
 from scripts.labkit.lab import Lab
+from tests.lab.hbase_pair import RealTables
 from tests.lab.product import Product, forget_earlier_pairs
 
 _HERE = Path(__file__).parent
@@ -61,3 +62,17 @@ def product(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prod
         yield made
     finally:
         made.stop()
+
+
+@pytest.fixture(scope="module")
+def pair(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealTables]:
+    """Both clusters' HBase with the procedures between them; what is made with it is removed with it."""
+    made = RealTables(lab, tmp_path_factory.mktemp("hbase"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def run(pair: RealTables) -> str:
+    """A name for a run of tables; others are made from it."""
+    return f"us-{pair.source.name('run')}".replace("_", "-")

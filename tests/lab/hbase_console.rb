@@ -1,6 +1,9 @@
 # Runs Ruby with HBase's client for tests: a JSON line {"run": source} is answered by {"value": …} or {"error": text}.
 require 'java'
 require 'json'
+require 'digest'
+
+LONG_BYTES = 1000
 
 replies = java.io.FileOutputStream.new(java.io.FileDescriptor.out)
 java.lang.System.setOut(java.lang.System.err)
@@ -15,16 +18,19 @@ def bytes(text)
   text.to_java_bytes
 end
 
-# Makes a table; families as {"name": {"mob_threshold" => bytes or nil}}, splits as texts.
-def create_table(name, families, splits)
+# Makes a table; families as {"name" => {"COMPRESSION" => "GZ", …}}, splits as texts, attributes of the table.
+def create_table(name, families, splits, attributes = {})
   builder = TableDescriptorBuilder.newBuilder(TableName.valueOf(name))
-  families.each do |family, options|
-    column = ColumnFamilyDescriptorBuilder.newBuilder(bytes(family))
-    column.setMobEnabled(true).setMobThreshold(options['mob_threshold']) if options['mob_threshold']
-    builder.setColumnFamily(column.build)
-  end
+  attributes.each { |key, value| builder.setValue(key, value) }
+  families.each { |family, options| builder.setColumnFamily(column(family, options)) }
   keys = splits.map { |split| bytes(split) }.to_java(Java::byte[])
   splits.empty? ? $admin.createTable(builder.build) : $admin.createTable(builder.build, keys)
+end
+
+def column(family, options)
+  builder = ColumnFamilyDescriptorBuilder.newBuilder(bytes(family))
+  options.each { |key, value| builder.setValue(key, value) }
+  builder.build
 end
 
 # Puts rows "prefix-00000" … with one cell a family.
@@ -66,22 +72,25 @@ def drop(name)
   $admin.deleteTable(table)
 end
 
-# Every cell as text: "row/family:qualifier=value", in order.
+# Every cell of every version, delete markers too, as text in order; of a long value its digest.
 def scan(name)
   table = $connection.getTable(TableName.valueOf(name))
-  scanner = table.getScanner(org.apache.hadoop.hbase.client.Scan.new)
+  scanner = table.getScanner(org.apache.hadoop.hbase.client.Scan.new.setRaw(true).readAllVersions)
   cells = []
   while (result = scanner.next)
-    result.rawCells.each do |cell|
-      parts = %w[Row Family Qualifier Value].map do |part|
-        String.from_java_bytes(org.apache.hadoop.hbase.CellUtil.send("clone#{part}", cell))
-      end
-      cells << "#{parts[0]}/#{parts[1]}:#{parts[2]}=#{parts[3]}"
-    end
+    result.rawCells.each { |cell| cells << cell_text(cell) }
   end
   cells
 ensure
   table.close if table
+end
+
+def cell_text(cell)
+  row, family, qualifier, value = %w[Row Family Qualifier Value].map do |part|
+    String.from_java_bytes(org.apache.hadoop.hbase.CellUtil.send("clone#{part}", cell)).force_encoding('UTF-8')
+  end
+  value = Digest::SHA256.hexdigest(value) if value.bytesize > LONG_BYTES
+  "#{row}/#{family}:#{qualifier}@#{cell.getTimestamp} #{cell.getType}=#{value}"
 end
 
 replies.write("{}\n".to_java_bytes)

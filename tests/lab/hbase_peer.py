@@ -19,7 +19,11 @@ from infra.agent.shell.reports import Log
 from scripts.labkit.cluster import Cluster
 from scripts.labkit.gateway import client_command
 
+MOB_FROM_100_BYTES = {"IS_MOB": "true", "MOB_THRESHOLD": "100"}
 _CONSOLE = Path(__file__).with_name("hbase_console.rb")
+_CHANGES = Path(__file__).with_name("hbase_changes.rb")
+
+Families = dict[str, dict[str, str]]
 
 
 class Console:
@@ -43,6 +47,7 @@ class Console:
             cwd="/",
         )
         self._answer()
+        self.run(_CHANGES.read_text())
 
     def run(self, source: str) -> Any:
         """Run Ruby and return its value; a failure is an AssertionError with its text."""
@@ -84,10 +89,16 @@ class HBasePeer:
         """Make a table."""
         self.create_table_with(name, {family: {} for family in families}, splits)
 
-    def create_table_with(self, name: str, families: dict[str, dict[str, int]], splits: Sequence[str]) -> None:
-        """Make a table whose families have options: ``mob_threshold`` in bytes."""
-        arguments = json.dumps([name, families, list(splits)])
+    def create_table_with(
+        self, name: str, families: Families, splits: Sequence[str], attributes: dict[str, str] | None = None
+    ) -> None:
+        """Make a table whose families have options, named and written as HBase's shell does."""
+        arguments = json.dumps([name, families, list(splits), attributes or {}])
         self.console.run(f"create_table(*JSON.parse({arguments!r}))")
+
+    def alter(self, name: str, families: Families, attributes: dict[str, str] | None = None) -> None:
+        """Change a table's attributes and families; families that are not there are made."""
+        self.console.run(f"alter(*JSON.parse({json.dumps([name, families, attributes or {}])!r}))")
 
     def put(self, table: str, row: str, value: str) -> None:
         """Store a row in family "f"."""
@@ -109,5 +120,6 @@ class HBasePeer:
             self.call({"do": "delete_snapshot", "name": snapshot["name"]})
         for table in self.call({"do": "tables", "pattern": f"*:*{self.mark}*"})["tables"]:
             self.console.run(f"drop({table['table']!r})")
+        self.console.run(f"drop_namespaces({self.mark!r})")
         self.process.close()
         self.console.close()

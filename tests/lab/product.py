@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ WITHIN_SECONDS = 240.0
 SHORTEST_LEAD_SECONDS = 4.0
 TABLES_SECONDS = 3.0  # what the checks need more when a service has tables
 LEADS = (1.0, 2.0, 4.0)
+SHORT_LEADS = (0.5, *LEADS)  # where nothing is done between the command and the moment, it may be tried
 
 
 class CommandFailed(AssertionError):
@@ -73,6 +74,11 @@ class Product:
 
     def start(self) -> None:
         """Start it and return when it answers."""
+        self.launch()
+        self.wait_for("the control device answers", self._answers, 30)
+
+    def launch(self) -> None:
+        """Start it."""
         with (self.directory / "serve.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*_program(), "serve", "--config", str(self.directory / "understudy.toml")],
@@ -81,7 +87,6 @@ class Product:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.wait_for("the control device answers", self._answers, 30)
 
     def kill(self) -> None:
         """End it at once, as a crash does."""
@@ -218,11 +223,13 @@ class Product:
             run = self.begin(service, *arguments, *self.lead(with_tables=with_tables, times=longer))
             return run, self._wait_for(run, lambda state: state in ENDED)
 
-        return self._in_time(ended)[1]
+        return self._in_time(ended, SHORT_LEADS)[1]
 
-    def _in_time(self, attempt: Callable[[float], tuple[str, dict[str, Any]]]) -> tuple[str, dict[str, Any]]:
+    def _in_time(
+        self, attempt: Callable[[float], tuple[str, dict[str, Any]]], leads: Sequence[float] = LEADS
+    ) -> tuple[str, dict[str, Any]]:
         """A run whose checks are over before its moment: on a machine too busy for one, another moment is chosen."""
-        for longer in LEADS:
+        for longer in leads:
             run, page = attempt(longer)
             if page["snapshots"] or not page["failure"] or page["failure"]["code"] != "MOMENT_MISSED":
                 break

@@ -47,7 +47,7 @@ def standing(cluster: Cluster, path: str) -> tuple[dict[str, bytes], tuple[Any, 
     return read_tree(cluster, path), (*root, client.status(f"{path}/.snapshot", strict=False) is not None)
 
 
-@pytest.mark.parametrize("options", ["", "-pugpaxt"])
+@pytest.mark.parametrize("options", ["", pytest.param("-pugpaxt", marks=pytest.mark.by_hand)])
 def test_a_directory_that_distcp_has_filled(
     product: Product, cluster_a: Cluster, cluster_b: Cluster, unique_name: Callable[[str], str], options: str
 ) -> None:

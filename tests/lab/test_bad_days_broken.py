@@ -77,6 +77,7 @@ def protect(product: Product, cluster_a: Cluster, cluster_b: Cluster, unique_nam
     return lambda files, rows=0: Protected(product, cluster_a, cluster_b, unique_name("broken"), files, rows)
 
 
+@pytest.mark.by_hand
 def test_datanode_killed_during_the_copy(product: Product, cluster_b: Cluster, protect: Protect) -> None:
     service = protect(LARGE)
     run = product.arm(service.name, "--push")
@@ -87,6 +88,7 @@ def test_datanode_killed_during_the_copy(product: Product, cluster_b: Cluster, p
     service.prove(run)
 
 
+@pytest.mark.by_hand
 def test_namenode_paused_for_20_seconds_during_the_copy(product: Product, cluster_b: Cluster, protect: Protect) -> None:
     service = protect(LARGE)
     run = product.arm(service.name, "--pull")
@@ -98,6 +100,21 @@ def test_namenode_paused_for_20_seconds_during_the_copy(product: Product, cluste
     service.prove(run)
 
 
+def test_primary_read_only_at_the_moment(product: Product, cluster_a: Cluster, protect: Protect) -> None:
+    service = protect(SOME)
+    run = product.arm(service.name)
+    cluster_a.ssh("HADOOP_USER_NAME=hdfs hdfs dfsadmin -safemode enter")
+    try:
+        page = product.wait_for_state(run, "FAILED")
+    finally:
+        cluster_a.ssh("HADOOP_USER_NAME=hdfs hdfs dfsadmin -safemode leave")
+    assert page["failure"]["code"] == "SAFE_MODE", page["failure"]
+    assert "safemode" in page["failure"]["remedy"]
+    assert page["snapshots"] == {}
+    service.prove(product.arm(service.name))
+
+
+@pytest.mark.by_hand
 def test_agents_killed_whatever_they_do(
     product: Product, cluster_a: Cluster, cluster_b: Cluster, protect: Protect
 ) -> None:
@@ -135,7 +152,7 @@ def test_controller_killed_in_every_state_and_off_at_the_moment(
     assert {"CHECKING", "ARMED", "STAGING", "APPLYING", "VERIFYING"} <= set(killed_in)
 
 
-@pytest.mark.parametrize("control_device", ["on", "off"])
+@pytest.mark.parametrize("control_device", [pytest.param("on", marks=pytest.mark.by_hand), "off"])
 def test_gateway_restarted_between_armed_and_the_moment(
     product: Product, cluster_a: Cluster, protect: Protect, control_device: str
 ) -> None:

@@ -29,6 +29,7 @@ def points_of(product: Product, service: str) -> list[str]:
     return [point["state"] for point in sorted(points, key=lambda point: point["summary"]["moment_ms"])]
 
 
+@pytest.mark.by_hand
 def test_a_damaged_block_on_the_primary_fails_the_whole_run_and_leaves_nothing(
     product: Product, cluster_a: Cluster, cluster_b: Cluster, unique_name: UniqueName
 ) -> None:
@@ -85,6 +86,7 @@ def test_a_damaged_block_on_the_secondary_is_found_by_reading_and_repaired_by_th
     assert frozen(cluster_b, directory, page) == FILES
 
 
+@pytest.mark.by_hand
 def test_deleted_snapshots_are_told_and_the_next_run_compares_in_full(
     product: Product, cluster_a: Cluster, cluster_b: Cluster, unique_name: UniqueName
 ) -> None:
@@ -121,7 +123,10 @@ def capture_of_open_files(cluster: Cluster, is_on: bool) -> Iterator[None]:
         cluster.set_capture_open_files(False)
 
 
-@pytest.mark.parametrize(("is_captured", "runs"), [(False, 3), (True, 1)], ids=["not captured", "captured"])
+@pytest.mark.parametrize(
+    ("is_captured", "runs"),
+    [pytest.param(False, 3, id="not captured", marks=pytest.mark.by_hand), pytest.param(True, 1, id="captured")],
+)
 def test_a_file_that_is_held_open_is_fuzzy_until_it_is_closed_and_nothing_of_it_is_lost(
     product: Product, cluster_a: Cluster, cluster_b: Cluster, unique_name: UniqueName, is_captured: bool, runs: int
 ) -> None:
@@ -149,6 +154,7 @@ def test_a_file_that_is_held_open_is_fuzzy_until_it_is_closed_and_nothing_of_it_
         assert frozen(cluster_b, directory, page) == {"closed": b"1", "growing": b"".join(parts)}
 
 
+@pytest.mark.by_hand
 def test_store_files_of_a_wrong_owner_are_found_before_the_run_completes(
     product: Product, cluster_a: Cluster, cluster_b: Cluster, unique_name: UniqueName
 ) -> None:
@@ -157,7 +163,7 @@ def test_store_files_of_a_wrong_owner_are_found_before_the_run_completes(
     with cluster_a.hbase() as connection:
         connection.create_table(table, {"f": {}})
         connection.table(table).put(b"row", {b"f:q": b"value"})
-    product.protect(table, (), (table,))
+    product.protect(table, (), (table,), ("--trial-clone-hours", "0"))
     product.back_up(table, "--push", with_tables=True)
     archive = f"/hbase/archive/data/default/{table}"
     administrator = cluster_b.webhdfs("hdfs")

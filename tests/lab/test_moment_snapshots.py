@@ -215,6 +215,7 @@ class Killer:
             self.killed_late_ms = self._subject.agent.now_ms() - self._instruction.payload["moment_ms"]
 
 
+@pytest.mark.by_hand
 def test_tables_that_nobody_writes_are_exact_although_the_agent_was_killed(subject: Subject) -> None:
     """It is killed as soon as it waits; the next one has the time to show that nothing was written."""
     instruction = subject.instruction(in_ms=QUIET_MS + LEAD_MS)
@@ -243,6 +244,7 @@ def test_an_agent_that_is_killed_just_before_it_fires_keeps_the_moment_or_misses
         assert subject.names() == set()
 
 
+@pytest.mark.by_hand
 def test_an_agent_that_comes_back_after_the_moment_recognises_what_it_fired(subject: Subject) -> None:
     """The agent dies while the snapshots are being taken; the next one finds them by their stamps."""
     instruction = subject.instruction()
@@ -355,6 +357,7 @@ def submit_and_let_die_while_held(subject: Subject, instruction: Instruction, to
         subject.agent.carry_out(instruction, kill)
 
 
+@pytest.mark.by_hand
 def test_a_clusters_own_gateway_finds_it_fit(cluster_a: Cluster, cluster_b: Cluster) -> None:
     """Every right is tried for real; only a spool that nobody adopts after a restart is not as it should be."""
     for cluster, role, other in ((cluster_a, "primary", cluster_b), (cluster_b, "secondary", cluster_a)):

@@ -88,7 +88,7 @@ def test_quota_of_the_copy_that_is_too_small(pair: RealPair, quotas: tuple[int, 
     assert pair.picture("secondary", snapshot_path(pair.path, "r1")) == before
 
 
-@pytest.mark.parametrize("step", ["send", "apply"])
+@pytest.mark.parametrize("step", ["send", pytest.param("apply", marks=pytest.mark.by_hand)])
 def test_secondary_that_is_read_only_for_a_while(pair: RealPair, cluster_b: Cluster, step: str) -> None:
     pair.backup("r1")
     change(pair)

@@ -1,0 +1,34 @@
+"""A copy that somebody has changed since the last run: left alone where the policy refuses, else brought back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from scripts.labkit.cluster import Cluster
+from tests.lab.data import fill, read_tree
+from tests.lab.product import Product
+
+
+def test_a_changed_copy_is_left_alone_or_brought_back_as_the_policy_says(
+    product: Product, cluster_a: Cluster, cluster_b: Cluster, unique_name: Callable[[str], str]
+) -> None:
+    name = unique_name("changed")
+    directory = f"/data/{name}"
+    fill(cluster_a, directory, {"kept": b"1", "sub/other": b"2"})
+    product.protect(name, (directory,), policy=("--changed-head", "refuse", "--mass-change-percent", "100"))
+    product.back_up(name)
+    theirs = cluster_b.webhdfs("hdfs")
+    theirs.write(f"{directory}/sub/theirs", data=b"3")
+    theirs.delete(f"{directory}/kept")
+    changed = {"sub/other": b"2", "sub/theirs": b"3"}
+
+    page = product.fail_to_back_up(name)
+
+    assert page["failure"]["code"] == "HEAD_CHANGED"
+    assert "--changed-head heal" in page["failure"]["remedy"]
+    assert read_tree(cluster_b, directory) == changed
+
+    product.run("policy", "add", name, "--service", name, "--changed-head", "heal", "--mass-change-percent", "100")
+    page = product.back_up(name)
+    assert next(iter(page["applied"]["data_sets"].values()))["healed"]
+    assert read_tree(cluster_b, directory) == {"kept": b"1", "sub/other": b"2"}
