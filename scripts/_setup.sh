@@ -1,8 +1,9 @@
 # Everything that a fresh Debian machine needs before this project runs; sourced by lab, test and demo.
 #
-#   setup_python   the virtual environment with the locked packages and the project itself
+#   setup_python    the virtual environment with the locked packages and the project itself
 #   setup_pictures  the locked packages of the extra "bench", for scripts/bench alone
-#   setup_lab      the system packages of the lab (its Java artifacts are fetched by `scripts/lab up`)
+#   setup_gateway   the system packages of a gateway host: an SSH server, sudo
+#   setup_lab       those and the lab's system packages (its Java artifacts are fetched by `scripts/lab up`)
 #
 # Each does nothing when it has been done: a stamp in .venv holds the content that it was made from.
 
@@ -28,6 +29,13 @@ _install_packages() {
         _fail "apt-get could not install $* (all of its output is in $log)"
     fi
     rm -f "$log"
+}
+
+_install_missing() {
+    [ $# -eq 0 ] || (
+        flock 9
+        _install_packages "$@"
+    ) 9<"$PROJECT/scripts/_setup.sh" || exit 1
 }
 
 _is_new_enough() {
@@ -96,17 +104,21 @@ _java_package() {
     fi
 }
 
-setup_lab() {
+# What a gateway host has, and the tests of its set-up script and of SSH need.
+setup_gateway() {
     local missing=()
     [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
     command -v ssh >/dev/null || missing+=(openssh-client)
     command -v sudo >/dev/null || missing+=(sudo)
+    _install_missing "${missing[@]}"
+}
+
+setup_lab() {
+    local missing=()
+    setup_gateway
     command -v mvn >/dev/null || missing+=(maven)
     # The gateways' users have only the system's programs on their path.
     [ -x /usr/bin/java ] || missing+=("$(_java_package)")
     [ -x /usr/bin/python3 ] || missing+=(python3)
-    [ ${#missing[@]} -eq 0 ] || (
-        flock 9
-        _install_packages "${missing[@]}"
-    ) 9<"$PROJECT/scripts/_setup.sh" || exit 1
+    _install_missing "${missing[@]}"
 }
