@@ -51,7 +51,7 @@ class WorkerSettings:
 
     ``poll_seconds``: between two looks at a gateway where something is going on, growing up to
     ``longest_poll_seconds`` while nothing is. ``retry_seconds``: after a gateway could not be reached, doubling up to
-    ``longest_retry_seconds``. ``stall_seconds``: a copy that has not moved a byte for so long is noted.
+    ``longest_retry_seconds``. ``stall_seconds``: a copy that has moved neither a byte nor a file for so long is noted.
     ``copies_per_run``: how many data sets of one run are copied at once. ``sweep_seconds``: between two sweeps of the
     gateways' spools. ``spool_margin_seconds``: how long after its ``not_after`` an instruction is kept, which must
     exceed what clocks may differ by.

@@ -2,7 +2,7 @@
 
 A window is written ``mon-fri 08:00-18:00 bandwidth=20 workers=4``: days (``mon``, ``sat,sun``, ``fri-mon`` or
 ``daily``), times of day in UTC (an end that is not after its begin lies on the next day; 24:00 is midnight), and what
-holds then in place of the general limit. Where windows overlap, the lowest of what they say holds.
+holds then. The lowest of what the general limits and the windows of the time say holds.
 """
 
 from __future__ import annotations
@@ -125,13 +125,9 @@ class Limits:
     def at(self, instant: datetime) -> Allowed:
         """What holds at an instant, which is in UTC."""
         now = [window for window in self.windows if window.holds_at(instant)]
-        workers = _lowest(window.workers for window in now)
-        rate = _lowest(window.megabytes_per_second for window in now)
-        return Allowed(
-            self.agents,
-            self.workers if workers is None else workers,
-            self.megabytes_per_second if rate is None else rate,
-        )
+        workers = _lowest((self.workers, *(window.workers for window in now)))
+        rate = _lowest((self.megabytes_per_second, *(window.megabytes_per_second for window in now)))
+        return Allowed(self.agents, workers, rate)
 
 
 def check_megabytes_per_second(number: int | None) -> None:

@@ -157,12 +157,12 @@ class Carrier:
 
 
 class _StallWatch:
-    """Finds out, once, that bytes have not grown for a while."""
+    """Finds out, once, that neither bytes nor files have grown for a while."""
 
     def __init__(self, clock: Clock, stall_seconds: float) -> None:
         self._clock = clock
         self._stall_seconds = stall_seconds
-        self._bytes = -1
+        self._done = (-1, -1)
         self._since = clock.monotonic_seconds()
         self._since_ms = 0
         self._is_told = False
@@ -174,14 +174,14 @@ class _StallWatch:
 
     def take(self, progress: Mapping[str, Any], is_paused: bool) -> tuple[int, int] | None:
         """Return the bytes and since when they have not grown, if that is news; what is paused need not move."""
-        moved = int(progress.get("bytes") or 0)
+        done = (int(progress.get("bytes") or 0), int(progress.get("files") or 0))
         now = self._clock.monotonic_seconds()
-        if moved != self._bytes or is_paused:
-            self._bytes, self._since = moved, now
+        if done != self._done or is_paused:
+            self._done, self._since = done, now
             self._since_ms = int(self._clock.now().timestamp() * 1000)
         elif not self._is_told and now - self._since >= self._stall_seconds:
             self._is_told = True
-            return self._bytes, self._since_ms
+            return self._done[0], self._since_ms
         return None
 
 

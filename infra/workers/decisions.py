@@ -123,7 +123,10 @@ class Decisions:
         wanted = aggregate.next_instructions()
         due, delayed = _split(wanted, in_flight, context.at)
         under_way = [w for w in wanted if w.id in in_flight]
-        due = due[: max(0, self._at_once - len(under_way))]
+        # What an agent may be at already is always followed, and a turn that was given is not left unused.
+        sent = [w for w in due if w.id in aggregate.instructed]
+        others = sorted((w for w in due if w.id not in aggregate.instructed), key=lambda w: w.id not in may_run)
+        due = sent + others[: max(0, self._at_once - len(under_way) - len(sent))]
         asked = [handler.demand(session, aggregate, w) for w in (*under_way, *due)]
         demands = tuple(demand for demand in asked if demand is not None)
         waiting = {demand.id for demand in demands} - may_run

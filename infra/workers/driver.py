@@ -61,7 +61,7 @@ class Driver:
                 pass
         finally:
             await self._drop(list(self._in_flight))
-            self._equipment.turns.keep(self._identity, ())
+            self._equipment.turns.keep(self._identity, (), ())
             self._equipment.turns.arrived(self._identity)
             self._equipment.live.end(self._identity)
 
@@ -80,7 +80,7 @@ class Driver:
         now_ms = int(equipment.clock.now().timestamp() * 1000)
         equipment.live.wait_for(self._identity, situation.waiting_for, situation.clusters, now_ms)
         await self._drop([identity for identity in self._in_flight if identity not in situation.wanted])
-        turns.keep(self._identity, situation.wanted)
+        turns.keep(self._identity, situation.wanted, {demand.id for demand in situation.demands})
         for outgoing in situation.outgoing:
             self._start(outgoing)
         for demand in situation.demands:

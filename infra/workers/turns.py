@@ -9,8 +9,10 @@ When it goes on there may be more at work than the limit of agents for a time; w
 
 from __future__ import annotations
 
+import heapq
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,7 +20,7 @@ from uuid import UUID
 from domain.protection.pause import PAUSED, described, scopes_of
 from domain.values.limits import Allowed, Limits
 from infra.ports.clock import Clock
-from infra.store.queries import MAX_LIMIT, Queries
+from infra.store.queries import MAX_LIMIT, AggregateEntry, Queries
 from infra.summaries import limits_from
 from infra.workers.sharing import NOTHING, Demand, Share, shares
 
@@ -47,6 +49,27 @@ class _Waiting:
     granted: Callable[[], None]
 
 
+@dataclass(frozen=True)
+class _Load:
+    """How many are counted: by the cluster whose gateway they run on, by each cluster that they touch, by service."""
+
+    agents: Counter[str] = field(default_factory=Counter)
+    workers: Counter[str] = field(default_factory=Counter)
+    services: Counter[UUID] = field(default_factory=Counter)
+
+    def add(self, demand: Demand) -> None:
+        self.agents[demand.cluster] += 1
+        self.workers.update(set(demand.clusters))
+        self.services[demand.service] += 1
+
+
+async def _all(queries: Queries, kind: str, filters: Mapping[str, str | int | bool | None]) -> list[AggregateEntry]:
+    found: list[AggregateEntry] = []
+    while page := await queries.list(kind, filters, limit=MAX_LIMIT, after=found[-1].first_position if found else None):
+        found += page
+    return found
+
+
 class Turns:
     """Keeps who runs and who waits; used from one event loop."""
 
@@ -66,8 +89,8 @@ class Turns:
 
     async def refresh(self, queries: Queries) -> None:
         """Take today's limits and pauses from the store."""
-        clusters = await queries.list("Cluster", limit=MAX_LIMIT)
-        pauses = await queries.list("Pause", {"state": PAUSED}, limit=MAX_LIMIT)
+        clusters = await _all(queries, "Cluster", {})
+        pauses = await _all(queries, "Pause", {"state": PAUSED})
         self.take_rules(
             {str(entry.name): limits_from(entry.summary) for entry in clusters},
             [Held(str(entry.name), *(entry.summary[key] for key in ("by", "since_ms", "reason"))) for entry in pauses],
@@ -107,21 +130,24 @@ class Turns:
             self._waiting.pop(demand.id, None)
             self._begin(demand)
             return True
-        waiting = self._waiting.get(demand.id)
+        waiting = self._waiting.pop(demand.id, None)
+        # Whoever else waits could not begin when something last changed, and this changes nothing for them.
+        if self._may_begin(demand, self._load(), self._allowed()):
+            self._begin(demand)
+            return True
         self._places += 1
         self._waiting[demand.id] = _Waiting(demand, waiting.place if waiting else self._places, granted)
-        self._serve(asking=demand.id)
-        return demand.id in self._running
+        return False
 
     def running_of(self, owner: UUID) -> frozenset[str]:
         """The ids of an owner's instructions that may run."""
         return frozenset(demand.id for demand in self._running.values() if demand.owner == owner)
 
-    def keep(self, owner: UUID, wanted: Collection[str]) -> None:
-        """Forget what an owner wanted, but for these."""
-        gone = [demand.id for demand in self._running.values() if demand.owner == owner and demand.id not in wanted]
-        gone += [one.demand.id for one in self._waiting.values() if one.demand.owner == owner]
-        gone = [identity for identity in gone if identity not in wanted]
+    def keep(self, owner: UUID, running: Collection[str], waiting: Collection[str]) -> None:
+        """Forget what of an owner runs or waits, but for these: a turn is for who asks for it, and takes it up."""
+        gone = [demand.id for demand in self._running.values() if demand.owner == owner and demand.id not in running]
+        waits = [one.demand.id for one in self._waiting.values() if one.demand.owner == owner]
+        gone += [identity for identity in waits if identity not in waiting]
         for identity in gone:
             self._running.pop(identity, None)
             self._waiting.pop(identity, None)
@@ -141,10 +167,7 @@ class Turns:
         """What an instruction may take now; None for one that takes no turns."""
         if identity not in self._running:
             return None
-        now = self._clock.now().replace(second=0, microsecond=0)
-        if now != self._shared_at:
-            self._serve()
-            self._share(now)
+        self._keep_up()
         return self._shares[identity]
 
     def allowance(self, identity: str) -> dict[str, int | None] | None:
@@ -158,21 +181,22 @@ class Turns:
 
     def shown(self, owner: UUID) -> dict[str, Any]:
         """By data set (or step): ``allowed`` what it may take now, ``queued`` what it waits for, ``paused`` by whom."""
+        self._keep_up()
+        running = [demand for demand in self._running.values() if demand.owner == owner]
+        waiting = [one.demand for one in self._waiting.values() if one.demand.owner == owner]
+        load, limits = self._load(), self._allowed()
         return {
-            "allowed": {
-                demand.about: share.to_wire()
-                for demand in self._running.values()
-                if demand.owner == owner and (share := self.share(demand.id)) is not None
-            },
-            "paused": {
-                demand.about: str(held)
-                for demand in self._running.values()
-                if demand.owner == owner and (held := self._held(demand)) is not None
-            },
-            "queued": {
-                one.demand.about: self._why(one.demand) for one in self._waiting.values() if one.demand.owner == owner
-            },
+            "allowed": {demand.about: self._shares[demand.id].to_wire() for demand in running},
+            "paused": {demand.about: str(held) for demand in running if (held := self._held(demand)) is not None},
+            "queued": {demand.about: self._why(demand, load, limits) for demand in waiting},
         }
+
+    def _keep_up(self) -> None:
+        """Serve and share again once a minute, when a window may have begun or ended, and after every change."""
+        now = self._clock.now().replace(second=0, microsecond=0)
+        if now != self._shared_at:
+            self._serve()
+            self._share(now)
 
     def _share(self, now: datetime) -> None:
         """Nothing to who is paused, and no more than it takes to be seen again to who does not move."""
@@ -189,45 +213,56 @@ class Turns:
 
     # Whose turn it is
 
-    def _serve(self, asking: str = "") -> None:
-        """Begin what may begin; ``asking`` sees it by itself, so it is not told."""
+    def _serve(self) -> None:
+        """Begin what may begin: the service with fewest running first, then whoever waits longest."""
         self._shared_at = None
-        limits = self._allowed()
-        while candidates := [one for one in self._waiting.values() if self._may_begin(one.demand, limits)]:
-            per_service: dict[UUID, int] = {}
-            for demand in self._running.values():
-                per_service[demand.service] = per_service.get(demand.service, 0) + 1
-            chosen = min(candidates, key=lambda one: (per_service.get(one.demand.service, 0), one.place))
-            del self._waiting[chosen.demand.id]
-            self._begin(chosen.demand)
-            if chosen.demand.id != asking:
-                chosen.granted()
+        load, limits = self._load(), self._allowed()
+        queue = [(load.services[one.demand.service], one.place, one) for one in self._waiting.values()]
+        heapq.heapify(queue)
+        begun: list[_Waiting] = []
+        while queue:
+            running, place, one = heapq.heappop(queue)
+            if running != load.services[one.demand.service]:
+                heapq.heappush(queue, (load.services[one.demand.service], place, one))
+            elif self._may_begin(one.demand, load, limits):
+                self._begin(one.demand)
+                load.add(one.demand)
+                begun.append(one)
+        for one in begun:
+            del self._waiting[one.demand.id]
+        for one in begun:
+            one.granted()
 
     def _begin(self, demand: Demand) -> None:
         self._running[demand.id] = demand
         self._shared_at = None
 
-    def _may_begin(self, demand: Demand, limits: Mapping[str, Allowed]) -> bool:
-        return not self._expected and self._held(demand) is None and self._full(demand, limits) is None
+    def _load(self) -> _Load:
+        load = _Load()
+        for demand in self._running.values():
+            if self._counts(demand):
+                load.add(demand)
+        return load
 
-    def _full(self, demand: Demand, limits: Mapping[str, Allowed]) -> str | None:
+    def _may_begin(self, demand: Demand, load: _Load, limits: Mapping[str, Allowed]) -> bool:
+        return not self._expected and self._held(demand) is None and self._full(demand, load, limits) is None
+
+    def _full(self, demand: Demand, load: _Load, limits: Mapping[str, Allowed]) -> str | None:
         """The limit that keeps it from beginning, in words."""
-        counted = [one for one in self._running.values() if self._counts(one)]
-        at_gateway = sum(one.cluster == demand.cluster for one in counted)
         agents = limits.get(demand.cluster, NO_LIMITS).agents
-        if agents is not None and at_gateway >= agents:
+        if agents is not None and load.agents[demand.cluster] >= agents:
             return f"agents on cluster {demand.cluster} (limit {agents})"
         for cluster in demand.clusters:
             workers = limits.get(cluster, NO_LIMITS).workers
-            if workers is not None and sum(cluster in one.clusters for one in counted) >= workers:
+            if workers is not None and load.workers[cluster] >= workers:
                 return f"workers of cluster {cluster} (limit {workers})"
         return None
 
-    def _why(self, demand: Demand) -> str:
+    def _why(self, demand: Demand, load: _Load, limits: Mapping[str, Allowed]) -> str:
         if self._expected:
             return "what was under way when the control device started"
         held = self._held(demand)
-        return str(held) if held else self._full(demand, self._allowed()) or "its turn"
+        return str(held) if held else self._full(demand, load, limits) or "its turn"
 
     def _held(self, demand: Demand) -> Held | None:
         return self.held(demand.service_name, demand.clusters)

@@ -115,6 +115,13 @@ def test_the_lowest_of_overlapping_windows_holds_and_only_where_it_says_somethin
     assert limits.at(at("sun 09:40")).bytes_per_second is None
 
 
+def test_no_window_allows_more_than_the_general_limit() -> None:
+    limits = Limits(
+        workers=4, megabytes_per_second=10, windows=(Window.parse("daily 00:00-24:00 bandwidth=20 workers=8"),)
+    )
+    assert limits.at(at("mon 07:00")) == Allowed(8, 4, 10)
+
+
 @pytest.mark.parametrize(
     ("limits", "field"),
     [

@@ -45,7 +45,7 @@ class Office:
 
     def end(self, demand: Demand) -> None:
         """It has ended; in these tests each has an owner of its own."""
-        self.turns.keep(demand.owner, ())
+        self.turns.keep(demand.owner, (), ())
 
 
 def demand(name: str, *, was_sent: bool = False) -> Demand:
@@ -65,6 +65,21 @@ def test_who_waits_is_served_by_service_and_then_by_time() -> None:
     office.end(b1)
     office.end(a2)
     assert office.called == ["b1", "c1", "a3"]
+
+
+def test_who_does_not_ask_any_more_gets_no_turn() -> None:
+    office = Office({"north": Limits(agents=1)})
+    a1, b1, b2, c1 = (demand(name) for name in ("a1", "b1", "b2", "c1"))
+    b2 = replace(b2, owner=b1.owner)
+    assert [office.ask(one) for one in (a1, b1, c1)] == [True, False, False]
+    office.turns.keep(b1.owner, {b1.id, b2.id}, {b2.id})
+    office.end(a1)
+    assert office.called == ["c1"]
+    assert not office.ask(b2)
+    office.end(c1)
+    assert office.called == ["c1", "b2"]
+    office.turns.keep(b2.owner, {b1.id, b2.id}, ())
+    assert office.turns.running_of(b2.owner) == {b2.id}, "what runs stays"
 
 
 def test_asking_again_keeps_the_place() -> None:
@@ -131,6 +146,30 @@ def test_a_window_begins_and_ends_for_what_is_under_way() -> None:
         office.clock.instant = MONDAY + timedelta(minutes=minutes)
         found.append(office.turns.share("a1"))
     assert found == [Share(16, None), Share(2, 999_999), Share(16, None)]
+
+
+def test_a_window_that_ends_lets_others_begin_while_one_looks() -> None:
+    window = Window.parse("mon 07:00-08:00 workers=1")
+    office = Office({"north": Limits(windows=(window,))})
+    a1, a2 = demand("a1"), demand("a2")
+    a2 = replace(a2, owner=a1.owner, about="e")
+    assert [office.ask(one) for one in (a1, a2)] == [True, False]
+    assert office.turns.shown(a1.owner)["queued"] == {"e": "workers of cluster north (limit 1)"}
+    office.clock.instant += timedelta(minutes=1)
+    shown = office.turns.shown(a1.owner)
+    assert (sorted(shown["allowed"]), shown["queued"], office.called) == (["d", "e"], {}, ["a2"])
+
+
+def test_what_does_not_count_does_not_count_for_its_service_either() -> None:
+    office = Office({"north": Limits(agents=1)})
+    a1, a2, a3, b1, b2 = (demand(name) for name in ("a1", "a2", "a3", "b1", "b2"))
+    office.ask(a1)
+    office.turns.moves("a1", False)
+    assert [office.ask(one) for one in (a2, b1, a3, b2)] == [True, False, False, False]
+    office.turns.moves("a2", False)
+    assert office.called == ["b1"]
+    office.end(b1)
+    assert office.called == ["b1", "a3"], "a's two do not move, so a3 is not behind"
 
 
 def test_other_settings_of_a_policy_hold_for_what_is_under_way() -> None:

@@ -16,7 +16,7 @@ from domain.protection.backup_run.states import ENDED
 from domain.protection.policy import BackupPolicy, Settings
 from domain.values.data_set import DataSet
 from infra.agent.core.machine import Procedure
-from infra.agent.core.operations import Now, SleepUntil
+from infra.agent.core.operations import Now, OperationFailed, SleepUntil
 from infra.agent.protocol import Instruction
 from infra.settings import WorkerSettings
 from tests.fakes.gateway import FakeCluster
@@ -28,11 +28,12 @@ STALL_SECONDS = 60.0
 HUNG = "s3"
 
 
-def world_of_many(directory: Path) -> World:
-    """Ten services of one directory each, with a policy of their own."""
-    north = ToyCluster({f"/s{number}": f"contents {number}" for number in range(SERVICES)})
+def world_of_many(directory: Path, copies_per_run: int = 8) -> World:
+    """Ten services of one directory each, with a policy of their own; /b1 and /b2 are there for others."""
+    names = [*(f"s{number}" for number in range(SERVICES)), "b1", "b2"]
+    north = ToyCluster({f"/{name}": f"contents of {name}" for name in names})
     clusters = {"north": FakeCluster(north), "south": FakeCluster(ToyCluster())}
-    settings = WorkerSettings(longest_retry_seconds=2.0, stall_seconds=STALL_SECONDS)
+    settings = WorkerSettings(longest_retry_seconds=2.0, stall_seconds=STALL_SECONDS, copies_per_run=copies_per_run)
     world = World(directory, clusters, settings)
 
     async def scenario(life: Life) -> None:
@@ -116,6 +117,34 @@ def test_ten_services_at_once_stay_within_the_limit_of_agents(world: World) -> N
         assert world.live(scenario) == ["COMPLETED"] * SERVICES
     assert sending.most == 4
     assert sorted(sending.order) == [f"s{number}" for number in range(SERVICES)], "each was begun once"
+
+
+def test_a_turn_is_not_given_to_a_copy_that_nobody_would_begin(tmp_path: Path) -> None:
+    """While the second data set waits the first one's next attempt becomes due, and takes its place in the run."""
+    world = world_of_many(tmp_path, copies_per_run=1)
+    failed: list[str] = []
+
+    def send(instruction: Instruction, journal: bytes) -> Procedure:
+        name = str(instruction.payload["data_set"]["path"]).strip("/")
+        yield SleepUntil((yield Now()) + (30_000 if name == "s0" else 5_000))
+        if name == "b1" and not failed:
+            failed.append(name)
+            raise OperationFailed("HDFS", "just once")
+        return (yield from TOYS["SendSnapshots"](instruction, journal))
+
+    async def scenario(life: Life) -> list[str]:
+        plane = life.control_plane
+        await plane.change_limits(life.caller("limits"), "north", {"agents": 1})
+        await plane.add_service(life.caller("both"), "both", "main", (DataSet("hdfs", "/b1"), DataSet("hdfs", "/b2")))
+        await plane.add_policy(life.caller("policy"), "both", "both", Settings(workers=16))
+        await plan(life, "both")
+        await life.clock.sleep_until(life.clock.monotonic_seconds() + 1)
+        await plan(life, "s0")
+        return [await life.until("run", run_of(name), ENDED) for name in ("both", "s0")]
+
+    with toys(SendSnapshots=send):
+        assert world.live(scenario) == ["COMPLETED"] * 2
+    assert failed
 
 
 def test_limits_hold_over_crashes_of_the_control_device(world: World) -> None:
