@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from domain.errors import Unavailable
 from domain.values.endpoints import Gateway
@@ -26,6 +26,8 @@ from infra.ports.gateway import ClockOffset, Seen, Submission, SubmissionRefused
 
 CLOCK_SAMPLES = 8
 LOOK_BATCH = 100
+
+T = TypeVar("T")
 
 
 class SshGateway:
@@ -46,11 +48,17 @@ class SshGateway:
         message = {"instruction": submission.instruction.to_wire(), "credentials": dict(submission.credentials)}
         if submission.allowance is not None:
             message["allow"] = dict(submission.allowance)
-        (line,) = await self._ask_staying(self._submitting, canonical(message) + b"\n", 1)
-        answer = json.loads(line)
-        if "refused" in answer:
-            return SubmissionRefused(str(answer["refused"]), str(answer["message"]))
-        return Submitted(str(answer["accepted"]), bool(answer["attached"]))
+
+        def read(line: bytes) -> Submitted | SubmissionRefused:
+            answer = json.loads(line)
+            if "refused" in answer:
+                return SubmissionRefused(str(answer["refused"]), str(answer["message"]))
+            if answer["accepted"] != submission.instruction.id:
+                raise ValueError("it accepted another instruction")
+            return Submitted(answer["accepted"], bool(answer["attached"]))
+
+        (submitted,) = await self._ask_staying(self._submitting, canonical(message) + b"\n", 1, read)
+        return submitted
 
     async def look(
         self,
@@ -65,11 +73,8 @@ class SshGateway:
             offsets = {item: offset for item, offset in (after or {}).items() if item in batch}
             allowed = {item: dict(allowance) for item, allowance in (allow or {}).items() if item in batch}
             question = canonical({"ids": batch, "after": offsets, "allow": allowed}) + b"\n"
-            lines = await self._ask_staying(self._looking, question, len(batch))
-            for answer in (json.loads(line) for line in lines):
-                if "refused" in answer:
-                    raise _failed(self._connection.where, f"{answer['refused']}: {answer['message']}")
-                seen[answer["id"]] = Seen(**answer)
+            for found in await self._ask_staying(self._looking, question, len(batch), _seen):
+                seen[found.id] = found
         return seen
 
     async def forget(self, ids: Sequence[str]) -> dict[str, str]:
@@ -85,9 +90,9 @@ class SshGateway:
         samples: list[tuple[float, float]] = []
         for _ in range(CLOCK_SAMPLES):
             before = time.time()
-            (line,) = await self._ask_staying(self._clock, b"\n", 1)
+            (theirs_ms,) = await self._ask_staying(self._clock, b"\n", 1, float)
             after = time.time()
-            samples.append(((after - before) * 1000, float(line) - (before + after) / 2 * 1000))
+            samples.append(((after - before) * 1000, theirs_ms - (before + after) / 2 * 1000))
         round_trip_ms, offset_ms = min(samples)
         return ClockOffset(offset_ms, round_trip_ms / 2)
 
@@ -105,9 +110,16 @@ class SshGateway:
         await self._clock.close()
         await self._connection.close()
 
-    async def _ask_staying(self, channel: LineChannel, question: bytes, answers: int) -> list[bytes]:
+    async def _ask_staying(
+        self, channel: LineChannel, question: bytes, answers: int, read: Callable[[bytes], T]
+    ) -> list[T]:
         try:
-            return await channel.ask(question, answers, self._connection.limits.command_seconds)
+            lines = await channel.ask(question, answers, self._connection.limits.command_seconds)
+            try:
+                return [read(line) for line in lines]
+            except (ValueError, LookupError, TypeError) as error:
+                await channel.close()
+                raise _failed(self._connection.where, f"{error!r} in {lines[0][:200]!r}") from error
         except Unavailable as error:
             if error.code == "AGENT_FAILED":
                 self._agent = None  # perhaps the archive was removed from the gateway: look at it anew
@@ -131,6 +143,13 @@ class SshGateway:
                 self._agent = await install(self._connection, self._archive)
                 self._installed_over = connection
             return self._agent.command(name, limit_seconds)
+
+
+def _seen(line: bytes) -> Seen:
+    answer = json.loads(line)
+    if "refused" in answer:
+        raise ValueError(f"{answer['refused']}: {answer['message']}")
+    return Seen(**answer)
 
 
 def _failed(where: str, reason: str) -> Unavailable:

@@ -181,6 +181,32 @@ class TestSshGateway(GatewayContract):
 
         self.run_with_server(scenario)
 
+    @pytest.mark.parametrize(
+        "line", ["Last login: today", "{}", "[]", "12", '{"accepted":"another","attached":false}', '{"id":"i1"}']
+    )
+    def test_what_is_no_proper_answer_is_told_and_the_command_starts_anew(self, line: str) -> None:
+        garbled = self.directory / "garbled"
+        named = self.directory / "interpreter"
+        named.write_text(
+            f'#!/bin/sh\ncase "$*" in\n'
+            f"*submit*|*look*) [ ! -e {garbled} ] || {{ read -r _; cat {garbled}; exit; }} ;;\nesac\n"
+            f'exec {sys.executable} "$@"\n'
+        )
+        named.chmod(0o755)
+        garbled.write_text(f"{line}\n")
+
+        async def scenario(server: Server, _: SshGateway) -> None:
+            gateway = SshGateway(replace_gateway(server, python=str(named)), archive_with_test_kinds())
+            for ask in (gateway.submit(Submission(self.instruction(), CREDENTIALS)), gateway.look(["i1"])):
+                with pytest.raises(Unavailable, match="AGENT_FAILED"):
+                    await ask
+            garbled.unlink()
+            assert isinstance(await gateway.submit(Submission(self.instruction(), CREDENTIALS)), Submitted)
+            assert "i1" in await gateway.look(["i1"])
+            await gateway.close()
+
+        self.run_with_server(scenario)
+
     def test_a_command_that_hangs_is_given_up_and_ended_there(self) -> None:
         hanging = self.directory / "hanging"
         hanging.write_text(f"#!/bin/sh\necho $$ > {self.directory}/pid\nexec sleep 600\n")
