@@ -1,18 +1,21 @@
 """How far ahead a moment has to lie that is to be the soonest possible: by what the newest runs of a service needed.
 
 Nothing is risked but the run: a moment that comes before the snapshots are ordered is missed, which is told, and the
-next one lies twice as far ahead.
+next one lies twice as far ahead. Neither a run that was planned for tomorrow nor one that could not be prepared for
+hours tells anything about that: it is never further than ``MOST_MS``.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 NEWEST_RUNS = 3
 UNKNOWN_MS = 30_000
 LEAST_MS = 1_000
+MOST_MS = 600_000
 RESERVE = 1.3
 RESERVE_MS = 400
 
@@ -33,5 +36,12 @@ class Preparation:
 
 
 def soonest_ms(newest: Sequence[Preparation]) -> int:
-    """How far ahead the next moment has to lie; ``newest`` are the newest runs that say something about it."""
-    return max((LEAST_MS, *(one.next_ms for one in newest[:NEWEST_RUNS]))) if newest else UNKNOWN_MS
+    """How far ahead the next moment has to lie; ``newest`` are the newest runs that say something about it.
+
+    The middle one of three counts, so that one slow preparation does not slow the next runs; a miss of the newest does.
+    """
+    if not newest:
+        return UNKNOWN_MS
+    middle = statistics.median_high(one.next_ms for one in newest[:NEWEST_RUNS])
+    missed = newest[0].next_ms if newest[0].armed_after_ms is None else 0
+    return min(MOST_MS, max(LEAST_MS, middle, missed))

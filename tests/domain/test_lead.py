@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domain.protection.lead import LEAST_MS, UNKNOWN_MS, Preparation, soonest_ms
+from domain.protection.lead import LEAST_MS, MOST_MS, UNKNOWN_MS, Preparation, soonest_ms
 
 
 @pytest.mark.parametrize(
@@ -14,9 +14,14 @@ from domain.protection.lead import LEAST_MS, UNKNOWN_MS, Preparation, soonest_ms
         ([Preparation(30_000, 1_000)], 1_700),
         ([Preparation(30_000, 100)], LEAST_MS),
         ([Preparation(2_000, None)], 4_000),
-        ([Preparation(2_000, 1_000), Preparation(30_000, 5_000), Preparation(30_000, 900)], 6_900),
+        ([Preparation(2_000, 1_000), Preparation(30_000, 5_000), Preparation(30_000, 900)], 1_700),
+        ([Preparation(2_000, 1_000), Preparation(30_000, 5_000)], 6_900),
+        ([Preparation(2_000, None), Preparation(30_000, 900), Preparation(30_000, 1_000)], 4_000),
+        ([Preparation(30_000, 900), Preparation(2_000, None), Preparation(1_000, None)], 2_000),
         ([Preparation(2_000, 1_000)] * 3 + [Preparation(30_000, 20_000)], 1_700),
         ([Preparation(1_801, 1_001)], 1_702),
+        ([Preparation(86_400_000, None)], MOST_MS),
+        ([Preparation(86_400_000, 50_000_000)], MOST_MS),
     ],
 )
 def test_the_newest_runs_say_how_long_the_next_one_needs(newest: list[Preparation], expected: int) -> None:

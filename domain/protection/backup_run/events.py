@@ -55,7 +55,7 @@ class RunEvents(Instructing):
         @staticmethod
         def upcast_v1_v2(state: dict[str, Any]) -> None:
             """A run from before these settings did everything in every run, and goes on like that."""
-            state["settings"] |= {"recheck_days": 0, "trial_clone_hours": 0}
+            state["settings"] = {"recheck_days": 0, "trial_clone_hours": 0} | state["settings"]
 
         def evolve(self, aggregate: BackupRun) -> None:
             """Take the plan."""
