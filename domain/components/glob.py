@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 
 def has_wildcards(pattern: str) -> bool:
     """Say whether the text is a pattern rather than a plain name."""
@@ -12,19 +10,19 @@ def has_wildcards(pattern: str) -> bool:
 
 def can_meet(first: str, second: str) -> bool:
     """Say whether some name fits both patterns; exact, so two claims that cannot collide are not refused."""
-
-    @cache
-    def meet(i: int, j: int) -> bool:
-        a = first[i] if i < len(first) else ""
-        b = second[j] if j < len(second) else ""
-        if not a and not b:
-            return True
-        if a == "*" and (meet(i + 1, j) or (bool(b) and meet(i, j + 1))):
-            return True
-        if b == "*" and (meet(i, j + 1) or (bool(a) and meet(i + 1, j))):
-            return True
-        if not a or not b or a == "*" or b == "*":
-            return False
-        return (a == b or a == "?" or b == "?") and meet(i + 1, j + 1)
-
-    return meet(0, 0)
+    if not has_wildcards(first) and not has_wildcards(second):
+        return first == second
+    # after[j]: whether what follows in ``first`` can meet second[j:]
+    after: list[bool] = []
+    for i in range(len(first), -1, -1):
+        here = [False] * (len(second) + 1)
+        for j in range(len(second), -1, -1):
+            a, b = first[i : i + 1], second[j : j + 1]
+            if not a and not b:
+                here[j] = True
+            elif a == "*" or b == "*":
+                here[j] = (bool(a) and after[j] and (a == "*" or b == "*")) or (bool(b) and here[j + 1])
+            elif a and b:
+                here[j] = (a == b or "?" in (a, b)) and after[j + 1]
+        after = here
+    return after[0]

@@ -9,7 +9,8 @@ formed nobody loses, so the secondary's marker (the harmless one) comes first: e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from domain.errors import Conflict, Refused
@@ -17,7 +18,7 @@ from domain.instructing import Instructing
 from domain.instruction import Wanted
 from domain.pair.identity import PRIMARY, SECONDARY, UNASSIGNED, Member
 from domain.stateful import Context, Part, Rule, Stateful
-from domain.values.data_set import DataSet
+from domain.values.data_set import DataSet, overlapping
 from domain.values.endpoints import Endpoints
 from domain.values.names import check_name
 
@@ -170,20 +171,15 @@ class ClusterPair(Instructing):
 
         ``name_of`` tells the name of another service: a pair knows services by their ids alone.
         """
-        for number, mine in enumerate(data_sets):
-            for other in data_sets[number + 1 :]:
-                if mine.overlaps(other):
-                    raise Conflict(
-                        "OVERLAP", f"{mine} and {other} of the same service overlap.", remedy="Name each data once."
-                    )
-            for owner, claimed in self.claims.items():
-                theirs = next((c for c in claimed if mine.overlaps(c)), None)
-                if owner != service and theirs is not None:
-                    raise Conflict(
-                        "OVERLAP",
-                        f"{mine} overlaps {theirs}, which service {name_of(owner)} protects.",
-                        remedy="Data sets of all services of a pair are disjoint: take it out of one of them.",
-                    )
+        others = {theirs: owner for owner, claimed in self.claims.items() if owner != service for theirs in claimed}
+        for mine, other in _meeting(data_sets, others):
+            if other in others:
+                raise Conflict(
+                    "OVERLAP",
+                    f"{mine} overlaps {other}, which service {name_of(others[other])} protects.",
+                    remedy="Data sets of all services of a pair are disjoint: take it out of one of them.",
+                )
+            raise Conflict("OVERLAP", f"{mine} and {other} of the same service overlap.", remedy="Name each data once.")
         self.note(self.DataSetsClaimed, context, service=service, data_sets=data_sets)
 
     def next_instructions(self) -> tuple[Wanted, ...]:
@@ -220,3 +216,17 @@ class ClusterPair(Instructing):
         self.fire_part(member, trigger, context, epoch=self.epoch, serial=wanted.payload["serial"])
         if all(m.state != UNASSIGNED for m in self.members.values()):
             self.fire("settle", context)
+
+
+def _meeting(mine: Sequence[DataSet], others: Collection[DataSet]) -> Iterator[tuple[DataSet, DataSet]]:
+    """Each of ``mine`` with what it overlaps, of ``others`` or of its own; those do not overlap among themselves."""
+    yield from ((one, one) for one in mine if one in others)
+    yield from ((one, one) for one, count in Counter(mine).items() if count > 1)
+    own = set(mine)
+    plain = [one for one in (*own, *others) if not one.is_pattern]
+    for outer, inner in overlapping(plain):
+        yield (inner, outer) if inner in own else (outer, inner)
+    for pattern in (one for one in (*mine, *others) if one.is_pattern):
+        for one in (*mine, *others) if pattern in own else mine:
+            if one is not pattern and one.overlaps(pattern):
+                yield (one, pattern) if one in own else (pattern, one)

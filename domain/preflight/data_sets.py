@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from domain.components.registry import component
 from domain.errors import InvalidInput
 from domain.preflight.finding import REFUSE, Facts, Finding
-from domain.values.data_set import FEWER, MOST_DATA_SETS, TOO_MANY, DataSet, data_set_from_wire
+from domain.values.data_set import FEWER, MOST_DATA_SETS, TOO_MANY, DataSet, data_set_from_wire, overlapping
 
 
 def resolved_data_sets(facts: Mapping[str, Any]) -> tuple[DataSet, ...]:
@@ -40,22 +39,3 @@ def check(facts: Facts) -> list[Finding]:
         )
         for one, other in sorted(overlapping(data_sets))
     ]
-
-
-def overlapping(data_sets: Sequence[DataSet]) -> Iterator[tuple[DataSet, DataSet]]:
-    """Every pair of data sets, without wildcards, of which one is the other or lies inside it.
-
-    Sorted by their places, whatever lies inside a directory follows it at once, so one look at the directories that
-    are open there finds every pair; comparing all pairs would take minutes for some thousand data sets.
-    """
-    above: list[tuple[tuple[str, ...], DataSet]] = []
-    for place, inner in sorted((_place(data_set), data_set) for data_set in data_sets):
-        while above and place[: len(above[-1][0])] != above[-1][0]:
-            above.pop()
-        yield from ((outer, inner) for _, outer in above)
-        above.append((place, inner))
-
-
-def _place(data_set: DataSet) -> tuple[str, ...]:
-    place: tuple[str, ...] = component(data_set.component).place(data_set.name)
-    return (data_set.component, *place)

@@ -40,8 +40,9 @@ class Settings:
     what all copies of the policy's runs may move together; None is as much as the clusters' limits allow.
     ``sample_percent`` of the files are read whole at every level (0 for none). ``recheck_days``: how old the proof of a
     file may become that has not changed since an earlier recovery point (0: every file's checksum is computed in every
-    run). ``trial_clone_hours``: once in so many hours each table is cloned on the secondary to show that it can be done
-    (0: one of them in every run). ``head_mode`` is the mode of the data sets' roots on the secondary.
+    run). ``trial_clone_hours``: once in so many hours it is each table's turn to be cloned on the secondary, to show
+    that it can be done; a run clones one of those whose turn has come since its base (0: one of all, in every run).
+    ``head_mode`` is the mode of the data sets' roots on the secondary.
     ``changed_head``: a copy that somebody has changed since the last run is brought back ("heal"), or left untouched,
     and the run fails ("refuse").
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 from uuid import NAMESPACE_URL, uuid5
@@ -56,3 +57,22 @@ class DataSet:
 def data_set_from_wire(value: dict[str, Any]) -> DataSet:
     """The data set of an agent's answer; raises ``InvalidInput`` if the name could not be protected."""
     return DataSet.parse(value["component"], value[component(value["component"]).FIELD])
+
+
+def overlapping(data_sets: Iterable[DataSet]) -> Iterator[tuple[DataSet, DataSet]]:
+    """Every pair of data sets, without wildcards, of which one is the other or lies inside it.
+
+    Sorted by their places, whatever lies inside a directory follows it at once, so one look at the directories that
+    are open there finds every pair; comparing all pairs would take minutes for some thousand data sets.
+    """
+    above: list[tuple[tuple[str, ...], DataSet]] = []
+    for place, inner in sorted((_place(data_set), data_set) for data_set in data_sets):
+        while above and place[: len(above[-1][0])] != above[-1][0]:
+            above.pop()
+        yield from ((outer, inner) for _, outer in above)
+        above.append((place, inner))
+
+
+def _place(data_set: DataSet) -> tuple[str, ...]:
+    place: tuple[str, ...] = component(data_set.component).place(data_set.name)
+    return (data_set.component, *place)

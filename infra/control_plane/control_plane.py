@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from domain.errors import Conflict, Refused
 from domain.pair.cluster import Cluster
@@ -30,7 +30,7 @@ from domain.stateful import Context
 from domain.values.data_set import DataSet
 from domain.values.endpoints import Endpoints
 from infra.control_plane.caller import Caller
-from infra.control_plane.checking import Place, ask, check
+from infra.control_plane.checking import ask, check
 from infra.control_plane.conditions import (
     check_scope,
     load,
@@ -259,14 +259,12 @@ class ControlPlane:
     async def plan(self, caller: Caller, service: str, policy: str | None, moment_ms: int | None) -> dict[str, Any]:
         """How much a backup would be and how long it would take, as a look at both clusters tells; nothing changes."""
         policy_id = await self._policy_of(service, policy)
-        context = self.context_of(caller)
-        answer = await self._writer.execute(
-            context,
+        asked = await self._read(
+            caller,
             policy_id,
-            lambda session: question(session, context, Service.identity(service), policy_id, moment_ms),
+            lambda session, context: question(session, context, Service.identity(service), policy_id, moment_ms),
         )
-        assert answer.value is not None
-        return await plan(answer.value, self._queries, self._equipment, self._controller.term)
+        return await plan(asked, self._queries, self._equipment, self._controller.term)
 
     async def _policy_of(self, service: str, policy: str | None) -> UUID:
         """The named policy, or the only one of the service."""
@@ -312,13 +310,9 @@ class ControlPlane:
 
         Raises ``Refused`` NO_LIST for a run or data set without such a list, and when it is gone with the run's end.
         """
-        answer = await self._writer.execute(
-            self.context_of(caller),
-            run,
-            lambda session: losses_of(load(session, BackupRun, run, "run"), data_set, offset),
+        place, payload = await self._read(
+            caller, run, lambda session, _: losses_of(load(session, BackupRun, run, "run"), data_set, offset)
         )
-        assert answer.value is not None
-        place, payload = answer.value
         return await ask(place, self._equipment, self._controller.term, "ListLosses", payload, run)
 
     async def _change_run(
@@ -367,12 +361,8 @@ class ControlPlane:
     async def check_cluster(self, caller: Caller, name: str) -> dict[str, Any]:
         """Look at a cluster through its gateway, now: facts and findings; recorded nowhere."""
 
-        def decide(session: Session) -> Place:
-            return place_of(session, name)
-
-        answer = await self._writer.execute(self.context_of(caller), Cluster.identity(name), decide)
-        assert answer.value is not None
-        return await check(answer.value, self._equipment, self._controller.term, {"tries_rights": True})
+        place = await self._read(caller, Cluster.identity(name), lambda session, _: place_of(session, name))
+        return await check(place, self._equipment, self._controller.term, {"tries_rights": True})
 
     def live(self, run_id: UUID) -> dict[str, Any]:
         """What is known about a run at this instant and recorded nowhere; see ``infra.workers.live``."""
@@ -402,6 +392,13 @@ class ControlPlane:
             cause=caller.cause,
             code_version=self._controller.code_version,
         )
+
+    async def _read(self, caller: Caller, target: UUID, look: Callable[[Session, Context], T]) -> T:
+        """What ``look`` finds. Its id is new: the same key sent with a command before must not stand for an answer."""
+        context = replace(self.context_of(caller), command_id=uuid4())
+        answer = await self._writer.execute(context, target, lambda session: look(session, context))
+        assert answer.value is not None
+        return answer.value
 
     async def _command(self, caller: Caller, target: UUID, decide: Callable[[Session, Context], None]) -> UUID:
         context = self.context_of(caller)

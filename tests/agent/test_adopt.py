@@ -87,6 +87,10 @@ def test_only_what_differs_is_copied_and_what_would_be_lost_is_listed(world: Wor
     page = world.run(world.instruction("ListLosses", "r1", data_set=DATA_SET, offset=0))
     assert page == {"losses": losses, "next": None}
     assert world.run(world.instruction("ListLosses", "r1", data_set=DATA_SET, offset=len(listed)))["losses"] == []
+    with pytest.raises(OperationFailed, match="BAD_OFFSET"):
+        world.run(world.instruction("ListLosses", "r1", data_set=DATA_SET, offset=3))
+    second = listed.index(b"\n") + 1
+    assert world.run(world.instruction("ListLosses", "r1", data_set=DATA_SET, offset=second))["losses"] == losses[1:]
     with pytest.raises(OperationFailed, match="NO_LIST"):
         world.run(world.instruction("ListLosses", "r2", data_set=DATA_SET, offset=0))
     assert picture(world.secondary, HEAD) == before, "nothing is changed before somebody has said yes"
@@ -117,6 +121,29 @@ def test_a_tree_that_has_changed_since_it_was_compared_is_left_untouched(world: 
         world.run(apply)
     assert (picture(world.secondary, HEAD), root_of(world)) == (before, root)
     assert world.secondary.find(f"/.understudy/incoming/{EPOCH}/r1/{DATA_SET['id']}/begun") is None
+
+
+@pytest.mark.parametrize("name", ["extra/one more", "a"])
+def test_a_tree_that_changes_while_it_is_taken_over_is_given_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Somebody writes after the first look, until the tree is closed to others."""
+    _, apply = adopting(world, "r1")
+    root, call, wrote = root_of(world), world.secondary.call, []
+
+    def meddling(method: str, op: str, path: str, *rest: Any) -> Any:
+        if (op, path) == ("SETPERMISSION", HEAD) and not wrote:
+            wrote.append(name)
+            world.secondary.write(f"{HEAD}/{name}", b"meanwhile")
+        return call(method, op, path, *rest)
+
+    monkeypatch.setattr(world.secondary, "call", meddling)
+    with pytest.raises(OperationFailed, match="HEAD_CHANGED"):
+        world.run(apply)
+    assert (wrote, root_of(world)) == ([name], root)
+    assert world.secondary.find(f"/.understudy/incoming/{EPOCH}/r1/{DATA_SET['id']}/begun") is None
+    assert world.secondary.read(f"{HEAD}/{name}") == b"meanwhile"
+    assert world.secondary.read(f"{HEAD}/extra/of theirs") == b"extra"
 
 
 def test_snapshots_that_somebody_takes_meanwhile_do_no_harm(world: World) -> None:

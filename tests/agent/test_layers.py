@@ -13,6 +13,7 @@ WIRE = ("payloads", "protocol", "quick_json", "shapes")
 CORE_MAY_IMPORT = {
     "__future__",
     "array",
+    "binascii",
     "bisect",
     "collections",
     "dataclasses",

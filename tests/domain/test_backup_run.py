@@ -185,7 +185,7 @@ def test_the_trial_clone_goes_round_and_can_be_switched_off() -> None:
 
 
 @pytest.mark.parametrize("hours", [24, 0])
-def test_each_table_is_tried_once_in_a_period(hours: int) -> None:
+def test_it_is_each_tables_turn_once_in_a_period(hours: int) -> None:
     first = Voyage(trial_clone_hours=hours).to(states.COMPLETED)
     tried = []
     moment_ms = first.run.plan.moment_ms

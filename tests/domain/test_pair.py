@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.errors import Conflict, InvalidInput, Refused
 from domain.pair import identity, pair
@@ -150,6 +152,48 @@ def test_a_cluster_cannot_be_joined_with_itself_and_names_are_checked() -> None:
     for name in ("", "-a", "a/b", "a b", "x" * 64, "ä"):
         with pytest.raises(InvalidInput, match=r"pair\.name"):
             ClusterPair.form(Contexts()(), name, "north", "south", ENDPOINTS)
+
+
+PLACES = st.one_of(
+    st.builds(
+        DataSet,
+        st.just("hdfs"),
+        st.lists(st.sampled_from(["/a", "/b", "/*", "/a*"]), min_size=1, max_size=3).map("".join),
+    ),
+    st.builds(DataSet, st.just("hbase"), st.sampled_from(["t", "u", "n:t", "n:*", "t?", "*"])),
+)
+
+
+@given(st.lists(PLACES, max_size=3), st.lists(PLACES, max_size=3))
+def test_a_claim_is_refused_exactly_when_two_data_sets_overlap(theirs: list[DataSet], mine: list[DataSet]) -> None:
+    contexts = Contexts()
+    aggregate = new_pair(contexts)
+
+    def clash(one: DataSet, among: list[DataSet]) -> bool:
+        return any(one.overlaps(other) for other in among)
+
+    known: list[DataSet] = []
+    for one in theirs:
+        known += [] if clash(one, known) else [one]
+    aggregate.claim(contexts(), SPACE, tuple(known))
+    with_theirs = any(clash(one, known) for one in mine)
+    among_mine = any(clash(one, mine[:number]) for number, one in enumerate(mine))
+    if not (with_theirs or among_mine):
+        aggregate.claim(contexts(), ClusterPair.identity("other"), tuple(mine))
+        return
+    with pytest.raises(Conflict, match="OVERLAP") as refused:
+        aggregate.claim(contexts(), ClusterPair.identity("other"), tuple(mine), lambda _: "shop")
+    assert among_mine if "same service" in refused.value.message else with_theirs
+
+
+def test_thousands_of_claims_are_compared_at_once() -> None:
+    contexts = Contexts()
+    aggregate = new_pair(contexts)
+    for service in ("one", "other"):
+        claimed = tuple(DataSet("hdfs", f"/{service}/{number}") for number in range(2_000))
+        aggregate.claim(contexts(), ClusterPair.identity(service), claimed)
+    with pytest.raises(Conflict, match="OVERLAP"):
+        aggregate.claim(contexts(), SPACE, (*claimed[:-1], DataSet("hdfs", "/third"), DataSet("hdfs", "/one/1/x")))
 
 
 def test_claims_never_overlap() -> None:

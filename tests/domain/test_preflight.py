@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from domain.preflight import CHECKS, clocks, data_sets, health, hooks, identity, observed, skew, versions
 from domain.preflight.finding import Facts, Finding
-from domain.values.data_set import DataSet
+from domain.values.data_set import DataSet, overlapping
 
 PAIR = "0" * 32
 FILES, TABLE = DataSet("hdfs", "/data/sales"), DataSet("hbase", "orders")
@@ -159,7 +159,7 @@ NAMES = st.one_of(
 def test_overlaps_are_those_that_comparing_all_pairs_finds(names: list[DataSet]) -> None:
     ordered = sorted(names)
     pairs = [(one, other) for n, one in enumerate(ordered) for other in ordered[n + 1 :] if one.overlaps(other)]
-    found = [tuple(sorted(pair)) for pair in data_sets.overlapping(names)]
+    found = [tuple(sorted(pair)) for pair in overlapping(names)]
     assert sorted(found) == sorted(pairs)
 
 
@@ -181,7 +181,7 @@ def test_the_messages_name_both_and_come_in_order() -> None:
 
 def test_thousands_of_data_sets_are_compared_at_once() -> None:
     many = [DataSet("hdfs", f"/data/{number // 100}/{number}") for number in range(20_000)]
-    assert list(data_sets.overlapping(many)) == []
+    assert list(overlapping(many)) == []
 
 
 def test_more_data_sets_than_a_manifest_can_hold() -> None:

@@ -22,6 +22,7 @@ from typing import Any, Literal
 from infra.agent.core.hdfs import ExtendedAttributes
 from infra.agent.core.machine import Machine, Outcome, Procedure
 from infra.agent.core.operations import (
+    Ahead,
     CopyRange,
     DigestFile,
     Download,
@@ -236,6 +237,9 @@ class FakeExecutor:
         self.appender.forget(operation.name)
         self._path(operation.name).write_bytes(data)
         return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+    def _Ahead(self, operation: Ahead) -> None:
+        """A hint."""
 
     def _Progress(self, operation: Progress) -> None:
         self.progress.append(dict(operation.facts))

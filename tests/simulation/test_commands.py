@@ -264,7 +264,8 @@ def test_a_cluster_is_looked_at_before_and_after_it_is_in_a_pair(tmp_path: Path)
 
     async def alone(life: Life) -> None:
         await life.control_plane.add_cluster(life.caller("north"), "north", world.endpoints("north"))
-        facts = await life.control_plane.check_cluster(life.caller("look"), "north")
+        of_a_command = life.caller("north")
+        facts = await life.control_plane.check_cluster(of_a_command, "north")
         assert (facts["marker"], facts["controller_clock"]["offset_ms"]) == (None, -40.0)
 
     async def paired(life: Life) -> None:

@@ -77,7 +77,7 @@ def forecast_rows(predicted: Mapping[str, Any], formula: str = "") -> list[tuple
     low, high = predicted.get("at_least_seconds"), predicted.get("at_most_seconds")
     rates, limit = predicted.get("rates"), predicted.get("limit_bytes_per_second")
     if high is None:
-        takes = f"{duration(low)} at least, by the limit alone" if low is not None else "nobody can tell"
+        takes = f"{duration(low)} at least, if the limit of then lasts" if low is not None else "nobody can tell"
         takes += ": no run of this pair has copied anything yet"
     else:
         takes = f"{duration(low)} to {duration(high)}" if low is not None else f"at most {duration(high)}"

@@ -27,7 +27,10 @@ SETTINGS: dict[str, tuple[Any, str]] = {
     "workers": (int, "How many files are copied at once, per data set."),
     "megabytes_per_second": (int, "Million bytes a second that all copies of the policy's runs may move together."),
     "trial_clone": (bool, "Clone one table on the secondary in each run, to show that it can be done."),
-    "trial_clone_hours": (int, "Once in so many hours each table's clone is tried; 0: one table in every run."),
+    "trial_clone_hours": (
+        int,
+        "Hours until it is a table's turn again for the trial clone; 0: in every run.",
+    ),
     "sample_percent": (int, "Percent of the files that are read whole in each verification."),
     "recheck_days": (int, "Within so many days each unchanged file's checksum is computed anew; 0: in every run."),
     "changed_head": (click.Choice(CHANGED_HEADS), "What becomes of a directory's copy that somebody else has changed."),

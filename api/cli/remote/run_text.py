@@ -290,9 +290,7 @@ def _verification(page: RunPage) -> str:
             f" in {duration(trial.get('seconds'))}"
         )
     elif page.trial_clone_hours is not None:
-        text += (
-            f"\n\ntrial clone: of no table in this run; each has its turn once in {count(page.trial_clone_hours)} hours"
-        )
+        text += f"\n\ntrial clone: none in this run; once in {count(page.trial_clone_hours)} hours it is a table's turn"
     return _section(f"Verification by the secondary, level {page.level}", text)
 
 

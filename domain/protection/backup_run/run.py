@@ -250,7 +250,8 @@ class BackupRun(RunEvents):
     def _is_due_for_trial(self, table: DataSet) -> bool:
         """Whether a table's own instant in every period of ``trial_clone_hours`` lies between its base and the moment.
 
-        So each table is tried once in a period, in the first run after that instant, and nothing has to be remembered.
+        So it is each table's turn once in a period, in the first run after that instant, and nothing has to be
+        remembered. Of those whose turn comes in the same run one is drawn, so many runs try more tables than few.
         """
         base, period_ms = self.base_of(table), self.plan.settings.trial_clone_hours * 3_600_000
         if base is None or not period_ms:

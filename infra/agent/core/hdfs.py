@@ -94,7 +94,11 @@ def call(
     site: str, method: str, op: str, path: str, params: tuple[tuple[str, str], ...] = (), user: str = "hdfs"
 ) -> Procedure:
     """One request that may be repeated: a read, or the setting of a value."""
-    request = HdfsCall(site, method, op, path, params, user)
+    return (yield from ask(HdfsCall(site, method, op, path, params, user)))
+
+
+def ask(request: HdfsCall) -> Procedure:
+    """The same for a request that is made already."""
 
     def once() -> Procedure:
         return (yield request)
@@ -118,10 +122,15 @@ def status(site: str, path: str, user: str = "hdfs") -> Procedure:
     return answer["FileStatus"]
 
 
+def page_request(site: str, path: str, start_after: str = "", user: str = "hdfs") -> HdfsCall:
+    """What ``list_page`` asks."""
+    params = (("startAfter", start_after),) if start_after else ()
+    return HdfsCall(site, "GET", "LISTSTATUS_BATCH", path, params, user)
+
+
 def list_page(site: str, path: str, start_after: str = "", user: str = "hdfs") -> Procedure:
     """One ``Page`` of a directory's listing after the name ``start_after``; fails when the directory is not there."""
-    params = (("startAfter", start_after),) if start_after else ()
-    answer = yield from call(site, "GET", "LISTSTATUS_BATCH", path, params, user)
+    answer = yield from ask(page_request(site, path, start_after, user))
     listing = answer["DirectoryListing"]
     return Page(listing["partialListing"]["FileStatuses"]["FileStatus"], int(listing["remainingEntries"]))
 

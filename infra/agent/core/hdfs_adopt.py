@@ -3,7 +3,8 @@
 What stands there is compared with the source as it stands, and nothing of it is changed before a person has seen what
 it would lose: ``losses``, a work file that lies in staging beside the plan, with a line for every entry that would be
 deleted or replaced. Days may pass until then, so the listing that was compared has a *fingerprint*, and the head is
-changed only while it still has that one: nothing is deleted that was not in the list.
+changed only while it still has that one, when it is closed to all others (but superusers) already: nothing is deleted
+that was not in the list.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def take_stock(comparison: Comparison) -> Procedure:
 
 
 def list_losses(instruction: Instruction, journal: bytes) -> Procedure:
-    """Carry out ListLosses; raises NO_LIST where the run's staging has none (any more)."""
+    """Carry out ListLosses; raises NO_LIST where the run's staging has none (any more), BAD_OFFSET within a line."""
     payload = instruction.payload
     path = f"{payload['staging']}/{payload['data_set']['id']}/{LOSSES}"
     status = yield from hdfs.status(SECONDARY, path)
@@ -75,6 +76,9 @@ def list_losses(instruction: Instruction, journal: bytes) -> Procedure:
     offset, length = payload["offset"], status["length"]
     if offset >= length:
         return {"losses": [], "next": None}
+    if offset and (yield ReadFile(SECONDARY, path, offset - 1, 1)) != b"\n":
+        message = f"no line of the list begins at its byte {offset}"
+        raise OperationFailed("BAD_OFFSET", message, remedy="Give 0, or what the page before calls 'next'.")
     data = yield ReadFile(SECONDARY, path, offset, min(PAGE_BYTES, length - offset))
     whole = data[: data.rfind(b"\n") + 1]
     after = offset + len(whole)

@@ -13,9 +13,9 @@ ACL or extended attributes changed; the manifest of the base says what the copy 
 attributes, times of directories (a snapshot shows those of today), and which files were copied while they were open and
 so have to be copied again.
 
-Work files: ``want`` and ``have`` (listings), then ``same`` (wanted entries with nothing to do, with their details; the
+Work files: ``same`` (wanted entries with nothing to do, with their details; the
 directories again in ``same.directories``) and ``changes`` (all others, keyed by class and path: ``h`` what one has,
-``w`` what is wanted, ``v`` whether it moved).
+``w`` what is wanted, ``v`` whether it moved); ``have``, a listing, where it is asked for.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from infra.agent.core.hdfs_entries import (
     DIRECTORY,
     FILE,
     Entry,
+    key_below,
     name_of,
     parent_of,
     path_key,
@@ -36,17 +37,18 @@ from infra.agent.core.hdfs_entries import (
     same_contents_listed,
 )
 from infra.agent.core.hdfs_snapshots import difference_page, is_last
-from infra.agent.core.hdfs_walk import write_listing
+from infra.agent.core.hdfs_walk import Listing
 from infra.agent.core.lines import LineReader, LineWriter, encode
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import SpoolSort
+from infra.agent.quick_json import decode
 
 GONE = b"0/"
 KEPT = b"1/"
 NEW = b"2/"
 # In a line of a manifest; within a name the quotation marks would be escaped.
 _IS_DIRECTORY = b'"t":"d"'
-_LASTING = ("same", "same.directories", "unsorted")
+_LASTING = ("same", "same.directories", "unsorted", "have")
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,11 @@ class Comparison:
 
     ``prefix`` begins the names of the work files. ``have`` is None on a first copy, which compares nothing.
     ``manifest`` is the work file that holds the manifest of what one has, or None; ``times`` the one whose times the
-    directories of the wanted tree have. ``modified`` holds the inode ids
-    that the snapshot difference names. ``open_files`` and ``distrusted_in_have`` are paths relative to the roots; the
-    latter, open or known to be damaged, are put into place anew whatever is stored about them. ``for_manifest`` says
-    that the wanted tree is a snapshot of the source and that the details of every entry that is kept are needed, not
-    only of those that change.
+    directories of the wanted tree have. With ``keeps_listing`` what one has is written, too. ``modified`` holds the
+    inode ids that the snapshot difference names. ``open_files`` and ``distrusted_in_have`` are paths relative to the
+    roots; the latter, open or known to be damaged, are put into place anew whatever is stored about them.
+    ``for_manifest`` says that the wanted tree is a snapshot of the source and that the details of every entry that is
+    kept are needed, not only of those that change.
     """
 
     prefix: str
@@ -77,6 +79,7 @@ class Comparison:
     for_manifest: bool
     manifest: str | None = None
     times: str | None = None
+    keeps_listing: bool = False
     open_files: frozenset[str] = frozenset()
     distrusted_in_have: frozenset[str] = frozenset()
     modified: array[int] = field(default_factory=lambda: array("Q"))
@@ -102,32 +105,80 @@ def modified_ids(site: str, directory: str, older: str, newer: str) -> Procedure
     return array("Q", sorted(found))
 
 
-class EntryReader:
-    """A listing or manifest as a stream with its next entry in sight: ``entry`` (None at the end) and its ``key``.
+class _Entries:
+    """Entries in the order of a tree with the next one in sight: ``entry`` (None at the end) and its ``key``."""
 
-    With ``times``, a manifest, directories have the times that they have there.
-    """
-
-    def __init__(self, name: str, times: str | None = None) -> None:
-        self._lines = LineReader(name)
-        self._times = _DirectoryTimes(times) if times is not None else None
+    def __init__(self) -> None:
         self.entry: Entry | None = None
         self.key = b""
+        self._parent = ""
+        self._parent_key = b""
 
-    @property
-    def encoded(self) -> bytes:
-        """The entry as a record: as it stands in the file, unless it may have got another time."""
-        assert self.entry is not None
-        return self._lines.encoded if self._times is None else encode(self.entry)
+    def step(self) -> bool:
+        """Go to the next entry if it is at hand; False where ``advance``, a procedure, has to do it."""
+        raise NotImplementedError
 
     def advance(self) -> Procedure:
         """Go to the next entry."""
-        self.entry = yield from self._lines.record()
-        if self.entry is None:
+        raise NotImplementedError
+
+    def _take(self, entry: Entry | None) -> None:
+        self.entry = entry
+        if entry is None:
             return
-        self.key = path_key(self.entry["p"])
-        if self._times is not None and self.entry["t"] == DIRECTORY:
-            yield from self._times.give(self.entry, self.key)
+        parent, _, name = entry["p"].rpartition("/")
+        if parent != self._parent:
+            self._parent, self._parent_key = parent, path_key(parent)
+        self.key = key_below(self._parent_key, name)
+
+
+class EntryReader(_Entries):
+    """A manifest, or a listing that was written."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._lines = LineReader(name)
+
+    def step(self) -> bool:
+        """See ``_Entries``."""
+        line = self._lines.ready()
+        if line is None:
+            return False
+        self._take(decode(line))
+        return True
+
+    def advance(self) -> Procedure:
+        """See ``_Entries``."""
+        self._take((yield from self._lines.record()))
+
+
+class _Listed(_Entries):
+    """A tree as it is listed. With ``times``, a manifest, directories have the times that they have there."""
+
+    def __init__(self, listing: Listing, times: str | None = None, written: LineWriter | None = None) -> None:
+        super().__init__()
+        self.listing = listing
+        self._times = _DirectoryTimes(times) if times is not None else None
+        self._written = written
+
+    def step(self) -> bool:
+        """See ``_Entries``."""
+        entry = None if self._written is not None else self.listing.ready()
+        if entry is None:
+            return False
+        self._take(entry)
+        return True
+
+    def advance(self) -> Procedure:
+        """See ``_Entries``."""
+        entry = yield from self.listing.next()
+        self._take(entry)
+        if entry is None:
+            return
+        if self._times is not None and entry["t"] == DIRECTORY:
+            yield from self._times.give(entry, self.key)
+        if self._written is not None:
+            yield from self._written.write(encode(entry))
 
 
 class _DirectoryTimes:
@@ -154,24 +205,22 @@ class _DirectoryTimes:
 
 def compare(comparison: Comparison) -> Procedure:
     """List both trees and match them; returns the numbers of entries (wanted, had)."""
-    want, have = comparison.want, comparison.have
-    assert have is not None
-    is_cut, distrusted = comparison.for_manifest, comparison.distrusted_in_have
-    listings = [
-        write_listing(want.site, want.root, comparison.file("want"), comparison.open_files, is_cut),
-        write_listing(have.site, have.root, comparison.file("have"), distrusted, False),
-    ]
-    counts = yield Together(listings, limit=2)
     matching = _Matching(comparison)
     yield from matching.run()
-    return counts[0], counts[1]
+    return matching.want.listing.count, matching.have.listing.count
 
 
 class _Matching:
     def __init__(self, comparison: Comparison) -> None:
         self._comparison = comparison
-        names = ("same", "same.directories", "unsorted", "have.rest", "want.rest", "have.left", "want.left")
+        names = ("same", "same.directories", "unsorted", "have.rest", "want.rest", "have.left", "want.left", "have")
         self._writers = {name: LineWriter(comparison.file(name)) for name in names}
+        want, have = comparison.want, comparison.have
+        assert have is not None
+        listing = Listing(want.site, want.root, comparison.open_files, comparison.for_manifest)
+        self.want = _Listed(listing, comparison.times)
+        listing = Listing(have.site, have.root, comparison.distrusted_in_have, False)
+        self.have = _Listed(listing, written=self._writers["have"] if comparison.keeps_listing else None)
 
     def run(self) -> Procedure:
         """Write ``same`` and ``changes``."""
@@ -195,43 +244,56 @@ class _Matching:
 
     def _by_path(self) -> Procedure:
         """Merge the listings; what is the same by path and id needs no more looking at."""
-        comparison = self._comparison
-        want = EntryReader(comparison.file("want"), comparison.times)
-        have = EntryReader(comparison.file("have"))
+        comparison, want, have = self._comparison, self.want, self.have
         known = EntryReader(comparison.manifest) if comparison.manifest is not None else None
-        for reader in (want, have, known):
-            if reader is not None:
-                yield from reader.advance()
+        yield Together([reader.advance() for reader in (want, have, known) if reader is not None], limit=3)
         while want.entry is not None or have.entry is not None:
             if have.entry is None or (want.entry is not None and want.key < have.key):
                 assert want.entry is not None
-                yield from self._unmatched_wanted(want)
-                yield from want.advance()
+                yield from self._unmatched_wanted(want.entry)
+                if not want.step():
+                    yield from want.advance()
                 continue
             if known is not None:
-                yield from _add_details(have.entry, have.key, known)
+                while known.entry is not None and known.key < have.key:
+                    if not known.step():
+                        yield from known.advance()
+                _add_details(have.entry, known.entry if known.key == have.key else None)
             if want.entry is None or have.key < want.key:
                 yield from self._unmatched_had(have.entry)
             else:
-                yield from self._same_path(have.entry, want)
-                yield from want.advance()
-            yield from have.advance()
+                if not self._is_same_file(have.entry, want.entry):
+                    yield from self._same_path(have.entry, want.entry)
+                elif self._add_same(have.entry, want.entry):
+                    yield from self._writers["same"].flush()
+                if not want.step():
+                    yield from want.advance()
+            if not have.step():
+                yield from have.advance()
 
-    def _same_path(self, have: Entry, wanted: EntryReader) -> Procedure:
-        comparable, want = self._comparison.comparable, wanted.entry
-        assert want is not None
+    def _is_same_file(self, have: Entry, want: Entry) -> bool:
+        """By far the most entries of most trees."""
+        return want["t"] == FILE and self._comparison.comparable and self._is_same(have, want)
+
+    def _add_same(self, have: Entry, want: Entry) -> bool:
+        """Write what has nothing to be done; True when that has to be flushed."""
+        details: Entry = {name: have[name] for name in ("c", "a", "e") if name in have}
+        return self._writers["same"].add(encode({**want, **details}))
+
+    def _same_path(self, have: Entry, want: Entry) -> Procedure:
+        comparable = self._comparison.comparable
         if want["p"] == "":
             yield from self._pair(have, want, moved=False)
         elif comparable and self._is_same(have, want):
-            details: Entry = {name: have[name] for name in ("c", "a", "e") if name in have}
-            yield from self._writers["same"].write(encode({**want, **details}))
+            if self._add_same(have, want):
+                yield from self._writers["same"].flush()
             if want["t"] == DIRECTORY:
                 yield from self._writers["same.directories"].write(encode({name: want[name] for name in "pmi"}))
         elif not comparable and have["t"] == want["t"]:
             yield from self._pair(have, want, moved=False)
         else:
             yield from self._unmatched_had(have)
-            yield from self._unmatched_wanted(wanted)
+            yield from self._unmatched_wanted(want)
 
     def _is_same(self, have: Entry, want: Entry) -> bool:
         return (
@@ -253,12 +315,10 @@ class _Matching:
         else:
             yield from self._single(have, None)
 
-    def _unmatched_wanted(self, wanted: EntryReader) -> Procedure:
+    def _unmatched_wanted(self, want: Entry) -> Procedure:
         """The same of the other side: to be matched by id, else new."""
-        want = wanted.entry
-        assert want is not None
         if self._comparison.comparable:
-            yield from self._writers["want.rest"].write(b"%016x %s" % (want["i"], wanted.encoded))
+            yield from self._writers["want.rest"].write_keyed(b"%016x" % want["i"], want)
         else:
             yield from self._single(None, want)
 
@@ -345,16 +405,14 @@ class _Above:
         return bool(self._paths) and self._paths[-1] == parent
 
 
-def _add_details(entry: Entry, key: bytes, known: EntryReader) -> Procedure:
-    """Give an entry the details that the manifest has.
+def _add_details(entry: Entry, known: Entry | None) -> None:
+    """Give an entry the details that the manifest has, if it has the entry.
 
     A storage policy and a directory's time are among them: snapshots list those of today. Where the
     manifest disagrees with the listing, and where it says that the file was copied while it was open, nothing is known
     about what the copy holds: the mark ``F`` without a checksum makes the file be copied again.
     """
-    while known.entry is not None and known.key < key:
-        yield from known.advance()
-    details: Entry = known.entry if known.entry is not None and known.key == key else {}
+    details: Entry = known or {}
     entry["D"] = True
     for name in ("a", "e"):
         if name in details:

@@ -12,6 +12,7 @@ The order of a tree is depth first with siblings as HDFS lists them: their UTF-8
 from __future__ import annotations
 
 import hashlib
+from binascii import hexlify
 from typing import Any, Dict
 
 from infra.agent.core.operations import OperationFailed
@@ -37,7 +38,13 @@ def name_key(name: str) -> bytes:
 
 def path_key(path: str) -> bytes:
     """A key whose plain order is the order of a tree, free of spaces and newlines."""
-    return "/".join([key.hex() for key in name_key(path).split(_SIGNED_SLASH)]).encode("ascii")
+    return b"/".join([hexlify(key) for key in name_key(path).split(_SIGNED_SLASH)])
+
+
+def key_below(directory: bytes, name: str) -> bytes:
+    """The ``path_key`` of a name below a directory (b"" is the root) whose key is known."""
+    key = hexlify(name_key(name))
+    return b"%s/%s" % (directory, key) if directory else key
 
 
 def parent_of(path: str) -> str:
@@ -106,7 +113,10 @@ def same_contents_listed(have: Entry, want: Entry) -> bool:
 
 def same_attributes_listed(have: Entry, want: Entry) -> bool:
     """Tell whether two listings show the same attributes; ACLs and extended attributes are not in a listing."""
-    return all(have.get(name) == want.get(name) for name in LISTED_ATTRIBUTES)
+    for name in LISTED_ATTRIBUTES:  # noqa: SIM110 - asked for every entry: a generator costs more than the work
+        if have.get(name) != want.get(name):
+            return False
+    return True
 
 
 _IN_MANIFEST = frozenset(_MANIFEST)

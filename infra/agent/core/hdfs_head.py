@@ -5,9 +5,9 @@ extended attribute ``trusted.understudy.copy`` with the data set's id: so a head
 
 Before a first copy there must be room at its path, before any other the head must equal its base (``hdfs_heal``); where
 no snapshot of it is left, the plan was made for the head as it stands; a tree that is adopted must still be as it was
-found then. Then the sign ``ready`` is left in staging: from
-there on nothing is compared any more, the head is what the staged plan has made of it so far, and any attempt goes on
-with that plan.
+found then, and is closed to all others before that is looked at for the last time. Then the sign ``ready`` is left in
+staging: from there on nothing is compared any more, the head is what the staged plan has made of it so far, and any
+attempt goes on with that plan.
 """
 
 from __future__ import annotations
@@ -58,10 +58,9 @@ def apply(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
             yield from _make_room(work, data_set, user)
         elif data_set["base"] is not None:
             yield from heal(work, data_set, piece_bytes)
+        elif "as_found" in data_set:
+            yield from _take_over(work, data_set, user)
         yield from begin(work, data_set)
-        if "as_found" in data_set:
-            # From here on it is ours: nobody else may write into it, and whoever goes on knows it.
-            yield from _protect(head, user, work.payload["head_mode"], data_set["id"])
         yield from leave_sign(work, data_set, READY)
     plan = work.work_file(data_set, "staged-plan")
     yield Download(SECONDARY, f"{staging}/{PLAN}", plan)
@@ -75,6 +74,23 @@ def apply(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
     if not (yield from _protect(head, user, work.payload["head_mode"], data_set["id"])):
         raise head_changed(head, "is not there, though it was a moment ago")
     return {"steps": applying.steps, "healed": (yield from has_sign(work, data_set, HEALED))}
+
+
+def _take_over(work: Work, data_set: dict[str, Any], user: str) -> Procedure:
+    """Close a tree that is adopted to all others, and look whether it still is as it was found; else give it back."""
+    head = data_set["path"]
+    before = yield from hdfs.status(SECONDARY, head)
+    was_signed = yield from is_signed(data_set)
+    yield from _protect(head, user, work.payload["head_mode"], data_set["id"])
+    try:
+        yield from check_as_found(work, data_set)
+    except OperationFailed as failure:
+        if failure.is_final and before is not None:
+            yield from hdfs.set_owner(SECONDARY, head, before["owner"], before["group"])
+            yield from hdfs.set_permission(SECONDARY, head, before["permission"])
+            if not was_signed:
+                yield from hdfs.remove_extended_attribute(SECONDARY, head, OWNERSHIP)
+        raise
 
 
 def _refuse_other_tree(data_set: dict[str, Any]) -> Procedure:

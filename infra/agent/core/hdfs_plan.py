@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.agent.core.hdfs_compare import Comparison
-from infra.agent.core.hdfs_entries import DIRECTORY, FILE, Entry, depth_of, parent_of, path_key
+from infra.agent.core.hdfs_entries import DIRECTORY, FILE, Entry, depth_of, name_of, parent_of, path_key
 from infra.agent.core.hdfs_walk import Listing
 from infra.agent.core.lines import LineReader, LineWriter, encode
 from infra.agent.core.machine import Procedure
@@ -109,10 +109,14 @@ class _Planner:
         """Take a whole tree as new."""
         tops = _Tops()
         while True:
-            entry = yield from listing.next()
+            entry = listing.ready() or (yield from listing.next())
             if entry is None:
                 return
-            yield from self._new({"w": entry}, tops)
+            above = tops.above(entry["p"]) if entry["t"] == FILE else None
+            if above is None:
+                yield from self._new({"w": entry}, tops)
+            elif self._add_file("copies", entry, f"{above}/{name_of(entry['p'])}"):
+                yield from self._writers["copies"].flush()
 
     def _each(self, name: str, plan: Any, tops: _Tops) -> Procedure:
         reader = LineReader(self._comparison.file(name))
@@ -158,7 +162,7 @@ class _Planner:
         if above is None:
             path = yield from self._in_new(want)
         else:
-            path = f"{above}/{want['p'].rpartition('/')[2]}"
+            path = f"{above}/{name_of(want['p'])}"
         if want["t"] == DIRECTORY:
             tops.push(want["p"], path)
             yield from self._write("directories", {**want, "path": path})
@@ -184,9 +188,14 @@ class _Planner:
         yield from self._writers["touched"].write(b"w%016x" % want["u"])
 
     def _stage_file(self, name: str, want: Entry, path: str) -> Procedure:
+        if self._add_file(name, want, path):
+            yield from self._writers[name].flush()
+
+    def _add_file(self, name: str, want: Entry, path: str) -> bool:
+        """Plan to stage a file at a path; True when what was written about it has to be flushed."""
         self.plan.files_moved += 1
         self.plan.bytes_moved += want["l"]
-        yield from self._write(name, {**want, "path": path})
+        return self._writers[name].add(encode({**want, "path": path}))
 
     def _time(self, want: Entry) -> Procedure:
         # Keyed by path: several steps leave a trace in one directory, whose time is set once.
@@ -266,9 +275,12 @@ class _Tops:
 
     def above(self, path: str) -> str | None:
         """The text of the directory right above ``path``, or None when it is not of the class."""
+        above = parent_of(path)
+        if path and self._directories and self._directories[-1][0] == above:
+            return self._directories[-1][1]
         while self._directories and not _is_below(path, self._directories[-1][0]):
             self._directories.pop()
-        if self._directories and path and self._directories[-1][0] == parent_of(path):
+        if self._directories and path and self._directories[-1][0] == above:
             return self._directories[-1][1]
         return None
 

@@ -51,7 +51,7 @@ def plan_copy(work: Work, data_set: dict[str, Any]) -> Procedure:
     bases, on_source = offered_bases(work.payload), work.payload["base_is_on_source"]
     start = yield from choose_start(bases, data_set, on_source, adopts)
     comparison = yield from _with_start(_comparison(work, data_set), work, data_set, start)
-    planned = yield from _plan(comparison, data_set, adopts)
+    planned = yield from _plan(replace(comparison, keeps_listing=adopts), data_set, adopts)
     return {**planned, "start": start.told()}
 
 
@@ -78,7 +78,6 @@ def _with_start(comparison: Comparison, work: Work, data_set: dict[str, Any], st
 MANY_ENTRIES = 50_000
 # Work files that nothing needs once the plan and the manifest are written; each is as long as a listing may be.
 DISPENSABLE = (
-    "want",
     "have",
     "base",
     "have.rest",

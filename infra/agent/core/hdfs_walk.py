@@ -1,18 +1,19 @@
 """Walk a tree of HDFS depth first, page by page.
 
-At most one page per level of the tree is held, and the first pages of some of the next sibling directories, which are
-asked for together: a tree of many small directories is not one round trip after the other.
+At most two pages per level of the tree are held, and the first pages of some of the next sibling directories, which are
+asked for together: a tree of many small directories is not one round trip after the other. What comes next is asked for
+while what has come is worked with.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from infra.agent.core.hdfs import Page, list_page, status
+from infra.agent.core.hdfs import Page, list_page, page_request, status
 from infra.agent.core.hdfs_entries import DIRECTORY, FILE, Entry, below, check_supported, entry_of, name_key
 from infra.agent.core.lines import LineWriter, encode
 from infra.agent.core.machine import Procedure, Together
-from infra.agent.core.operations import OperationFailed
+from infra.agent.core.operations import Ahead, OperationFailed
 
 DIRECTORIES_AHEAD = 32
 ENTRIES_AHEAD = 2000
@@ -23,6 +24,7 @@ class _Level:
 
     def __init__(self, entry: Entry, policy: int, page: Page) -> None:
         self.entry = entry
+        self.prefix = f"{entry['p']}/" if entry["p"] else ""
         self.policy = policy
         self.statuses = page.entries
         self.remaining = page.remaining
@@ -43,6 +45,17 @@ class Walk:
         self._levels: list[_Level] = []
         self._started = False
 
+    def ready(self) -> Entry | None:
+        """The next entry if that is a file on the page at hand, without a procedure; otherwise ``next`` has it."""
+        level = self._levels[-1] if self._levels else None
+        if level is None or level.position >= len(level.statuses):
+            return None
+        found = level.statuses[level.position]
+        if found["type"] != "FILE":
+            return None
+        level.position += 1
+        return self._entry(found, level.prefix + found["pathSuffix"], level.entry["i"], level.policy)
+
     def next(self) -> Procedure:
         """The next entry, or None at the end; raises NO_SUCH_DIRECTORY when there is no root."""
         if not self._started:
@@ -56,6 +69,7 @@ class Walk:
                 page = yield from list_page(self._site, self._path(level), level.statuses[-1]["pathSuffix"])
                 _check_order(page.entries, after=level.statuses[-1]["pathSuffix"])
                 level.statuses, level.remaining, level.position, level.ahead = page.entries, page.remaining, 0, {}
+                yield from self._announce_page(level)
             else:
                 self._levels.pop()
         return None
@@ -65,19 +79,18 @@ class Walk:
         if found is None or found["type"] != "DIRECTORY":
             raise OperationFailed("NO_SUCH_DIRECTORY", f"{self._root} is not a directory on the {self._site} cluster")
         entry = self._entry(found, "", 0, found["storagePolicy"])
-        self._descend(entry, found["storagePolicy"], (yield from list_page(self._site, self._root)))
+        yield from self._descend(entry, found["storagePolicy"], (yield from list_page(self._site, self._root)))
         return entry
 
     def _take(self, level: _Level) -> Procedure:
         found = level.statuses[level.position]
         level.position += 1
         name = found["pathSuffix"]
-        path = f"{level.entry['p']}/{name}" if level.entry["p"] else name
-        entry = self._entry(found, path, level.entry["i"], level.policy)
+        entry = self._entry(found, level.prefix + name, level.entry["i"], level.policy)
         if entry["t"] == DIRECTORY:
             if name not in level.ahead:
                 yield from self._look_ahead(level)
-            self._descend(entry, found["storagePolicy"], level.ahead.pop(name))
+            yield from self._descend(entry, found["storagePolicy"], level.ahead.pop(name))
         return entry
 
     def _entry(self, found: dict[str, Any], path: str, parent_id: int, parent_policy: int) -> Entry:
@@ -85,27 +98,42 @@ class Walk:
             check_supported(found, path)
         return entry_of(found, path, parent_id, parent_policy)
 
-    def _descend(self, entry: Entry, policy: int, page: Page) -> None:
+    def _descend(self, entry: Entry, policy: int, page: Page) -> Procedure:
         _check_order(page.entries, after="")
-        self._levels.append(_Level(entry, policy, page))
+        level = _Level(entry, policy, page)
+        self._levels.append(level)
+        yield from self._announce_page(level)
+
+    def _announce_page(self, level: _Level) -> Procedure:
+        if level.remaining and level.statuses:
+            yield Ahead(page_request(self._site, self._path(level), level.statuses[-1]["pathSuffix"]))
 
     def _look_ahead(self, level: _Level) -> Procedure:
         """Ask for the first pages of the directory just taken and of the next ones, as far as they are small."""
-        names: list[str] = []
-        entries = 0
-        for found in level.statuses[level.position - 1 :]:
-            if found["type"] != "DIRECTORY":
-                continue
-            entries += found.get("childrenNum", 0)
-            if names and (entries > ENTRIES_AHEAD or len(names) >= DIRECTORIES_AHEAD):
-                break
-            names.append(found["pathSuffix"])
+        names, next_position = _batch(level, level.position - 1)
         base = self._path(level)
         pages = yield Together((list_page(self._site, f"{base}/{name}") for name in names), limit=DIRECTORIES_AHEAD)
         level.ahead.update(zip(names, pages))
+        for name in _batch(level, next_position)[0]:
+            yield Ahead(page_request(self._site, f"{base}/{name}"))
 
     def _path(self, level: _Level) -> str:
         return below(self._root, level.entry["p"])
+
+
+def _batch(level: _Level, position: int) -> tuple[list[str], int]:
+    """Names of the directories from a position on that are looked into together, and the position after them."""
+    names: list[str] = []
+    entries = 0
+    for number in range(position, len(level.statuses)):
+        found = level.statuses[number]
+        if found["type"] != "DIRECTORY":
+            continue
+        entries += found.get("childrenNum", 0)
+        if names and (entries > ENTRIES_AHEAD or len(names) >= DIRECTORIES_AHEAD):
+            return names, number
+        names.append(found["pathSuffix"])
+    return names, len(level.statuses)
 
 
 def _check_order(statuses: list[dict[str, Any]], after: str) -> None:
@@ -133,11 +161,17 @@ class Listing:
         self._cut_ms = 0
         self.count = 0
 
+    def ready(self) -> Entry | None:
+        """As ``Walk.ready``."""
+        entry = self._walk.ready()
+        return None if entry is None else self._numbered(entry)
+
     def next(self) -> Procedure:
         """The next entry, or None at the end; raises NO_SUCH_DIRECTORY when there is no root."""
         entry = yield from self._walk.next()
-        if entry is None:
-            return None
+        return None if entry is None else self._numbered(entry)
+
+    def _numbered(self, entry: Entry) -> Entry:
         if self._is_cut and self.count == 0:
             self._cut_ms = entry["m"]
         entry["n"] = self.count
@@ -154,9 +188,10 @@ def write_listing(site: str, root: str, name: str, open_files: frozenset[str], i
     writer = LineWriter(name)
     yield from writer.begin()
     while True:
-        entry = yield from listing.next()
+        entry = listing.ready() or (yield from listing.next())
         if entry is None:
             break
-        yield from writer.write(encode(entry))
+        if writer.add(encode(entry)):
+            yield from writer.flush()
     yield from writer.end()
     return listing.count

@@ -37,11 +37,15 @@ class LineWriter:
 
     def write(self, line: bytes) -> Procedure:
         """Add a line."""
+        if self.add(line):
+            yield from self.flush()
+
+    def add(self, line: bytes) -> bool:
+        """Add a line where a procedure for each would take longer than the work; True when ``flush`` is due."""
         self.count += 1
         self._lines.append(line)
         self._bytes += len(line)
-        if self._bytes >= PIECE_BYTES:
-            yield from self._flush(durable=False)
+        return self._bytes >= PIECE_BYTES
 
     def write_keyed(self, key: bytes, record: dict[str, Any]) -> Procedure:
         """Add a keyed line."""
@@ -50,9 +54,10 @@ class LineWriter:
     def end(self, durable: bool = False) -> Procedure:
         """Write what is left; with ``durable`` the file survives a power failure from here on."""
         if self._lines or durable:
-            yield from self._flush(durable)
+            yield from self.flush(durable)
 
-    def _flush(self, durable: bool) -> Procedure:
+    def flush(self, durable: bool = False) -> Procedure:
+        """Write what was added."""
         data = b"".join(line + b"\n" for line in self._lines)
         self._lines.clear()
         self._bytes = 0
@@ -71,6 +76,10 @@ class LineReader:
         self._offset = 0
         self._lines: deque[bytes] = deque()
         self._rest = b""
+
+    def ready(self) -> bytes | None:
+        """The next line if it was read already, without a procedure; otherwise ``next`` has it."""
+        return self._lines.popleft() if self._lines else None
 
     def next(self) -> Procedure:
         """The next line, or None at the end; a torn last line is not one."""

@@ -172,6 +172,16 @@ class Download(Operation):
 
 
 @dataclass(frozen=True)
+class Ahead(Operation):
+    """Say that a read will be asked for soon, so that it may be under way meanwhile. Result: None, at once.
+
+    A hint, which may be ignored: the read is asked for all the same, once, and fails then if it fails.
+    """
+
+    call: HdfsCall
+
+
+@dataclass(frozen=True)
 class Progress(Operation):
     """Tell how far it is; volatile, never decides anything. Result: None.
 

@@ -3,7 +3,8 @@
 Which method performs which operation is one table. Waiting never takes a thread of the pools, so that procedures which
 pause between tries do not keep others from working. ``stop`` returns when nothing that was started can have an effect
 any more: transfers and waits are cut short, a single request is awaited within its own time-out. Operations in bulk go
-through a ``Pace``, if there is one, which says when each may begin.
+through a ``Pace``, if there is one, which says when each may begin. A read that was announced (``Ahead``) begins at
+once, and whoever asks for it gets what has come of it.
 """
 
 from __future__ import annotations
@@ -11,16 +12,27 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable, NamedTuple, Sequence
 
 from infra.agent.core.machine import Outcome
-from infra.agent.core.operations import Fire, HBaseCall, Now, Operation, OperationFailed, RunHook, SleepUntil
+from infra.agent.core.operations import (
+    Ahead,
+    Fire,
+    HBaseCall,
+    HdfsCall,
+    Now,
+    Operation,
+    OperationFailed,
+    RunHook,
+    SleepUntil,
+)
 from infra.agent.shell.pace import Pace
 from infra.agent.shell.reports import Log
 from infra.agent.shell.work_files import spool_failed
 
 CALL_THREADS = 16
+MOST_AHEAD = 64
 TIMER_STEP_SECONDS = 0.25
 
 Perform = Callable[[Any], Any]
@@ -58,6 +70,7 @@ class Executor:
         self._close = close
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._timers: list[_Timer] = []
+        self._ahead: dict[HdfsCall, Future[Any]] = {}
         self._workers = ThreadPoolExecutor(workers, "worker")
         self._callers = ThreadPoolExecutor(CALL_THREADS, "caller")
 
@@ -65,6 +78,12 @@ class Executor:
         """Begin an operation."""
         if isinstance(operation, Now):
             self._outcomes.put(Outcome(number, self._now_ms()))
+        elif isinstance(operation, Ahead):
+            if len(self._ahead) < MOST_AHEAD:
+                self._ahead[operation.call] = self._workers.submit(self._performs[HdfsCall], operation.call)
+            self._outcomes.put(Outcome(number))
+        elif isinstance(operation, HdfsCall):
+            self._workers.submit(self._perform, number, operation, self._ahead.pop(operation, None))
         elif isinstance(operation, SleepUntil):
             left_seconds = max(0.0, operation.at_ms - self._now_ms()) / 1000
             self._timers.append(_Timer(operation.at_ms, time.monotonic() + left_seconds, number))
@@ -110,11 +129,15 @@ class Executor:
         self._callers.shutdown(wait=True)
         self._close()
 
-    def _perform(self, number: int, operation: Operation) -> None:
+    def _perform(self, number: int, operation: Operation, begun: Future[Any] | None = None) -> None:
         try:
             if self._cancelled.is_set():
                 raise OperationFailed("ABORTED", "not started because the instruction ends")
-            self._outcomes.put(Outcome(number, self._performs[type(operation)](operation)))
+            # What was begun ahead and failed is done again. It began before this, so no thread waits for a later one.
+            if begun is not None and begun.exception() is None:
+                self._outcomes.put(Outcome(number, begun.result()))
+            else:
+                self._outcomes.put(Outcome(number, self._performs[type(operation)](operation)))
         except OperationFailed as failure:
             self._outcomes.put(Outcome(number, failure=failure))
         except OSError as error:

@@ -19,7 +19,7 @@ def test_a_run_without_a_trial_clone_says_how_often_there_is_one() -> None:
     page = pages.completed()
     page["verification"]["trial_clone"] = None
     page["settings"] |= {"trial_clone": True, "trial_clone_hours": 24}
-    assert "trial clone: of no table in this run; each has its turn once in 24 hours" in run_text(RunPage(page))
+    assert "trial clone: none in this run; once in 24 hours it is a table's turn" in run_text(RunPage(page))
     page["settings"] |= {"trial_clone": False}
     assert "trial clone" not in run_text(RunPage(page))
 
