@@ -8,7 +8,6 @@ hours tells anything about that: it is never further than ``MOST_MS``.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,6 +41,7 @@ def soonest_ms(newest: Sequence[Preparation]) -> int:
     """
     if not newest:
         return UNKNOWN_MS
-    middle = statistics.median_high(one.next_ms for one in newest[:NEWEST_RUNS])
+    each = sorted(one.next_ms for one in newest[:NEWEST_RUNS])
+    middle = each[len(each) // 2]
     missed = newest[0].next_ms if newest[0].armed_after_ms is None else 0
     return min(MOST_MS, max(LEAST_MS, middle, missed))
