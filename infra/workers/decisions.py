@@ -63,13 +63,15 @@ class Situation:
     """What an aggregate wants at this instant.
 
     ``wanted`` are the ids of everything that it wants, ``outgoing`` what is to be started now, ``demands`` what all
-    that is in bulk takes, whether it is under way or waits for its turn, ``wake_at`` when to ask again at the latest.
+    that is in bulk takes, whether it is under way or waits for its turn, ``ways`` how the clusters are reached today
+    whose gateways are at what is under way, ``wake_at`` when to ask again at the latest.
     ``is_over``: nothing is left to do unless somebody asks for something.
     """
 
     wanted: frozenset[str]
     outgoing: tuple[Outgoing, ...]
     demands: tuple[Demand, ...]
+    ways: Mapping[str, Endpoints]
     wake_at: datetime | None
     is_over: bool
     waiting_for: str
@@ -139,6 +141,7 @@ class Decisions:
             wanted=frozenset(w.id for w in wanted),
             outgoing=outgoing,
             demands=demands,
+            ways=endpoints_of(session, *{w.cluster for w in under_way}),
             wake_at=min([*times, *([deadline] if deadline else [])], default=None),
             is_over=aggregate.is_at_rest,
             waiting_for=handler.waiting_for(aggregate),

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from domain.values.endpoints import Endpoints
 from infra.ports.clock import Clock
 from infra.settings import WorkerSettings
 from infra.workers.carrying import Carrier
@@ -49,6 +50,7 @@ class Driver:
         self._equipment = equipment
         self._poked = asyncio.Event()
         self._in_flight: dict[str, asyncio.Task[Mapping[str, Any]]] = {}
+        self._ways: dict[str, Outgoing] = {}
 
     def poke(self) -> None:
         """Say that the aggregate, or something that it waits for, may have changed."""
@@ -79,7 +81,10 @@ class Driver:
         )
         now_ms = int(equipment.clock.now().timestamp() * 1000)
         equipment.live.wait_for(self._identity, situation.waiting_for, situation.clusters, now_ms)
-        await self._drop([identity for identity in self._in_flight if identity not in situation.wanted])
+        moved = self._moved(situation.ways)
+        await self._drop([one for one in self._in_flight if one not in situation.wanted or one in moved])
+        if moved:
+            self.poke()  # asked again at once, they go on where the clusters are now
         turns.keep(self._identity, situation.wanted, {demand.id for demand in situation.demands})
         for outgoing in situation.outgoing:
             self._start(outgoing)
@@ -99,9 +104,17 @@ class Driver:
             await equipment.decisions.conclude(self._kind, self._identity, identity, outcome)
         return True
 
+    def _moved(self, ways: Mapping[str, Endpoints]) -> set[str]:
+        """What is followed on a gateway that its cluster is not reached through any more."""
+        followed = [self._ways[identity] for identity in self._in_flight]
+        return {
+            one.instruction.id for one in followed if ways.get(one.instruction.cluster, one.endpoints) != one.endpoints
+        }
+
     def _start(self, outgoing: Outgoing) -> None:
         equipment = self._equipment
         instruction = outgoing.instruction
+        self._ways[instruction.id] = outgoing
         carrier = Carrier(
             outgoing,
             equipment.gateways.of(instruction.cluster, outgoing.endpoints),
@@ -129,6 +142,7 @@ class Driver:
     async def _drop(self, instructions: list[str]) -> None:
         """Stop looking at instructions that are not wanted any more; their agents are ended by other instructions."""
         await _cancel([self._in_flight.pop(identity) for identity in instructions])
+        self._ways = {identity: outgoing for identity, outgoing in self._ways.items() if identity in self._in_flight}
 
 
 async def _cancel(tasks: list[asyncio.Task[Any]]) -> None:

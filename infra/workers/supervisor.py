@@ -121,8 +121,9 @@ class Supervisor:
         driven = self._driven.get(identity)
         if driven is not None:
             driven.driver.poke()
-        if topic.startswith(("Replica.", "BackupPolicy.")):
-            # A run may be waiting for its turn, or may take more or less from now on.
-            for other in self._driven.values():
-                if other.kind == "BackupRun":
-                    other.driver.poke()
+        for other in self._driven.values():
+            # A run may be waiting for its turn, or may take more or less from now on; a cluster may be elsewhere.
+            if topic.startswith("Cluster.") or (
+                topic.startswith(("Replica.", "BackupPolicy.")) and other.kind == "BackupRun"
+            ):
+                other.driver.poke()

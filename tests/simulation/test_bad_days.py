@@ -21,6 +21,7 @@ from infra.agent.core.operations import Now, OperationFailed, Progress, SleepUnt
 from infra.agent.protocol import Instruction
 from infra.replay import check_history
 from infra.workers.carrying import TakenOver
+from tests.fakes.gateway import FakeGateway
 from tests.simulation import toy
 from tests.simulation.doing import ended, failing, nothing_is_left, plan, prepare, run_once
 from tests.simulation.story import DATA_SETS, run_id
@@ -305,6 +306,26 @@ def test_a_lost_store_answer_is_no_reason_to_do_anything_twice(world: World) -> 
     assert page["state"] == "COMPLETED"
     created = world.clusters["north"].hdfs.created
     assert [count for path, count in created.items() if path.startswith("/snapshots")] == [1] * len(NAMES)
+
+
+def test_a_gateway_that_dies_for_good_is_replaced_while_the_copies_are_being_changed(tmp_path: Path) -> None:
+    world = toy_world(tmp_path)
+    prepare(world)
+
+    async def scenario(life: Life) -> str:
+        run = await plan(life, "first")
+        await life.until("run", run, ["APPLYING"])
+        world.gateways["south"].cut_off = Unavailable("GATEWAY_UNREACHABLE", "it burned down")
+        await life.clock.sleep_until(life.clock.monotonic_seconds() + 600)
+        assert (await life.queries.get("BackupRun", run)).state == "APPLYING"
+        world.gateways["south again"] = FakeGateway(world.clock, tmp_path / "spool again", "south", world.clusters)
+        before = world.endpoints("south")
+        moved = replace(before, gateway=replace(before.gateway, host="south again"))
+        await life.control_plane.add_cluster(life.caller("moved"), "south", moved)
+        return await life.until("run", run, ENDED)
+
+    with toys():
+        assert world.live(scenario) == "COMPLETED"
 
 
 def test_another_way_to_a_cluster_is_taken_while_its_marker_cannot_be_written(tmp_path: Path) -> None:
