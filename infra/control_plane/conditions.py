@@ -69,7 +69,9 @@ def moment(context: Context, lead_ms: int, moment_ms: int | None) -> int:
     return moment_ms
 
 
-def refuse_hbases_own(session: Session, pair: ClusterPair, data_sets: tuple[DataSet, ...]) -> None:
+def refuse_hbases_own(
+    session: Session, pair: ClusterPair, data_sets: tuple[DataSet, ...], field: str = "data_sets"
+) -> None:
     """HBase's files make sense together with its tables alone, and change under every copy."""
     for cluster in pair.intended:
         hbase = session.load(Cluster, Cluster.identity(cluster)).endpoints.hbase
@@ -79,7 +81,7 @@ def refuse_hbases_own(session: Session, pair: ClusterPair, data_sets: tuple[Data
         for data_set in data_sets:
             if data_set.overlaps(root):
                 raise InvalidInput(
-                    "data_sets",
+                    field,
                     f"{data_set} would take in files of HBase, whose directory on {cluster} is {hbase.root}.",
                     remedy="Name the tables (--hbase), and directories that hold data of their own.",
                     code="HBASE_DIRECTORY",

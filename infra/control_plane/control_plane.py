@@ -68,7 +68,10 @@ class ControlPlane:
 
     @recorded
     async def add_cluster(self, caller: Caller, name: str, endpoints: Endpoints) -> UUID:
-        """Enter a cluster; one that is known is reached by these endpoints from now on."""
+        """Enter a cluster; one that is known is reached by these endpoints from now on.
+
+        Raises ``InvalidInput`` HBASE_DIRECTORY for a root of HBase that a service protects as a directory.
+        """
 
         def decide(session: Session, context: Context) -> None:
             cluster = session.find(Cluster, Cluster.identity(name))
@@ -77,7 +80,11 @@ class ControlPlane:
             elif cluster.endpoints != endpoints:
                 cluster.change_endpoints(context, endpoints)
                 pair = session.load(ClusterPair, cluster.pair) if cluster.pair else None
-                if pair is not None and pair.state == FORMING:
+                if pair is None:
+                    return
+                for claimed in pair.claims.values():
+                    refuse_hbases_own(session, pair, claimed, "hbase.root")
+                if pair.state == FORMING:
                     pair.take_endpoints(context, {**pair.endpoints, name: endpoints})
 
         return await self._command(caller, Cluster.identity(name), decide)

@@ -44,17 +44,19 @@ class Supervisor:
         """Work until cancelled; raises ``TakenOver`` when another controller has taken over."""
         position = (await self._queries.head()).position
         turns = self._equipment.turns
-        turns.expect([work.aggregate_id for work in await self._queries.open_work()])
+        open_work = await self._queries.open_work()
+        turns.expect([work.aggregate_id for work in open_work])
         await turns.refresh(self._queries)
         sweeping = asyncio.create_task(self._sweeper.run(), name="sweeper")
         try:
             while True:
                 self._changed.clear()
-                for work in await self._queries.open_work():
+                for work in open_work:
                     self._keep(work)
                 position = await self._next_change(position)
                 if self._taken_over is not None:
                     raise self._taken_over
+                open_work = await self._queries.open_work()
         finally:
             tasks = [sweeping, *(driven.task for driven in self._driven.values())]
             for task in tasks:

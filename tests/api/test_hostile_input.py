@@ -58,6 +58,8 @@ def cluster(path: str, value: object) -> dict[str, Any]:
         (cluster("endpoints.hbase", []), "endpoints.hbase"),
         (cluster("endpoints.hbase.admin_command", []), "endpoints.hbase.admin_command"),
         (cluster("endpoints.hbase.root", "hbase"), "endpoints.hbase.root"),
+        (cluster("endpoints.hbase.root", "/data/../hbase"), "endpoints.hbase.root"),
+        (cluster("endpoints.hbase.root", "/data/."), "endpoints.hbase.root"),
     ],
 )
 async def test_a_wrong_field_is_named(

@@ -153,10 +153,15 @@ def test_hbases_own_files_are_no_data_set(world: World, path: str) -> None:
         elsewhere = replace(endpoints, hbase=replace(endpoints.hbase, root="/apps/hbase"))
         await plane.add_cluster(life.caller("elsewhere"), "south", elsewhere)
         call = plane.add_service(life.caller("service"), "two", "main", (DataSet("hdfs", path),))
-        error = await refused(call, "HBASE_DIRECTORY", InvalidInput)
+        error: Any = await refused(call, "HBASE_DIRECTORY", InvalidInput)
         assert "south" in error.message
         assert "--hbase" in error.remedy
         await plane.add_service(life.caller("beside"), "two", "main", (DataSet("hdfs", "/apps2/hbase"),))
+        inside = replace(endpoints, hbase=replace(endpoints.hbase, root="/apps2/hbase/root"))
+        error = await refused(
+            plane.add_cluster(life.caller("inside"), "south", inside), "HBASE_DIRECTORY", InvalidInput
+        )
+        assert error.field == "hbase.root"
 
     with toys():
         world.live(scenario)
