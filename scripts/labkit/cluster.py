@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 import happybase
 import hdfs
+import requests
 
 from scripts.labkit import proc, processes
 from scripts.labkit.configuration import ClusterOptions, write_configuration
@@ -20,6 +22,7 @@ from scripts.labkit.parts import part_named
 from scripts.labkit.starting import Report, start_named, start_process
 
 _CLIENT_TIMEOUT_SECONDS = 30
+_WRITABLE_WITHIN_SECONDS = 60
 
 
 def _silent(line: str) -> None:
@@ -104,6 +107,20 @@ class Cluster:
         if self.facts("namenode") is not None:
             self.kill("namenode")
             self.start("namenode")
+            self._write_once()
+
+    def _write_once(self) -> None:
+        """Write until it can be done: the first write may still go through the DataNode's connection of before."""
+        client, path = self.webhdfs("hdfs"), "/tmp/.lab-writes"  # noqa: S108 - a path of HDFS
+        give_up_at = time.monotonic() + _WRITABLE_WITHIN_SECONDS
+        while True:
+            try:
+                client.write(path, b"x", overwrite=True)
+                return
+            except (hdfs.HdfsError, requests.RequestException):
+                if time.monotonic() > give_up_at:
+                    raise
+                time.sleep(0.5)
 
     # Looking into it
 
