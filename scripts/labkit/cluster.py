@@ -111,7 +111,7 @@ class Cluster:
 
     def _write_once(self) -> None:
         """Write until it can be done: the first write may still go through the DataNode's connection of before."""
-        client, path = self.webhdfs("hdfs"), "/tmp/.lab-writes"  # noqa: S108 - a path of HDFS
+        client, path = self.webhdfs("hdfs"), "/tmp/.lab-writes"
         give_up_at = time.monotonic() + _WRITABLE_WITHIN_SECONDS
         while True:
             try:
