@@ -81,8 +81,8 @@ class World:
     # The product's side
 
     def protect(self, service: str, hdfs: tuple[str, ...] = (), hbase: tuple[str, ...] = (), *policy: str) -> None:
-        """A service with one policy that gives the lab's two cores time enough to cut."""
-        self.product.protect(service, hdfs, hbase, ("--max-skew-ms", "60000", *policy))
+        """A service with one policy that gives the lab's two cores time enough to cut; applications may replace anything."""
+        self.product.protect(service, hdfs, hbase, ("--max-skew-ms", "60000", "--mass-change-percent", "100", *policy))
 
     def run(self, service: str, *options: str) -> tuple[dict[str, Any], float]:
         """The page of a completed run, and the seconds from the command to the recovery point."""
