@@ -81,7 +81,7 @@ class World:
     # The product's side
 
     def protect(self, service: str, hdfs: tuple[str, ...] = (), hbase: tuple[str, ...] = (), *policy: str) -> None:
-        """A service with one policy that gives the lab's two cores time enough to cut; applications may replace anything."""
+        """A service with one policy that gives two cores time to cut; applications may replace anything."""
         self.product.protect(service, hdfs, hbase, ("--max-skew-ms", "60000", "--mass-change-percent", "100", *policy))
 
     def run(self, service: str, *options: str) -> tuple[dict[str, Any], float]:
