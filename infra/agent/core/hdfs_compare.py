@@ -11,44 +11,46 @@ better matching only moves fewer bytes.
 What the listings cannot show comes from two other sources: the snapshot difference names (by inode id) entries whose
 ACL or extended attributes changed; the manifest of the base says what the copy holds: checksums, ACLs, extended
 attributes, times of directories (a snapshot shows those of today), and which files were copied while they were open and
-so have to be copied again.
+so have to be copied again. Where the manifest names the source's inode ids, it says all that a listing of the base
+would: then what one has is read from it, and one tree is listed, not two.
 
-Work files: ``same`` (wanted entries with nothing to do, with their details; the
-directories again in ``same.directories``) and ``changes`` (all others, keyed by class and path: ``h`` what one has,
-``w`` what is wanted, ``v`` whether it moved); ``have``, a listing, where it is asked for.
+Work files: ``same`` and ``moved.sorted`` (lines of the new manifest, keyed by their ordinals, of wanted entries with
+nothing to do: where they stood, and along with a directory above them; the directories again in ``same.directories``)
+and ``changes`` (all others, keyed by class and path: ``h`` what one has, ``w`` what is wanted, ``v`` whether it moved);
+``have``, a listing, where it is asked for.
 """
 
 from __future__ import annotations
 
-import json
 from array import array
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from typing import Any
 
 from infra.agent.core.hdfs_entries import (
     DIRECTORY,
     FILE,
     Entry,
-    key_below,
+    manifest_line,
     name_of,
     parent_of,
     path_key,
     same_attributes_listed,
     same_contents_listed,
 )
+from infra.agent.core.hdfs_plain import Quoted, is_line_of, rest_of_line, without_moved
 from infra.agent.core.hdfs_snapshots import difference_page, is_last
+from infra.agent.core.hdfs_trees import EntryReader, Listed, Recorded
 from infra.agent.core.hdfs_walk import Listing
 from infra.agent.core.lines import LineReader, LineWriter, encode
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import SpoolSort
-from infra.agent.quick_json import decode
 
 GONE = b"0/"
 KEPT = b"1/"
 NEW = b"2/"
-# In a line of a manifest; within a name the quotation marks would be escaped.
-_IS_DIRECTORY = b'"t":"d"'
 _LASTING = ("same", "same.directories", "unsorted", "have")
+_DETAILS = ("c", "a", "e")
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,10 @@ class Comparison:
         """The name of a work file."""
         return self.prefix + name
 
-    def is_modified(self, entry: Entry) -> bool:
-        """Tell whether the snapshot difference names the entry."""
-        position = bisect_left(self.modified, entry["i"])
-        return position < len(self.modified) and self.modified[position] == entry["i"]
+    def is_modified(self, inode_id: int) -> bool:
+        """Tell whether the snapshot difference names the entry with this inode id."""
+        position = bisect_left(self.modified, inode_id)
+        return position < len(self.modified) and self.modified[position] == inode_id
 
 
 def modified_ids(site: str, directory: str, older: str, newer: str) -> Procedure:
@@ -105,136 +107,53 @@ def modified_ids(site: str, directory: str, older: str, newer: str) -> Procedure
     return array("Q", sorted(found))
 
 
-class _Entries:
-    """Entries in the order of a tree with the next one in sight: ``entry`` (None at the end) and its ``key``."""
-
-    def __init__(self) -> None:
-        self.entry: Entry | None = None
-        self.key = b""
-        self._parent = ""
-        self._parent_key = b""
-
-    def step(self) -> bool:
-        """Go to the next entry if it is at hand; False where ``advance``, a procedure, has to do it."""
-        raise NotImplementedError
-
-    def advance(self) -> Procedure:
-        """Go to the next entry."""
-        raise NotImplementedError
-
-    def _take(self, entry: Entry | None) -> None:
-        self.entry = entry
-        if entry is None:
-            return
-        parent, _, name = entry["p"].rpartition("/")
-        if parent != self._parent:
-            self._parent, self._parent_key = parent, path_key(parent)
-        self.key = key_below(self._parent_key, name)
-
-
-class EntryReader(_Entries):
-    """A manifest, or a listing that was written."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self._lines = LineReader(name)
-
-    def step(self) -> bool:
-        """See ``_Entries``."""
-        line = self._lines.ready()
-        if line is None:
-            return False
-        self._take(decode(line))
-        return True
-
-    def advance(self) -> Procedure:
-        """See ``_Entries``."""
-        self._take((yield from self._lines.record()))
-
-
-class _Listed(_Entries):
-    """A tree as it is listed. With ``times``, a manifest, directories have the times that they have there."""
-
-    def __init__(self, listing: Listing, times: str | None = None, written: LineWriter | None = None) -> None:
-        super().__init__()
-        self.listing = listing
-        self._times = _DirectoryTimes(times) if times is not None else None
-        self._written = written
-
-    def step(self) -> bool:
-        """See ``_Entries``."""
-        entry = None if self._written is not None else self.listing.ready()
-        if entry is None:
-            return False
-        self._take(entry)
-        return True
-
-    def advance(self) -> Procedure:
-        """See ``_Entries``."""
-        entry = yield from self.listing.next()
-        self._take(entry)
-        if entry is None:
-            return
-        if self._times is not None and entry["t"] == DIRECTORY:
-            yield from self._times.give(entry, self.key)
-        if self._written is not None:
-            yield from self._written.write(encode(entry))
-
-
-class _DirectoryTimes:
-    """The times of a manifest's directories, asked for in the order of the tree."""
-
-    def __init__(self, manifest: str) -> None:
-        self._lines = LineReader(manifest)
-        self._key = b""
-        self._directory: Entry | None = {}
-
-    def give(self, entry: Entry, key: bytes) -> Procedure:
-        """Give an entry the time that it has in the manifest, if it is there."""
-        while self._directory is not None and (not self._directory or self._key < key):
-            line = yield from self._lines.next()
-            if line is None:
-                self._directory = None
-            elif _IS_DIRECTORY in line:
-                self._directory = json.loads(line)
-                assert self._directory is not None
-                self._key = path_key(self._directory["p"])
-        if self._directory is not None and self._key == key:
-            entry["m"] = self._directory["m"]
-
-
 def compare(comparison: Comparison) -> Procedure:
     """List both trees and match them; returns the numbers of entries (wanted, had)."""
     matching = _Matching(comparison)
     yield from matching.run()
-    return matching.want.listing.count, matching.have.listing.count
+    return matching.want.count, matching.have.count
 
 
 class _Matching:
     def __init__(self, comparison: Comparison) -> None:
         self._comparison = comparison
-        names = ("same", "same.directories", "unsorted", "have.rest", "want.rest", "have.left", "want.left", "have")
-        self._writers = {name: LineWriter(comparison.file(name)) for name in names}
+        names = ("same", "same.directories", "moved", "unsorted", "have.rest", "want.rest", "have.left", "want.left")
+        self._writers = {name: LineWriter(comparison.file(name)) for name in (*names, "have")}
         want, have = comparison.want, comparison.have
         assert have is not None
         listing = Listing(want.site, want.root, comparison.open_files, comparison.for_manifest)
-        self.want = _Listed(listing, comparison.times)
+        self.want = Listed(listing, comparison.times)
         listing = Listing(have.site, have.root, comparison.distrusted_in_have, False)
-        self.have = _Listed(listing, written=self._writers["have"] if comparison.keeps_listing else None)
+        written = self._writers["have"] if comparison.keeps_listing else None
+        self.have: Listed | Recorded = Listed(listing, written=written)
+        self._names = Quoted()
 
     def run(self) -> Procedure:
         """Write ``same`` and ``changes``."""
         comparison = self._comparison
         for writer in self._writers.values():
             yield from writer.begin()
-        yield from self._by_path()
+        known = yield from self._read_manifest()
+        yield from self._by_path(known)
         if comparison.comparable:
             yield from self._end("have.rest", "want.rest")
             yield from self._by_id()
-            yield from self._end("have.left", "want.left")
+            yield from self._end("moved", "have.left", "want.left")
             yield from self._left_by_path()
         yield from self._end(*_LASTING)
         yield SpoolSort(comparison.file("unsorted"), comparison.file("changes"))
+
+    def _read_manifest(self) -> Procedure:
+        """Take the manifest in place of a listing if it tells as much; else returns who reads its details, if any."""
+        comparison = self._comparison
+        if comparison.manifest is None:
+            return None
+        if comparison.comparable and comparison.for_manifest and not comparison.keeps_listing:
+            recorded = Recorded(comparison.manifest, comparison.distrusted_in_have)
+            if (yield from recorded.names_ids()):
+                self.have = recorded
+                return None
+        return EntryReader(comparison.manifest)
 
     def _end(self, *names: str) -> Procedure:
         for name in names:
@@ -242,10 +161,9 @@ class _Matching:
             if name not in _LASTING:
                 yield SpoolSort(self._comparison.file(name), self._comparison.file(f"{name}.sorted"))
 
-    def _by_path(self) -> Procedure:
-        """Merge the listings; what is the same by path and id needs no more looking at."""
-        comparison, want, have = self._comparison, self.want, self.have
-        known = EntryReader(comparison.manifest) if comparison.manifest is not None else None
+    def _by_path(self, known: EntryReader | None) -> Procedure:
+        """Merge both trees; what is the same by path and id needs no more looking at."""
+        want, have = self.want, self.have
         yield Together([reader.advance() for reader in (want, have, known) if reader is not None], limit=3)
         while want.entry is not None or have.entry is not None:
             if have.entry is None or (want.entry is not None and want.key < have.key):
@@ -255,16 +173,16 @@ class _Matching:
                     yield from want.advance()
                 continue
             if known is not None:
-                while known.entry is not None and known.key < have.key:
-                    if not known.step():
-                        yield from known.advance()
-                _add_details(have.entry, known.entry if known.key == have.key else None)
+                yield from _add_known(have.entry, have.key, known)
             if want.entry is None or have.key < want.key:
                 yield from self._unmatched_had(have.entry)
             else:
                 if not self._is_same_file(have.entry, want.entry):
                     yield from self._same_path(have.entry, want.entry)
-                elif self._add_same(have.entry, want.entry):
+                else:
+                    self._add_same("same", have.entry, want.entry)
+                self._pass_equal()
+                if self._writers["same"].is_full:
                     yield from self._writers["same"].flush()
                 if not want.step():
                     yield from want.advance()
@@ -275,18 +193,43 @@ class _Matching:
         """By far the most entries of most trees."""
         return want["t"] == FILE and self._comparison.comparable and self._is_same(have, want)
 
-    def _add_same(self, have: Entry, want: Entry) -> bool:
-        """Write what has nothing to be done; True when that has to be flushed."""
-        details: Entry = {name: have[name] for name in ("c", "a", "e") if name in have}
-        return self._writers["same"].add(encode({**want, **details}))
+    def _pass_equal(self) -> None:
+        """Go past the plain files that come next in both trees, as far as they are at hand and the very same."""
+        want, have, names, comparison = self.want.listing, self.have, self._names, self._comparison
+        directory = want.directory
+        if not isinstance(have, Recorded) or directory is None or have.directory_id(directory["p"]) != directory["i"]:
+            return
+        lines, writer, distrusted = have.lines.at_hand, self._writers["same"], comparison.distrusted_in_have
+
+        def accept(found: dict[str, Any], path: str, ordinal: int) -> bool:
+            if not lines:
+                return False
+            line = without_moved(lines[0])
+            if (
+                not is_line_of(line, found, rest_of_line(found, path, names))
+                or comparison.is_modified(found["fileId"])
+                or path in distrusted
+            ):
+                return False
+            lines.popleft()
+            writer.add(b"%012d %b" % (ordinal, line))
+            return True
+
+        before = want.count
+        want.take_plain(accept)
+        have.count += want.count - before
+
+    def _add_same(self, name: str, have: Entry, want: Entry) -> None:
+        """Write what has nothing to be done as it will stand in the manifest; the file may have to be flushed."""
+        details: Entry = {name: have[name] for name in _DETAILS if name in have}
+        self._writers[name].add(b"%012d %b" % (want["n"], manifest_line({**want, **details})))
 
     def _same_path(self, have: Entry, want: Entry) -> Procedure:
         comparable = self._comparison.comparable
         if want["p"] == "":
             yield from self._pair(have, want, moved=False)
         elif comparable and self._is_same(have, want):
-            if self._add_same(have, want):
-                yield from self._writers["same"].flush()
+            self._add_same("same", have, want)
             if want["t"] == DIRECTORY:
                 yield from self._writers["same.directories"].write(encode({name: want[name] for name in "pmi"}))
         elif not comparable and have["t"] == want["t"]:
@@ -305,7 +248,7 @@ class _Matching:
             and not have.get("f")
             and not want.get("f")
             and (have.get("D", False) or not self._comparison.for_manifest)
-            and not self._comparison.is_modified(want)
+            and not self._comparison.is_modified(want["i"])
         )
 
     def _unmatched_had(self, have: Entry) -> Procedure:
@@ -334,6 +277,12 @@ class _Matching:
                 h = yield from have.keyed()
             elif h is None or w[0] < h[0]:
                 yield from self._writers["want.left"].write(path_key(w[1]["p"]) + b" " + want.encoded)
+                w = yield from want.keyed()
+            elif self._is_same_file(h[1], w[1]) and name_of(h[1]["p"]) == name_of(w[1]["p"]):
+                self._add_same("moved", h[1], w[1])  # along with the directory above
+                if self._writers["moved"].is_full:
+                    yield from self._writers["moved"].flush()
+                h = yield from have.keyed()
                 w = yield from want.keyed()
             else:
                 moved = h[1]["u"] != w[1]["u"] or name_of(h[1]["p"]) != name_of(w[1]["p"])
@@ -403,6 +352,14 @@ class _Above:
         while self._paths and self._paths[-1] != parent and not parent.startswith(self._paths[-1] + "/"):
             self._paths.pop()
         return bool(self._paths) and self._paths[-1] == parent
+
+
+def _add_known(entry: Entry, key: bytes, known: EntryReader) -> Procedure:
+    """Go on in a manifest to where an entry is or would be, and give the entry what it has."""
+    while known.entry is not None and known.key < key:
+        if not known.step():
+            yield from known.advance()
+    _add_details(entry, known.entry if known.key == key else None)
 
 
 def _add_details(entry: Entry, known: Entry | None) -> None:

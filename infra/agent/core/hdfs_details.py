@@ -102,7 +102,7 @@ class _Details:
             comparison.comparable
             and have["i"] == want["i"]
             and same_attributes_listed(have, want)
-            and not comparison.is_modified(want)
+            and not comparison.is_modified(want["i"])
         )
 
     def _is_sure(self, have: Entry, want: Entry) -> bool:
@@ -114,7 +114,7 @@ class _Details:
             and not have.get("F")
             and not have.get("f")
             and not want.get("f")
-            and not comparison.is_modified(want)
+            and not comparison.is_modified(want["i"])
         )
 
     def _kept_attributes(self, change: dict[str, Any], have: Entry, want: Entry) -> Procedure:

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 from infra.agent.core import hdfs
 from infra.agent.core.hdfs_asking import BY_BYTES, ask_acl, ask_extended_attributes, checksum_by_bytes
-from infra.agent.core.hdfs_compare import EntryReader, Side
+from infra.agent.core.hdfs_compare import Side
 from infra.agent.core.hdfs_entries import FILE, Entry, TreeDigest, below, path_key
 from infra.agent.core.hdfs_proofs import Proofs
 from infra.agent.core.hdfs_snapshots import snapshot_path
+from infra.agent.core.hdfs_trees import EntryReader, count_files
 from infra.agent.core.hdfs_walk import Walk
 from infra.agent.core.known_damage import Judgement, known_damage
 from infra.agent.core.levels import Level
@@ -116,21 +117,23 @@ class _Digesting:
 
     def _count(self, manifest: str) -> Procedure:
         """Count what there is to do, for the progress."""
-        total = TreeDigest()
-        reader = EntryReader(manifest)
-        yield from reader.advance()
-        while reader.entry is not None:
-            total.add(reader.entry)
-            yield from reader.advance()
-        self._meter = Meter("digest", self._data_set["id"], total.bytes, total.files)
+        total_bytes, total_files = yield from count_files(manifest)
+        self._meter = Meter("digest", self._data_set["id"], total_bytes, total_files)
         yield from self._meter.tell()
 
     def _check(self, window: list[Pair]) -> Procedure:
         """Ask for what the listing does not show of these pairs, concurrently, and take them in their order."""
         asked = [found for expected, found, _ in window if found["p"] and ("e" in expected or expected.get("w"))]
         yield from ask_extended_attributes(Side(SECONDARY, self._root), asked)
-        checked = yield Together((self._look(*pair) for pair in window), AT_ONCE)
-        for (expected, found, _), complaint in zip(window, checked):
+        proved = [pair.found["l"] for pair in window if self._is_settled(pair)]
+        yield from self._meter.add(sum(proved), len(proved))
+        looked_at = [pair for pair in window if not self._is_settled(pair)]
+        complaints = yield Together((self._look(*pair) for pair in looked_at), AT_ONCE)
+        told = {pair.found["p"]: complaint for pair, complaint in zip(looked_at, complaints) if complaint}
+        for expected, found, is_proved in window:
+            if is_proved:
+                found["c"] = expected["c"]
+            complaint = told.get(found["p"], "")
             self._expected.add(expected)
             self._found.add(found)
             if complaint:
@@ -139,6 +142,10 @@ class _Digesting:
                 self._damage.cannot_be_read(found["p"], is_moved=bool(expected.get("w")))
             self._compare(expected, found)
         window.clear()
+
+    def _is_settled(self, pair: Pair) -> bool:
+        """Whether nothing has to be asked about a file, by far the most of most trees."""
+        return pair.is_proved and pair.expected["t"] == FILE and not pair.found.get("A")
 
     def _look(self, expected: Entry, found: Entry, is_proved: bool) -> Procedure:
         """Complete ``found`` with what is asked for; returns what is wrong with the contents, "" if nothing is."""
@@ -149,7 +156,6 @@ class _Digesting:
             return ""
         complaint = ""
         if is_proved:
-            found["c"] = expected["c"]
             yield from self._meter.add(found["l"], 1)
             return complaint
         try:

@@ -1,8 +1,9 @@
 """Entries of an HDFS tree: how they are held, ordered, compared and digested.
 
 An *entry* is a dict with the members of a manifest line (docs/agent.md) and, while it is worked with:
-``i`` inode id, ``u`` inode id of the directory above ("up"), ``n`` ordinal in its tree, ``A`` True when it has an ACL,
-``D`` True when its details (``c``, ``a``, ``e``) are known, ``F`` True when its contents must not be taken for known.
+``i`` inode id (``I`` in the manifest, which has the source's), ``u`` inode id of the directory above ("up"), ``n``
+ordinal in its tree, ``A`` True when it has an ACL, ``D`` True when its details (``c``, ``a``, ``e``) are known, ``F``
+True when its contents must not be taken for known.
 ``s`` is there only where an entry has a storage policy of its own: one that differs from the directory's above.
 
 The order of a tree is depth first with siblings as HDFS lists them: their UTF-8 bytes compared as *signed* values
@@ -15,8 +16,10 @@ import hashlib
 from binascii import hexlify
 from typing import Any, Dict
 
+from infra.agent.core.hdfs_plain import digest_lines
 from infra.agent.core.operations import OperationFailed
 from infra.agent.protocol import canonical
+from infra.agent.quick_json import decode
 
 Entry = Dict[str, Any]
 
@@ -123,8 +126,11 @@ _IN_MANIFEST = frozenset(_MANIFEST)
 
 
 def manifest_line(entry: Entry) -> bytes:
-    """An entry as a line of the source manifest."""
-    return canonical({n: value for n, value in entry.items() if n in _IN_MANIFEST and value not in (None, [], {})})
+    """An entry of the source as a line of its manifest."""
+    line = {name: value for name, value in entry.items() if name in _IN_MANIFEST and value not in (None, [], {})}
+    if "i" in entry:
+        line["I"] = entry["i"]
+    return canonical(line)
 
 
 class TreeDigest:
@@ -153,6 +159,18 @@ class TreeDigest:
             self.fuzzy += bool(entry.get("f"))
         else:
             self.directories += 1
+
+    def add_line(self, line: bytes) -> None:
+        """Take the next entry as a line of a manifest."""
+        plain = digest_lines(line)
+        if plain is None:
+            self.add(decode(line))
+            return
+        content, metadata, length = plain
+        self._content.update(content)
+        self._metadata.update(metadata)
+        self.files += 1
+        self.bytes += length
 
     def content(self) -> str:
         """SHA-256 over the lines of (path, type, length, checksum)."""

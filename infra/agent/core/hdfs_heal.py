@@ -1,10 +1,10 @@
 """Heal: bring the head to its base before anything is built upon it.
 
-A head that is changed must equal its base. It is compared with its own frozen snapshot by inode id; differences are
-planned, staged (what was deleted or damaged is copied out of the snapshot, within the secondary) and applied exactly as
-a run's own changes are. Times of directories come from the base's manifest, because a snapshot does not freeze them.
-A file of the head that somebody holds open is put back, too; where the cluster's own command cannot list those, that is
-left out: nobody but a superuser could have opened one.
+A head that is changed must equal its base. Where that is not plain to see (``hdfs_at_base``) it is compared with its
+own frozen snapshot by inode id; differences are planned, staged (what was deleted or damaged is copied out of the
+snapshot, within the secondary) and applied exactly as a run's own changes are. Times of directories come from the
+base's manifest, because a snapshot does not freeze them. A file of the head that somebody holds open is put back, too;
+where the cluster's own command cannot list those, that is left out: nobody but a superuser could have opened one.
 
 How far it has come is told by the name that its directory has in staging: ``heal`` while it is filled (nothing has
 changed yet), ``healing`` while its plan is carried out, ``healed`` when that is over. A healing that is found under way
@@ -20,16 +20,17 @@ from typing import Any
 
 from infra.agent.core import hdfs
 from infra.agent.core.hdfs_apply import HEAD_CHANGED, Applying
+from infra.agent.core.hdfs_at_base import is_at_base, open_files
 from infra.agent.core.hdfs_compare import Comparison, Side, compare, modified_ids
 from infra.agent.core.hdfs_details import add_details
 from infra.agent.core.hdfs_manifest import fetch_manifest
-from infra.agent.core.hdfs_plan import make_plan
+from infra.agent.core.hdfs_plan import Plan, make_plan
 from infra.agent.core.hdfs_skeleton import PLAN, place_skeleton
 from infra.agent.core.hdfs_snapshots import snapshot_path
 from infra.agent.core.hdfs_stage import Staging, fill
 from infra.agent.core.machine import Procedure
 from infra.agent.core.meter import Meter
-from infra.agent.core.operations import Download, OpenFiles, OperationFailed
+from infra.agent.core.operations import Download, OperationFailed
 from infra.agent.core.staging import begin, has_sign, scratch
 from infra.agent.core.work import SECONDARY, Work
 
@@ -84,6 +85,8 @@ def heal(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
 def _plan(data_set: dict[str, Any], prefix: str, frozen: Side) -> Procedure:
     head = data_set["path"]
     times = yield from fetch_manifest(data_set["recovery_point"], data_set, f"{prefix}base")
+    if times is not None and (yield from is_at_base(data_set, times)):
+        return asdict(Plan())
     comparison = Comparison(
         prefix,
         want=frozen,
@@ -92,21 +95,11 @@ def _plan(data_set: dict[str, Any], prefix: str, frozen: Side) -> Procedure:
         for_manifest=False,
         times=times,
         modified=(yield from modified_ids(SECONDARY, head, data_set["base"], "")),
-        distrusted_in_have=(yield from _open_files(head)),
+        distrusted_in_have=(yield from open_files(head)),
     )
     yield from compare(comparison)
     yield from add_details(comparison)
     return asdict((yield from make_plan(comparison)))
-
-
-def _open_files(head: str) -> Procedure:
-    try:
-        paths = (yield OpenFiles(SECONDARY, head))["paths"]
-    except OperationFailed as failure:
-        if failure.code != "OPEN_FILES_UNKNOWN":
-            raise
-        paths = []
-    return frozenset(path[len(head) + 1 :] for path in paths if path.startswith(f"{head}/"))
 
 
 def _stage(

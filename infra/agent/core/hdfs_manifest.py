@@ -14,7 +14,7 @@ from infra.agent.core import hdfs
 from infra.agent.core.hdfs_compare import Comparison
 from infra.agent.core.hdfs_entries import Entry, TreeDigest, manifest_line
 from infra.agent.core.lines import LineReader, LineWriter, encode
-from infra.agent.core.machine import Procedure
+from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import Download, OperationFailed, SpoolSort
 from infra.agent.core.work import SECONDARY, manifest_path
 
@@ -55,16 +55,45 @@ class _Stream:
             self.entry["w"] = True
 
 
+class _Lines:
+    """Lines of the manifest that are written already, keyed by their ordinals, with the next one in sight."""
+
+    def __init__(self, name: str) -> None:
+        self._reader = LineReader(name)
+        self.ordinal = -1
+        self.line = b""
+
+    def step(self) -> bool:
+        """Go to the next line if it is at hand; False where ``advance`` has to do it."""
+        line = self._reader.ready()
+        if line is None:
+            return False
+        self._take(line)
+        return True
+
+    def advance(self) -> Procedure:
+        """Go to the next line; its ordinal is -1 at the end."""
+        self._take((yield from self._reader.next()) or b"-1 ")
+
+    def _take(self, line: bytes) -> None:
+        ordinal, _, self.line = line.partition(b" ")
+        self.ordinal = int(ordinal)
+
+
 def write_manifest(comparison: Comparison, quotas: list[int] | None) -> Procedure:
     """Write ``manifest``, durably; returns the ``TreeDigest``."""
     details = yield from _read_details(comparison)
-    streams = [_Stream(comparison, name) for name in ("same", "kept", "replaced", "copies", "directories")]
-    for stream in streams:
-        yield from stream.advance()
+    written = [_Lines(comparison.file(name)) for name in ("same", "moved.sorted")]
+    streams = [_Stream(comparison, name) for name in ("kept", "replaced", "copies", "directories")]
+    yield Together([each.advance() for each in written] + [each.advance() for each in streams], limit=1)
     writer = LineWriter(comparison.file("manifest"))
     yield from writer.begin()
     digest = TreeDigest()
     while True:
+        lines = next((one for one in written if one.ordinal == writer.count), None)
+        if lines is not None:
+            yield from _pass_on(lines, writer, digest)
+            continue
         left = [stream for stream in streams if stream.entry is not None]
         if not left:
             break
@@ -82,6 +111,16 @@ def write_manifest(comparison: Comparison, quotas: list[int] | None) -> Procedur
         yield from stream.advance()
     yield from writer.end(durable=True)
     return digest
+
+
+def _pass_on(lines: _Lines, writer: LineWriter, digest: TreeDigest) -> Procedure:
+    """Write all that follow one another of the lines that are written already."""
+    while lines.ordinal == writer.count:
+        digest.add_line(lines.line)
+        if writer.add(lines.line):
+            yield from writer.flush()
+        if not lines.step():
+            yield from lines.advance()
 
 
 def _ordinal(stream: _Stream) -> int:

@@ -26,6 +26,7 @@ from typing import Any
 
 from infra.agent.core.hdfs_compare import Comparison
 from infra.agent.core.hdfs_entries import DIRECTORY, FILE, Entry, depth_of, name_of, parent_of, path_key
+from infra.agent.core.hdfs_plain import Quoted, new_line
 from infra.agent.core.hdfs_walk import Listing
 from infra.agent.core.lines import LineReader, LineWriter, encode
 from infra.agent.core.machine import Procedure
@@ -71,7 +72,7 @@ def make_plan(comparison: Comparison) -> Procedure:
 
 def plan_first_copy(comparison: Comparison) -> Procedure:
     """The same where nothing is there yet; returns the ``Plan`` and the number of entries."""
-    for name in ("same", "gone", "kept"):
+    for name in ("same", "moved.sorted", "gone", "kept"):
         yield SpoolTruncate(comparison.file(name))
     want = comparison.want
     listing = Listing(want.site, want.root, comparison.open_files, comparison.for_manifest)
@@ -86,6 +87,7 @@ class _Planner:
         self._comparison = comparison
         names = ("plan.unsorted", *_LASTING, "touched", "standing", "plan")
         self._writers = {name: LineWriter(comparison.file(name)) for name in names}
+        self._names = Quoted()
 
     def run(self, take_entries: Procedure) -> Procedure:
         """Write everything."""
@@ -109,14 +111,29 @@ class _Planner:
         """Take a whole tree as new."""
         tops = _Tops()
         while True:
-            entry = listing.ready() or (yield from listing.next())
+            entry = yield from listing.next()
             if entry is None:
                 return
-            above = tops.above(entry["p"]) if entry["t"] == FILE else None
-            if above is None:
-                yield from self._new({"w": entry}, tops)
-            elif self._add_file("copies", entry, f"{above}/{name_of(entry['p'])}"):
+            yield from self._new({"w": entry}, tops)
+            self._take_plain(listing, tops)
+            if self._writers["copies"].is_full:
                 yield from self._writers["copies"].flush()
+
+    def _take_plain(self, listing: Listing, tops: _Tops) -> None:
+        """Take the plain files that are at hand in a new directory."""
+        directory = listing.directory
+        above = None if directory is None else tops.of(directory["p"])
+        if directory is None or above is None:
+            return
+        plan, writer, names, up = self.plan, self._writers["copies"], self._names, directory["i"]
+
+        def accept(found: dict[str, Any], path: str, ordinal: int) -> bool:
+            plan.files_moved += 1
+            plan.bytes_moved += found["length"]
+            writer.add(new_line(found, path, names, up, ordinal, f"{above}/{found['pathSuffix']}"))
+            return True
+
+        listing.take_plain(accept)
 
     def _each(self, name: str, plan: Any, tops: _Tops) -> Procedure:
         reader = LineReader(self._comparison.file(name))
@@ -275,12 +292,13 @@ class _Tops:
 
     def above(self, path: str) -> str | None:
         """The text of the directory right above ``path``, or None when it is not of the class."""
-        above = parent_of(path)
-        if path and self._directories and self._directories[-1][0] == above:
-            return self._directories[-1][1]
         while self._directories and not _is_below(path, self._directories[-1][0]):
             self._directories.pop()
-        if self._directories and path and self._directories[-1][0] == above:
+        return self.of(parent_of(path)) if path else None
+
+    def of(self, directory: str) -> str | None:
+        """The text of the directory met last, if that is the one asked for."""
+        if self._directories and self._directories[-1][0] == directory:
             return self._directories[-1][1]
         return None
 

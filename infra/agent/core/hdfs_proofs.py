@@ -28,9 +28,10 @@ from typing import Any
 
 from infra.agent.core import hdfs
 from infra.agent.core.hdfs_asking import BY_BYTES
-from infra.agent.core.hdfs_compare import EntryReader, modified_ids
+from infra.agent.core.hdfs_compare import modified_ids
 from infra.agent.core.hdfs_entries import FILE, Entry, path_key, same_contents_listed
 from infra.agent.core.hdfs_snapshots import snapshot_path
+from infra.agent.core.hdfs_trees import EntryReader
 from infra.agent.core.hdfs_walk import Walk
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import Download, OperationFailed, ReadFile

@@ -88,6 +88,7 @@ DISPENSABLE = (
     "want.left",
     "have.left.sorted",
     "want.left.sorted",
+    "moved",
     "unsorted",
     "changes",
     "gone",

@@ -7,16 +7,20 @@ while what has come is worked with.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable, Dict
 
 from infra.agent.core.hdfs import Page, list_page, page_request, status
 from infra.agent.core.hdfs_entries import DIRECTORY, FILE, Entry, below, check_supported, entry_of, name_key
+from infra.agent.core.hdfs_plain import is_plain
 from infra.agent.core.lines import LineWriter, encode
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import Ahead, OperationFailed
 
 DIRECTORIES_AHEAD = 32
 ENTRIES_AHEAD = 2000
+
+AcceptPlain = Callable[[Dict[str, Any], str], bool]
+"""Takes a FileStatus with its path, or refuses it: then it comes again as an entry."""
 
 
 class _Level:
@@ -55,6 +59,23 @@ class Walk:
             return None
         level.position += 1
         return self._entry(found, level.prefix + found["pathSuffix"], level.entry["i"], level.policy)
+
+    @property
+    def directory(self) -> Entry | None:
+        """The directory whose entries are at hand, None at the beginning and at the end."""
+        return self._levels[-1].entry if self._levels else None
+
+    def take_plain(self, accept: AcceptPlain) -> None:
+        """Hand over plain files (``hdfs_plain``) of the page at hand, in their order, as long as they are accepted."""
+        level = self._levels[-1] if self._levels else None
+        if level is None:
+            return
+        statuses, prefix, policy = level.statuses, level.prefix, level.policy
+        for position in range(level.position, len(statuses)):
+            found = statuses[position]
+            if not is_plain(found, policy) or not accept(found, prefix + found["pathSuffix"]):
+                return
+            level.position = position + 1
 
     def next(self) -> Procedure:
         """The next entry, or None at the end; raises NO_SUCH_DIRECTORY when there is no root."""
@@ -165,6 +186,23 @@ class Listing:
         """As ``Walk.ready``."""
         entry = self._walk.ready()
         return None if entry is None else self._numbered(entry)
+
+    @property
+    def directory(self) -> Entry | None:
+        """As ``Walk.directory``."""
+        return self._walk.directory
+
+    def take_plain(self, accept: Callable[[dict[str, Any], str, int], bool]) -> None:
+        """As ``Walk.take_plain``, with the ordinal, and without files that get ``f``."""
+
+        def numbered(found: dict[str, Any], path: str) -> bool:
+            is_late = self._is_cut and found["modificationTime"] > self._cut_ms
+            if is_late or path in self._open_files or not accept(found, path, self.count):
+                return False
+            self.count += 1
+            return True
+
+        self._walk.take_plain(numbered)
 
     def next(self) -> Procedure:
         """The next entry, or None at the end; raises NO_SUCH_DIRECTORY when there is no root."""

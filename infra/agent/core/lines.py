@@ -47,6 +47,11 @@ class LineWriter:
         self._bytes += len(line)
         return self._bytes >= PIECE_BYTES
 
+    @property
+    def is_full(self) -> bool:
+        """Whether ``flush`` is due."""
+        return self._bytes >= PIECE_BYTES
+
     def write_keyed(self, key: bytes, record: dict[str, Any]) -> Procedure:
         """Add a keyed line."""
         yield from self.write(key + b" " + encode(record))
@@ -68,29 +73,35 @@ class LineReader:
     """Reads a work file line by line; a file that is not there has no lines.
 
     ``encoded`` is the record last read, as it stands in the file: who passes it on unchanged need not encode it.
+    ``at_hand`` are the next lines, as far as they were read already: who takes one off its left has read it.
     """
 
     def __init__(self, name: str) -> None:
         self.encoded = b""
+        self.at_hand: deque[bytes] = deque()
         self._name = name
         self._offset = 0
-        self._lines: deque[bytes] = deque()
         self._rest = b""
 
     def ready(self) -> bytes | None:
         """The next line if it was read already, without a procedure; otherwise ``next`` has it."""
-        return self._lines.popleft() if self._lines else None
+        return self.at_hand.popleft() if self.at_hand else None
 
     def next(self) -> Procedure:
         """The next line, or None at the end; a torn last line is not one."""
-        while not self._lines:
+        if not self.at_hand:
+            yield from self.fill()
+        return self.at_hand.popleft() if self.at_hand else None
+
+    def fill(self) -> Procedure:
+        """Have the next line at hand, unless there is none."""
+        while not self.at_hand:
             data = yield SpoolRead(self._name, self._offset, PIECE_BYTES)
             if not data:
-                return None
+                return
             self._offset += len(data)
             *lines, self._rest = (self._rest + data).split(b"\n")
-            self._lines.extend(lines)
-        return self._lines.popleft()
+            self.at_hand.extend(lines)
 
     def record(self) -> Procedure:
         """The next record, or None at the end."""

@@ -1,0 +1,112 @@
+"""Plain files, which most trees consist of: compared and digested as lines of a manifest, without becoming entries.
+
+A *plain* file has nothing but what its listing shows, and a stored checksum: no ACL, no extended attributes, no storage
+policy of its own, and it was not open at the cut. Its line in a manifest is then the same bytes whoever writes it, so
+it is compared with a listing by comparing bytes. Whatever is not plain goes the general way (``hdfs_entries``), which
+says the very same about plain files, only slower: tests hold both to that.
+"""
+
+from __future__ import annotations
+
+import json.encoder
+import re
+from typing import Any, Dict, Match
+
+_TEXT = rb'"(?:[^"\\]|\\.)*"'
+_BEGINNING = rb'\{(?:"I":(\d+),)?"b":(\d+),(?:"c":("[^"\\]*"),)?'
+_REST = rb'"g":(%b),"l":(\d+),"m":(\d+),"o":(%b),"p":(%b),"r":\d+,"t":"f",(?:"w":true,)?"x":("\d+")\}' % (
+    _TEXT,
+    _TEXT,
+    _TEXT,
+)
+_beginning = re.compile(_BEGINNING)
+_whole = re.compile(_BEGINNING + _REST)
+_MOVED, _NOT_MOVED = b'"t":"f","w":true,"x":', b'"t":"f","x":'
+_quote = json.encoder.encode_basestring
+PLAIN_TYPE = "FILE"
+
+
+class Quoted(Dict[str, bytes]):
+    """The few names of owners and groups as JSON, each made once."""
+
+    def __missing__(self, name: str) -> bytes:
+        self[name] = quoted = _quote(name).encode("utf-8")
+        return quoted
+
+
+def is_plain(found: dict[str, Any], policy: int) -> bool:
+    """Tell whether a FileStatus in a directory of a storage policy is that of a plain file, as far as it shows."""
+    return (
+        found["type"] == PLAIN_TYPE
+        and found["storagePolicy"] == policy
+        and not (found.get("aclBit") or found.get("encBit") or found.get("ecBit"))
+    )
+
+
+def rest_of_line(found: dict[str, Any], path: str, names: Quoted) -> bytes:
+    """How a plain file's line ends, from its group on: all that tells it from others but id, block size and bytes."""
+    return b'"g":%b,"l":%d,"m":%d,"o":%b,"p":%b,"r":%d,"t":"f","x":"%b"}' % (
+        names[found["group"]],
+        found["length"],
+        found["modificationTime"],
+        names[found["owner"]],
+        _quote(path).encode("utf-8"),
+        found["replication"],
+        found["permission"].encode("ascii"),
+    )
+
+
+def without_moved(line: bytes) -> bytes:
+    """A plain file's line without the mark that its run has moved it."""
+    return line.replace(_MOVED, _NOT_MOVED)  # within a name quotation marks are escaped
+
+
+def beginning_of_line(line: bytes, rest: bytes) -> Match[bytes] | None:
+    """How a line begins (inode id, block size, checksum) if it is that of a plain file which ends in ``rest``."""
+    if not line.endswith(rest):
+        return None
+    return _beginning.fullmatch(line, 0, len(line) - len(rest))
+
+
+def is_line_of(line: bytes, found: dict[str, Any], rest: bytes) -> bool:
+    """Tell whether a line of the source's manifest is that of a plain file, by everything that its listing shows."""
+    begins = beginning_of_line(line, rest)
+    return (
+        begins is not None
+        and begins[1] is not None
+        and int(begins[1]) == found["fileId"]
+        and int(begins[2]) == found["blockSize"]
+        and (begins[3] is not None or found["length"] == 0)
+    )
+
+
+def new_line(found: dict[str, Any], path: str, names: Quoted, up: int, ordinal: int, staged: str) -> bytes:
+    """A plain file as a record of what is to be staged: what ``hdfs_entries.entry_of`` gives, and the place."""
+    return b'{"p":%b,"t":"f","m":%d,"o":%b,"g":%b,"x":"%b","i":%d,"u":%d,"l":%d,"b":%d,"r":%d,"n":%d,"path":%b}' % (
+        _quote(path).encode("utf-8"),
+        found["modificationTime"],
+        names[found["owner"]],
+        names[found["group"]],
+        found["permission"].encode("ascii"),
+        found["fileId"],
+        up,
+        found["length"],
+        found["blockSize"],
+        found["replication"],
+        ordinal,
+        _quote(staged).encode("utf-8"),
+    )
+
+
+def digest_lines(line: bytes) -> tuple[bytes, bytes, int] | None:
+    """What a plain file's line adds to the digests of content and metadata, and its length; else None."""
+    found = _whole.fullmatch(line)
+    if found is None:
+        return None
+    checksum, group, length, time, owner, path, mode = found.groups()[2:]
+    proof = b"" if checksum is None else b'"c":%b,' % checksum
+    return (
+        b'{%b"l":%b,"p":%b,"t":"f"}\n' % (proof, length, path),
+        b'{"g":%b,"m":%b,"o":%b,"p":%b,"x":%b}\n' % (group, time, owner, path, mode),
+        int(length),
+    )

@@ -1,0 +1,152 @@
+"""Plain files as lines: the quick way says the very same as the general one, and refuses what is not plain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.agent.core.hdfs_entries import TreeDigest, entry_of, manifest_line
+from infra.agent.core.hdfs_plain import (
+    Quoted,
+    beginning_of_line,
+    is_line_of,
+    is_plain,
+    new_line,
+    rest_of_line,
+    without_moved,
+)
+from infra.agent.quick_json import decode
+
+POLICY = 7
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=30)
+PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
+CHECKSUMS = st.one_of(st.none(), st.just("MD5-of-0MD5-of-512CRC32C:00ff"))
+
+
+def file_status(**changes: Any) -> dict[str, Any]:
+    status = {
+        "type": "FILE",
+        "pathSuffix": "f",
+        "length": 12,
+        "modificationTime": 1_764_000_000_000,
+        "owner": "app",
+        "group": "staff",
+        "permission": "644",
+        "fileId": 16_401,
+        "blockSize": 134_217_728,
+        "replication": 3,
+        "storagePolicy": POLICY,
+    }
+    return {**status, **changes}
+
+
+STATUSES = st.builds(
+    file_status,
+    length=st.integers(0, 1 << 50),
+    modificationTime=st.integers(0, 1 << 45),
+    owner=NAMES,
+    group=NAMES,
+    permission=st.sampled_from(["0", "644", "1777"]),
+    fileId=st.integers(1, 1 << 60),
+    blockSize=st.integers(1, 1 << 40),
+    replication=st.integers(1, 512),
+)
+
+
+def entry(status: dict[str, Any], path: str, **more: Any) -> dict[str, Any]:
+    return {**entry_of(status, path, 5, POLICY), **{name: value for name, value in more.items() if value is not None}}
+
+
+@given(STATUSES, PATHS, CHECKSUMS, st.booleans())
+def test_a_line_of_a_plain_file_is_known_by_its_listing(
+    status: dict[str, Any], path: str, checksum: str | None, was_moved: bool
+) -> None:
+    line = manifest_line(entry(status, path, c=checksum, w=True if was_moved else None))
+    rest = rest_of_line(status, path, Quoted())
+    assert is_line_of(without_moved(line), status, rest) == (checksum is not None or status["length"] == 0)
+    begins = beginning_of_line(without_moved(line), rest)
+    assert begins is not None
+    assert int(begins[1]) == status["fileId"]
+    assert without_moved(line) == manifest_line(entry(status, path, c=checksum))
+
+
+@given(STATUSES, PATHS, CHECKSUMS, st.booleans())
+def test_a_line_is_digested_like_its_entry(
+    status: dict[str, Any], path: str, checksum: str | None, was_moved: bool
+) -> None:
+    by_entry, by_line = TreeDigest(), TreeDigest()
+    known = entry(status, path, c=checksum, w=True if was_moved else None)
+    by_entry.add(known)
+    by_line.add_line(manifest_line(known))
+    told = ("files", "directories", "bytes", "fuzzy")
+    assert [getattr(by_line, name) for name in told] == [getattr(by_entry, name) for name in told]
+    assert by_line.content() == by_entry.content()
+    assert by_line.metadata() == by_entry.metadata()
+
+
+@given(STATUSES, PATHS, NAMES, st.integers(0, 1 << 40))
+def test_a_new_plain_file_is_recorded_like_its_entry(
+    status: dict[str, Any], path: str, staged: str, ordinal: int
+) -> None:
+    line = new_line(status, path, Quoted(), 5, ordinal, f"new/0/{staged}")
+    assert decode(line) == {**entry(status, path), "n": ordinal, "path": f"new/0/{staged}"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"length": 13},
+        {"modificationTime": 1},
+        {"owner": "eve"},
+        {"group": "eve"},
+        {"permission": "600"},
+        {"fileId": 16_402},
+        {"blockSize": 1 << 20},
+        {"replication": 2},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_difference_of_a_listing_is_seen(change: dict[str, Any]) -> None:
+    line = manifest_line(entry(file_status(), "d/f", c="MD5:00"))
+    changed = file_status(**change)
+    assert is_line_of(line, file_status(), rest_of_line(file_status(), "d/f", Quoted()))
+    assert not is_line_of(line, changed, rest_of_line(changed, "d/f", Quoted()))
+    assert not is_line_of(line, file_status(), rest_of_line(file_status(), "d/g", Quoted()))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"a": ["user:eve:rw-"]}, {"e": {"user.x": "0x00"}}, {"s": 2}, {"f": True}, {"c": None}],
+    ids=lambda more: next(iter(more)),
+)
+def test_what_is_not_plain_goes_the_general_way(more: dict[str, Any]) -> None:
+    known = entry(file_status(), "d/f", **{"c": "MD5:00", **more})
+    assert not is_line_of(manifest_line(known), file_status(), rest_of_line(file_status(), "d/f", Quoted()))
+    by_entry, by_line = TreeDigest(), TreeDigest()
+    by_entry.add(known)
+    by_line.add_line(manifest_line(known))
+    assert (by_line.content(), by_line.metadata(), by_line.fuzzy) == (
+        by_entry.content(),
+        by_entry.metadata(),
+        by_entry.fuzzy,
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"type": "DIRECTORY"}, {"storagePolicy": 2}, {"aclBit": True}, {"encBit": True}, {"ecBit": True}],
+    ids=str,
+)
+def test_a_listing_shows_what_is_not_plain(change: dict[str, Any]) -> None:
+    assert is_plain(file_status(), POLICY)
+    assert not is_plain(file_status(**change), POLICY)
+
+
+def test_a_line_without_an_inode_id_proves_nothing_about_one() -> None:
+    """Manifests from before had none."""
+    known = entry(file_status(), "d/f", c="MD5:00")
+    del known["i"]
+    assert not is_line_of(manifest_line(known), file_status(), rest_of_line(file_status(), "d/f", Quoted()))
