@@ -92,6 +92,27 @@ def test_a_flush_that_hangs_does_not_delay_the_moment(world: MomentWorld) -> Non
         assert abs(stamp - instruction.payload["moment_ms"]) <= CLOSE_MS
 
 
+@pytest.mark.parametrize(
+    ("flush_ms", "before_ms"),
+    [(400.0, [5_000, 600]), (2_000.0, [5_000, 2_600]), (4_000.0, [5_000])],
+    ids=["quick", "slow", "too slow for another"],
+)
+def test_tables_are_flushed_once_more_as_late_as_it_can_be_over_by_the_moment(
+    world: MomentWorld, flush_ms: float, before_ms: list[int]
+) -> None:
+    instruction = world.instruction(data_sets=DATA_SETS[:2])
+    flushes: list[float] = []
+
+    def latency(operation: Operation) -> float:
+        if isinstance(operation, HBaseCall) and operation.request["do"] == "flush":
+            flushes.append(instruction.payload["moment_ms"] - world.namenode_ms())
+            return flush_ms
+        return 1.0
+
+    world.run(instruction, latency_ms=latency)
+    assert [round(before, -2) for before in flushes] == before_ms
+
+
 @pytest.mark.parametrize("changed", [{"epoch": EPOCH + 1}, {"identity": "FENCED"}, {"pair": "other"}, {"cluster": "b"}])
 @pytest.mark.parametrize("in_ms", [-1.0, 10_000.0, 28_000.0])
 def test_a_marker_that_does_not_fit_is_seen_until_just_before_the_moment(
