@@ -40,6 +40,7 @@ class ByServices(Series):
         Figure("memory_mib", "MiB of memory"),
         Figure("start_seconds", "s to start"),
         Figure("command_seconds", "s for 'service list'"),
+        Figure("policies_seconds", "s for 'policy list'"),
         Figure("answer_seconds", "s for the API's list"),
     )
     sizes = (10, 100, 1_000)
@@ -70,22 +71,27 @@ def _answers(client: ApiClient) -> bool:
 
 def _asked(product: Product, client: ApiClient, size: int) -> Mapping[str, float]:
     """The middle of several times, and the memory that the process has after them."""
-    commands, answers = [], []
+    commands: dict[str, list[float]] = {"service": [], "policy": []}
+    answers = []
     for _ in range(TIMES):
-        began = time.monotonic()
-        told = product.run("service", "list")
-        commands.append(time.monotonic() - began)
+        for what, seconds in commands.items():
+            began = time.monotonic()
+            told = product.run(what, "list")
+            seconds.append(time.monotonic() - began)
+            if any(f"service-{number:04}" not in told for number in range(size)):
+                raise BenchFailed(f"'{what} list' does not list all of them")
         began = time.monotonic()
         listed = client.get(resource("services"), {"limit": 1_000})["items"]
         answers.append(time.monotonic() - began)
-        if len(listed) != size or any(f"service-{number:04}" not in told for number in range(size)):
+        if len(listed) != size:
             raise BenchFailed(f"{len(listed)} services are listed, not {size}")
     assert product.process is not None
     status = Path(f"/proc/{product.process.pid}/status").read_text().splitlines()
     kibibytes = next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
     return {
         "memory_mib": kibibytes / MEBIBYTE_IN_KIB,
-        "command_seconds": statistics.median(commands),
+        "command_seconds": statistics.median(commands["service"]),
+        "policies_seconds": statistics.median(commands["policy"]),
         "answer_seconds": statistics.median(answers),
     }
 
