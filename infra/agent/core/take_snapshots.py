@@ -32,6 +32,7 @@ from infra.agent.protocol import Instruction
 AT_ONCE = 32
 QUIET_MARGIN_MS = 5_000.0  # for the reading itself to be over in time
 FLUSH_BEFORE_MS = 5_000.0
+FRESH_MS = 5_000.0  # what was looked at so shortly ago need not be looked at again to be warm
 LONGEST_LATE_FLUSH_MS = 3_000.0
 LATE_FLUSH_RESERVE = 1.25
 LATE_FLUSH_RESERVE_MS = 100.0
@@ -69,6 +70,7 @@ class _Run:
         self.barrier = Barrier(payload["barrier"], instruction.run, self.journal)
         self.clocks: dict[str, Any] = {"namenode": None, "hbase": None}
         self.at_ms = 0.0
+        self.accepted_ms = 0.0
         self.marker: dict[str, Any] = {}
         self.opened: Listing | None = None
         self.rpc_timeout_ms = 0.0
@@ -106,6 +108,7 @@ class _Run:
         if self.tables:
             status = yield from hbase_calls.ask(PRIMARY, "status")
             self.rpc_timeout_ms = float(status["settings"]["rpc_timeout_ms"])
+        self.accepted_ms = yield Now()
         yield Milestone("armed", {"clocks": dict(self.clocks)})
         yield Progress({"step": "waiting for the moment"})
 
@@ -145,7 +148,9 @@ class _Run:
                 yield from self.known[table.id].write({"quiet": {**reading, "rpc_timeout_ms": self.rpc_timeout_ms}})
 
     def _warm_up(self) -> Procedure:
-        """Look once more, while there is time: at the marker, at the data sets, at what is open."""
+        """Look once more, if the last look is not fresh: at the marker, at the data sets, at HBase's clock."""
+        if (yield Now()) < self.accepted_ms + FRESH_MS:
+            return
         yield Progress({"step": "warm-up"})
         self.marker = yield from markers.check_marker(self.instruction, PRIMARY, "PRIMARY")
         yield from self._check_targets()
@@ -155,6 +160,8 @@ class _Run:
         """What must not delay the firing, whatever it takes: list what is open, so that less is unknown afterwards."""
         is_late = (yield Now()) > self.at_ms - LISTING_NEEDS_MS
         self.opened = yield from list_open(self.directories, quick=is_late)
+        if self.clocks["hbase"] is None:
+            yield from self._measure_hbase()
 
     # The moment
 
