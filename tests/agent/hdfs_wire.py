@@ -132,7 +132,9 @@ class NameNode(Server):
                 answers.clear()
 
     def _getBlockLocations(self, request: Message) -> bytes:
-        file = self.cluster.files[request.text(1)]
+        file = self.cluster.files.get(request.text(1))
+        if file is None:
+            return b""
         begin, end = request.integer(2), request.integer(2) + request.integer(3)
         blocks, position = b"", 0
         for number in file.blocks:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from infra.agent.core.hdfs import ExtendedAttributes, FileChecksum
+from infra.agent.core.hdfs import ExtendedAttributes, FileChecksum, LocateAhead
 from infra.agent.core.operations import CopyRange, HdfsCall
 from infra.agent.core.protobuf import data_field, integer_field, text_field
 from infra.agent.protocol import canonical
@@ -42,6 +42,7 @@ class World:
         self.native = Native(rpc, blocks, "us-test", self.cancelled, self.log.append)
         self.ways = {
             CopyRange: self.native.or_else(self.native.copy, self._web),
+            LocateAhead: self.native.or_else(self.native.locate_ahead, self._web),
             FileChecksum: self.native.or_else(self.native.checksum, self._web),
             ExtendedAttributes: self.native.or_else(self.native.extended_attributes, self._web),
             HdfsCall: self.native.or_else(self.native.call, self._web),
@@ -148,6 +149,24 @@ def test_where_a_file_of_a_snapshot_lies_is_asked_once_for_checksum_copy_and_pro
     world.perform(FileChecksum("secondary", "/t"))
     world.perform(FileChecksum("secondary", "/t"))
     assert not world.fallen_back
+
+
+def test_files_that_are_located_ahead_are_not_located_again(world: World) -> None:
+    paths = ("/d/.snapshot/us-1/f", "/d/.snapshot/us-1/g")
+    for path in paths:
+        world.clusters["primary"].put(path, content(100))
+    world.perform(LocateAhead("primary", paths))
+    world.perform(FileChecksum("primary", paths[0]))
+    world.perform(CopyRange("primary", paths[1], 0, 100, "secondary", "/t", BLOCK, 1, "600"))
+    assert world.clusters["primary"].namenode.calls == ["getBlockLocations"] * len(paths)
+    assert not world.fallen_back
+
+
+def test_a_file_that_cannot_be_located_ahead_is_no_trouble(world: World) -> None:
+    world.clusters["primary"].put("/f", content(100))
+    world.perform(LocateAhead("primary", ("/f", "/is/not/there")))
+    assert world.fallen_back  # where nothing is done about it
+    assert world.perform(FileChecksum("primary", "/f")) != WEB
 
 
 def test_what_is_replaced_is_not_taken_for_what_was_there(world: World) -> None:

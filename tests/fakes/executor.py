@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from infra.agent.core.hdfs import ExtendedAttributes
+from infra.agent.core.hdfs import ExtendedAttributes, LocateAhead
 from infra.agent.core.machine import Machine, Outcome, Procedure
 from infra.agent.core.operations import (
     Ahead,
@@ -182,6 +182,9 @@ class FakeExecutor:
         hdfs = self._site(operation.site)
         hexadecimal = {"encoding": "hex"}
         return [hdfs.call("GET", "GETXATTRS", path, hexadecimal, "hdfs")["XAttrs"] for path in operation.paths]
+
+    def _LocateAhead(self, operation: LocateAhead) -> None:
+        """Nothing depends on it."""
 
     def _HBaseCall(self, call: HBaseCall) -> Any:
         if call.site not in self.hbase:

@@ -55,6 +55,17 @@ class ExtendedAttributes(Operation):
     paths: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class LocateAhead(Operation):
+    """Say which files will be copied whole, or asked for their checksums, in a moment.
+
+    So their blocks are looked up for all of them at once. Result: None; nothing depends on what comes of it.
+    """
+
+    site: str
+    paths: tuple[str, ...]
+
+
 class StoragePolicy(NamedTuple):
     """On which media blocks are put; without a ``has_fallback`` nothing can be written where those are missing."""
 

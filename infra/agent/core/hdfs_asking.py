@@ -33,6 +33,17 @@ def ask_extended_attributes(side: Side, entries: Sequence[Entry]) -> Procedure:
                 entry["e"] = attributes
 
 
+def locate_ahead(side: Side, entries: Sequence[Entry]) -> Procedure:
+    """Have the blocks of files looked up together that are asked for or copied next; only of those with one block."""
+    paths = [below(side.root, entry["p"]) for entry in entries if 0 < entry["l"] <= entry["b"] and not entry.get("f")]
+    batches = [tuple(paths[begin : begin + PATHS_AT_ONCE]) for begin in range(0, len(paths), PATHS_AT_ONCE)]
+    yield Together((_locate(side.site, batch) for batch in batches), BATCHES_AT_ONCE, keep_results=False)
+
+
+def _locate(site: str, paths: tuple[str, ...]) -> Procedure:
+    yield hdfs.LocateAhead(site, paths)
+
+
 def ask_acl(side: Side, entry: Entry) -> Procedure:
     """Give an entry ``a``, if it has one."""
     if entry.get("A"):

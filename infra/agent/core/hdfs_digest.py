@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from infra.agent.core import hdfs
-from infra.agent.core.hdfs_asking import BY_BYTES, ask_acl, ask_extended_attributes, checksum_by_bytes
+from infra.agent.core.hdfs_asking import BY_BYTES, ask_acl, ask_extended_attributes, checksum_by_bytes, locate_ahead
 from infra.agent.core.hdfs_compare import Side
 from infra.agent.core.hdfs_entries import FILE, Entry, TreeDigest, below, path_key
 from infra.agent.core.hdfs_proofs import Proofs
@@ -128,6 +128,8 @@ class _Digesting:
         proved = [pair.found["l"] for pair in window if self._is_settled(pair)]
         yield from self._meter.add(sum(proved), len(proved))
         looked_at = [pair for pair in window if not self._is_settled(pair)]
+        to_compute = [one.found for one in looked_at if one.found["t"] == FILE and self._is_computed(one.expected)]
+        yield from locate_ahead(Side(SECONDARY, self._root), to_compute)
         complaints = yield Together((self._look(*pair) for pair in looked_at), AT_ONCE)
         told = {pair.found["p"]: complaint for pair, complaint in zip(looked_at, complaints) if complaint}
         for expected, found, is_proved in window:
@@ -167,6 +169,11 @@ class _Digesting:
             complaint = f"cannot be read: {failure.message[:200]}"
         yield from self._meter.add(found["l"], 1)
         return complaint
+
+    def _is_computed(self, expected: Entry) -> bool:
+        """Whether the stored checksum of a file is asked for."""
+        wanted: str = expected.get("c", BY_BYTES)
+        return not wanted.startswith(BY_BYTES) and self._level.checks(expected["p"], expected)
 
     def _look_at_contents(self, expected: Entry, found: Entry, path: str) -> Procedure:
         wanted: str | None = expected.get("c")

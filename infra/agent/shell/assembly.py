@@ -8,7 +8,7 @@ import time
 from typing import Any, Callable, Sequence
 
 from infra.agent.core.abort import EndInstruction
-from infra.agent.core.hdfs import ExtendedAttributes, FileChecksum
+from infra.agent.core.hdfs import ExtendedAttributes, FileChecksum, LocateAhead
 from infra.agent.core.operations import (
     CopyRange,
     DigestFile,
@@ -135,6 +135,7 @@ def make_executor(
     performs: dict[type[Operation], Perform] = {
         HdfsCall: native.or_else(native.call, webhdfs.call),
         ExtendedAttributes: native.or_else(native.extended_attributes, webhdfs.extended_attributes),
+        LocateAhead: native.or_else(native.locate_ahead, lambda operation: None),
         FileChecksum: native.or_else(native.checksum, checksums.checksum),
         ReadFile: transfers.read,
         WriteFile: transfers.write,

@@ -22,6 +22,7 @@ NOWHERE = "/.understudy/clock/rpc-address"
 ALL_OPEN_FILES = 1
 CREATE, OVERWRITE = 1, 2
 ENCRYPTION_ZONES = 2
+WHOLE = (1 << 63) - 1  # as long as a file can be
 UNCHANGED = (1 << 64) - 1  # -1: a time that stays as it is
 
 NAMESPACES = ("user", "trusted", "security", "system", "raw")
@@ -107,13 +108,14 @@ class NameNodeRpc:
     @understood
     def locate(self, site: str, path: str, offset: int, length: int) -> LocatedFile:
         """The blocks of a part of a file; raises ``RpcFailed``."""
-        request = text_field(1, path) + integer_field(2, offset) + integer_field(3, length)
-        answer = self._call(site, "getBlockLocations", request)
-        if not answer.has(1):
-            raise RpcFailed(f"{path} is no file", "FileNotFoundException")
-        found = Message(answer.data(1), "LocatedBlocks")
-        is_plain = not (found.integer(3) or found.has(6) or found.has(7))
-        return LocatedFile(found.integer(1), tuple(_located(block) for block in found.repeated(2)), is_plain)
+        return _located_file(path, self._call(site, "getBlockLocations", _part_of(path, offset, length)))
+
+    @understood
+    def locate_many(self, site: str, paths: Sequence[str]) -> list[LocatedFile]:
+        """The blocks of many whole files; raises ``RpcFailed``, also where one of them is no file."""
+        requests = [_part_of(path, 0, WHOLE) for path in paths]
+        answers = self._client(site).call_many("getBlockLocations", requests)
+        return [_located_file(path, answer) for path, answer in zip(paths, answers)]
 
     @understood
     def create(self, site: str, path: str, client: str, mode: int, replication: int, block_size: int) -> int:
@@ -212,6 +214,18 @@ class NameNodeRpc:
         if not host or not port.isdigit():
             raise RpcFailed(f"the NameNode calls itself {named!r}, which is no address")
         return host, int(port)
+
+
+def _part_of(path: str, offset: int, length: int) -> bytes:
+    return text_field(1, path) + integer_field(2, offset) + integer_field(3, length)
+
+
+def _located_file(path: str, answer: Message) -> LocatedFile:
+    if not answer.has(1):
+        raise RpcFailed(f"{path} is no file", "FileNotFoundException")
+    found = Message(answer.data(1), "LocatedBlocks")
+    is_plain = not (found.integer(3) or found.has(6) or found.has(7))
+    return LocatedFile(found.integer(1), tuple(_located(block) for block in found.repeated(2)), is_plain)
 
 
 def _located(data: memoryview) -> LocatedBlock:

@@ -18,12 +18,12 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import Any, Callable, Sequence, TypeVar
 
-from infra.agent.core.hdfs import ExtendedAttributes, FileChecksum
+from infra.agent.core.hdfs import ExtendedAttributes, FileChecksum, LocateAhead
 from infra.agent.core.operations import CopyRange, HdfsCall
 from infra.agent.core.protobuf import ProtobufError
 from infra.agent.shell.block_transfer import BlockFailed, BlockSum, BlockTransfers
 from infra.agent.shell.hadoop_rpc import RpcFailed
-from infra.agent.shell.namenode_rpc import LocatedBlock, LocatedFile, NameNodeRpc, with_length
+from infra.agent.shell.namenode_rpc import WHOLE, LocatedBlock, LocatedFile, NameNodeRpc, with_length
 
 FAILURES_IN_A_ROW = 3
 LEFT_ALONE_SECONDS = 60.0
@@ -36,7 +36,6 @@ REMEMBERED_FILES = 4096
 REMEMBERED_SECONDS = 60.0
 WEBHDFS_BYTES = 32  # WebHDFS tells the 28 bytes of a checksum with 4 of nothing behind
 SNAPSHOT = "/.snapshot/"
-WHOLE = (1 << 63) - 1
 
 Result = TypeVar("Result")
 
@@ -121,6 +120,12 @@ class Native:
     def extended_attributes(self, operation: ExtendedAttributes) -> list[list[dict[str, str]]]:
         """Those of many paths."""
         return self._rpc.extended_attributes(operation.site, operation.paths)
+
+    def locate_ahead(self, operation: LocateAhead) -> None:
+        """Find out where the blocks of many files are, for whoever copies them or asks for their checksums next."""
+        located = self._rpc.locate_many(operation.site, operation.paths)
+        for path, found in zip(operation.paths, located):
+            self._remember(operation.site, path, found)
 
     def checksum(self, operation: FileChecksum) -> str:
         """The stored checksum of a file as "algorithm:hex", made of those of its blocks as HDFS's client does."""
