@@ -101,15 +101,20 @@ class HBaseAdminContract:
 
     def test_snapshots_are_taken_listed_and_deleted(self, peer: Peer, table: str) -> None:
         name = snapshot(peer)
+        find = {"do": "find_snapshot", "table": table, "name": name}
+        assert peer.call(find) == {"found": False}
         taken = peer.call({"do": "snapshot", "table": table, "name": name, "timeout_ms": 60_000})
-        assert (taken["name"], taken["table"], taken["type"], taken["ttl_seconds"]) == (name, table, "FLUSH", 0)
+        assert (taken["name"], taken["table"], taken["type"]) == (name, table, "FLUSH")
         assert taken["asked_ms"] <= taken["done_ms"]
-        listed = {key: taken[key] for key in ("name", "table", "type", "owner", "creation_ms", "ttl_seconds")}
-        assert peer.call({"do": "list_snapshots", "pattern": name}) == {"snapshots": [listed]}
+        assert peer.call(find) == {"found": True}
+        assert peer.call({**find, "name": f"{name}x"}) == {"found": False}
+        (listed,) = peer.call({"do": "list_snapshots", "pattern": name})["snapshots"]
+        assert (listed["name"], listed["table"], listed["type"], listed["ttl_seconds"]) == (name, table, "FLUSH", 0)
         assert listed in peer.call({"do": "list_snapshots"})["snapshots"]
         assert peer.call({"do": "list_snapshots", "pattern": f"{name}?"}) == {"snapshots": []}
         assert refused(peer, do="snapshot", table=table, name=name) == "SnapshotExistsException"
         assert peer.call({"do": "delete_snapshot", "name": name}) == {"deleted": True}
+        assert peer.call(find) == {"found": False}
         assert peer.call({"do": "delete_snapshot", "name": name}) == {"deleted": False}
         missing = peer.name("nothing")
         assert refused(peer, do="snapshot", table=missing, name=name) == "TableNotFoundException"

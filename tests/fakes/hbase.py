@@ -242,8 +242,11 @@ class FakeHBase:
         if kind == "FLUSH":
             self.flush(table.name)
         self.snapshots.take(name, table, kind)
-        (facts,) = [found for found in self.snapshots.listed() if found["name"] == name]
-        return {**facts, "asked_ms": asked_ms, "done_ms": self.hdfs.clock.now_ms}
+        times = {"asked_ms": asked_ms, "done_ms": self.hdfs.clock.now_ms}
+        return {"name": name, "table": table.name, "type": kind, **times}
+
+    def _do_find_snapshot(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"found": any(found["name"] == request["name"] for found in self.snapshots.listed())}
 
     def _do_delete_snapshot(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"deleted": self.snapshots.delete(request["name"])}

@@ -147,10 +147,11 @@ def _check_directories(instruction: Instruction, site: str, findings: Findings) 
 def _check_snapshot_is_free(site: str, table: str, snapshot: str, findings: Findings) -> Procedure:
     name = hbase_snapshot_name(snapshot, table)
     try:
-        listed = yield HBaseCall(site, {"do": "list_snapshots", "pattern": name}, timeout_seconds=CALL_SECONDS)
+        request = {"do": "find_snapshot", "name": name, "table": table}
+        answer = yield HBaseCall(site, request, timeout_seconds=CALL_SECONDS)
     except OperationFailed as failure:
-        findings.failed("snapshots", table, "snapshots could not be listed", failure)
+        findings.failed("snapshots", table, "HBase could not be asked for snapshots", failure)
         return
-    if listed["snapshots"]:
+    if answer["found"]:
         message = f"HBase has a snapshot {name} already"
         findings.bad("snapshots", table, "SNAPSHOT_EXISTS", message, "Look who made it, and remove it.")

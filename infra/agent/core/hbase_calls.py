@@ -63,10 +63,10 @@ def _telling(operation: HBaseCall) -> Procedure:
         raise
 
 
-def find_snapshot(site: str, name: str) -> Procedure:
-    """What the master knows of a snapshot, or None when it does not list it."""
-    answer = yield from ask(site, "list_snapshots", pattern=name)
-    return next((found for found in answer["snapshots"] if found["name"] == name), None)
+def has_snapshot(site: str, name: str, table: str) -> Procedure:
+    """Whether the master has a finished snapshot of that name; a list would make it read all that there are."""
+    answer = yield from ask(site, "find_snapshot", name=name, table=table)
+    return bool(answer["found"])
 
 
 def delete_snapshot(site: str, name: str) -> Procedure:

@@ -81,8 +81,8 @@ def open_clone(work: Work, data_set: dict[str, Any]) -> Procedure:
     name = name_of(work, data_set)
     table = hbase_calls.scratch_table(work.payload["scratch"], name)
     started_ms = yield Now()
-    if (yield from hbase_calls.find_snapshot(site, name)) is None:
-        raise OperationFailed("SNAPSHOT_MISSING", f"HBase does not list the snapshot {name}")
+    if not (yield from hbase_calls.has_snapshot(site, name, data_set["table"])):
+        raise OperationFailed("SNAPSHOT_MISSING", f"HBase does not know the snapshot {name}")
     yield from _clone(site, name, table, OPEN_SECONDS)
     return {"readable": table, "seconds": round(((yield Now()) - started_ms) / 1000, 3)}
 

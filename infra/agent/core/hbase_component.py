@@ -11,14 +11,14 @@ from typing import Any
 
 from infra.agent.core import hbase_apply, hbase_calls, hbase_clones, hbase_digest, hbase_send, hdfs
 from infra.agent.core.hbase_layout import snapshot_directory, working_directory
-from infra.agent.core.hbase_snapshot import name_of, root_of
+from infra.agent.core.hbase_snapshot import name_of, read_info, root_of
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import Now, OperationFailed, SleepUntil
 from infra.agent.core.work import SECONDARY, Work
 
 DEFAULT_PIECE_BYTES = 64 << 20
-LISTED_WITHIN_MS = 60_000.0
-LISTED_PAUSE_MS = 1_000.0
+KNOWN_WITHIN_MS = 60_000.0
+KNOWN_PAUSE_MS = 1_000.0
 
 
 class HBaseComponent:
@@ -40,22 +40,21 @@ class HBaseComponent:
         return (yield from hbase_apply.apply(work, data_set))
 
     def freeze(self, work: Work, data_set: dict[str, Any]) -> Procedure:
-        """Show that the secondary's master lists the snapshot: it was frozen as it was applied."""
-        name = name_of(work, data_set)
-        give_up_at = (yield Now()) + LISTED_WITHIN_MS
-        found = yield from hbase_calls.find_snapshot(SECONDARY, name)
-        while found is None:
+        """Show that the secondary's master knows the snapshot: it was frozen as it was applied."""
+        name, root = name_of(work, data_set), root_of(work, SECONDARY)
+        give_up_at = (yield Now()) + KNOWN_WITHIN_MS
+        while not (yield from hbase_calls.has_snapshot(SECONDARY, name, data_set["table"])):
             now = yield Now()
             if now > give_up_at:
                 raise OperationFailed(
                     "SNAPSHOT_FAILED",
-                    f"the master does not list {name}, though it is in HDFS",
+                    f"the master does not know {name}, though it is in HDFS",
                     remedy="See the master's log; `hbase snapshot info` tells what it makes of the snapshot.",
-                    detail={"path": snapshot_directory(root_of(work, SECONDARY), name)},
+                    detail={"path": snapshot_directory(root, name)},
                 )
-            yield SleepUntil(now + LISTED_PAUSE_MS)
-            found = yield from hbase_calls.find_snapshot(SECONDARY, name)
-        return {"snapshot": name, "server_ms": found["creation_ms"]}
+            yield SleepUntil(now + KNOWN_PAUSE_MS)
+        info = yield from read_info(SECONDARY, snapshot_directory(root, name))
+        return {"snapshot": name, "server_ms": None if info is None else info.creation_ms}
 
     def digest(self, work: Work, data_set: dict[str, Any]) -> Procedure:
         """Compare the secondary's snapshot with the source manifest; try a clone of it when asked to."""

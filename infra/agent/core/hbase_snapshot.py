@@ -70,6 +70,17 @@ def read_files(site: str, directory: str) -> Procedure:
     return tuple(contents)
 
 
+def read_info(site: str, directory: str) -> Procedure:
+    """What a snapshot says of itself, or None when it is not there."""
+    path = f"{directory}/{INFO_FILE}"
+    try:
+        return parse_snapshot_info((yield from read(site, path)))
+    except OperationFailed as failure:
+        if hdfs.exception_of(failure) != "FileNotFoundException":
+            raise
+        return None
+
+
 def read(site: str, path: str) -> Procedure:
     """The bytes of a small file."""
     operation = ReadFile(site, path)

@@ -20,6 +20,7 @@ from infra.agent.core.hdfs_asking import (
     ask_checksum,
     ask_extended_attributes,
     checksum_by_bytes,
+    locate_ahead,
 )
 from infra.agent.core.hdfs_compare import GONE, KEPT, Comparison, Side
 from infra.agent.core.hdfs_entries import FILE, Entry, below, same_attributes_listed, same_contents_listed
@@ -48,6 +49,7 @@ def add_details(comparison: Comparison) -> Procedure:
             window.append(keyed[1])
         if len(window) >= WINDOW or (keyed is None and window):
             doubtful = [change for change in window if not details.settle(change)]
+            yield from details.ask_together(doubtful)
             yield Together((details.complete(change) for change in doubtful), AT_ONCE, keep_results=False)
             for change in window:
                 yield from writers["kept"].write(encode(change))
@@ -84,8 +86,14 @@ class _Details:
             _take_over(want, have, ("c",))
         return True
 
+    def ask_together(self, changes: list[dict[str, Any]]) -> Procedure:
+        """Ask for all of the changes at once what can be asked like that."""
+        wanted: list[Entry] = [change["w"] for change in changes]
+        yield from ask_extended_attributes(self._want, wanted)
+        yield from locate_ahead(self._want, [entry for entry in wanted if entry["t"] == FILE])
+
     def complete(self, change: dict[str, Any]) -> Procedure:
-        """Add all that is needed to plan the change."""
+        """Add all that is needed to plan the change, for which was asked together already."""
         want: Entry = change["w"]
         have: Entry = change["h"]
         yield from self._kept_attributes(change, have, want)
@@ -124,7 +132,7 @@ class _Details:
         if is_untouched and self._is_known(have):
             _take_over(want, have, ("a", "e"))
             return
-        yield from _ask_attributes(self._want, want)
+        yield from ask_acl(self._want, want)
         if not is_untouched:
             if not have.get("D"):
                 assert comparison.have is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import Progress
 
-STEPS = 200
+STEPS = 50
 MAXIMUM_STEP_BYTES = 64 << 20
 MAXIMUM_STEP_FILES = 100
 

@@ -24,12 +24,13 @@ class After(NamedTuple):
 
 
 def result_of(target: Target, taken: Taken, moment: Moment, after: After) -> Procedure:
-    """One entry of the result's ``data_sets``; SNAPSHOT_FAILED when a directory's snapshot is gone again."""
+    """One entry of the result's ``data_sets``; SNAPSHOT_FAILED when the snapshot is gone again."""
     opened: list[str] | None = []
     server_ms = taken.server_ms
     asked_ms, done_ms = taken.asked_cluster_ms - moment.offset_ms, taken.done_cluster_ms - moment.offset_ms
+    if target.component == HDFS or server_ms is None:
+        server_ms = yield from _stamp_ms(target)
     if target.component == HDFS:
-        server_ms = yield from _cut_ms(target)
         opened = None
         if after.opened_after is not None:
             opened = yield from open_at_cut(
@@ -59,7 +60,8 @@ def result_of(target: Target, taken: Taken, moment: Moment, after: After) -> Pro
     }
 
 
-def _cut_ms(target: Target) -> Procedure:
+def _stamp_ms(target: Target) -> Procedure:
+    """The server's own stamp: of a directory's snapshot the cut, of a table's when the master began with it."""
     found = yield from target.find()
     if found is None:
         message = f"{target.name}: the snapshot {target.snapshot} was taken and is gone again"

@@ -12,6 +12,7 @@ from typing import Any, Callable, NamedTuple, Protocol
 
 from infra.agent.core import hbase_calls, hdfs, hdfs_snapshots
 from infra.agent.core.hbase_layout import snapshot_directory
+from infra.agent.core.hbase_snapshot import read_info
 from infra.agent.core.hdfs_snapshots import snapshot_path
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import HBaseCall, HdfsCall, Operation, OperationFailed
@@ -137,7 +138,7 @@ class TableTarget:
         if found[0]["state"] != hbase_calls.ENABLED and not may_be_disabled:
             remedy = "Enable it, or take it out of the service."
             raise _unfit(self, "TABLE_DISABLED", f"table {self.name} is {found[0]['state'].lower()}", remedy)
-        if (yield from hbase_calls.find_snapshot(PRIMARY, self.snapshot)) is not None:
+        if (yield from hbase_calls.has_snapshot(PRIMARY, self.snapshot, self.name)):
             raise _exists(self)
 
     def call(self) -> Operation:
@@ -151,19 +152,19 @@ class TableTarget:
         return HBaseCall(PRIMARY, request, timeout_seconds=SNAPSHOT_SECONDS + hbase_calls.GRACE_SECONDS)
 
     def find(self) -> Procedure:
-        """What the master lists, and the times of the snapshot's own files."""
-        facts = yield from hbase_calls.find_snapshot(PRIMARY, self.snapshot)
-        if facts is None:
-            return None
+        """What the snapshot says of itself, and the times of its own files."""
         directory = snapshot_directory(self._root, self.snapshot)
+        info = yield from read_info(PRIMARY, directory)
+        if info is None:
+            return None
         begun = yield from hdfs.status(PRIMARY, f"{directory}/.snapshotinfo", "hbase")
         ended = yield from hdfs.status(PRIMARY, f"{directory}/data.manifest", "hbase")
         return Found(
-            float(facts["creation_ms"]),
+            float(info.creation_ms),
             MASTER_PATIENCE_MS,
             None if begun is None else float(begun["modificationTime"]),
             None if ended is None else float(ended["modificationTime"]) + 1,
-            str(facts["type"]),
+            info.type,
         )
 
     def remove(self) -> Procedure:

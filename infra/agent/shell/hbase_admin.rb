@@ -78,7 +78,7 @@ class Vocabulary
   include HBaseSnapshots
   include HBaseRegions
 
-  WORDS = %w[status tables list_snapshots snapshot delete_snapshot flush clone disable drop region_metrics count clock
+  WORDS = %w[status tables list_snapshots find_snapshot snapshot delete_snapshot flush clone disable drop region_metrics count clock
              create_canary].freeze
 
   def initialize(configuration)
@@ -196,7 +196,7 @@ end
 
 # Connects, so that the first real request finds everything loaded; a cluster that is down delays this only so long.
 def warm_up(vocabulary)
-  warmed = java.util.concurrent.FutureTask.new { vocabulary.list_snapshots('pattern' => 'none') && nil }
+  warmed = java.util.concurrent.FutureTask.new { vocabulary.find_snapshot('name' => 'none', 'table' => 'none') && nil }
   thread = java.lang.Thread.new(warmed)
   thread.setDaemon(true)
   thread.start

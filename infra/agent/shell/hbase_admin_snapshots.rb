@@ -8,6 +8,14 @@ module HBaseSnapshots
     { 'snapshots' => @admin.listSnapshots(pattern).map { |s| snapshot_facts(s) }.sort_by { |s| s['name'] } }
   end
 
+  # name, table → whether the master has a finished snapshot of that name. Listing would make it read all that there are.
+  def find_snapshot(request)
+    description = SnapshotDescription.new(request.fetch('name'), table_name(request))
+    { 'found' => @admin.isSnapshotFinished(description) }
+  rescue org.apache.hadoop.hbase.snapshot.UnknownSnapshotException
+    { 'found' => false }
+  end
+
   # table, name (of the product's), type (FLUSH, SKIPFLUSH; a disabled table is taken as DISABLED), timeout_ms. asked_ms and done_ms are an
   # interval that holds every region's cut.
   def snapshot(request)
@@ -16,20 +24,16 @@ module HBaseSnapshots
     description = SnapshotDescription.new(own_snapshot_name(request), table, SnapshotType.valueOf(type))
     asked_ms = now_ms
     wait_for_snapshot(description, @admin.snapshotAsync(description), asked_ms, timeout_ms(request))
-    done_ms = now_ms
-    facts = @admin.listSnapshots(java_pattern(request.fetch('name'))).first
-    raise 'the snapshot is finished but not listed' if facts.nil?
-
-    snapshot_facts(facts).merge('asked_ms' => asked_ms, 'done_ms' => done_ms)
+    { 'name' => request.fetch('name'), 'table' => qualified(table.getNameAsString), 'type' => type,
+      'asked_ms' => asked_ms, 'done_ms' => now_ms }
   end
 
   # name (of the product's) → whether it was there.
   def delete_snapshot(request)
-    name = own_snapshot_name(request)
-    return { 'deleted' => false } if @admin.listSnapshots(java_pattern(name)).empty?
-
-    @admin.deleteSnapshot(name)
+    @admin.deleteSnapshot(own_snapshot_name(request))
     { 'deleted' => true }
+  rescue org.apache.hadoop.hbase.snapshot.SnapshotDoesNotExistException
+    { 'deleted' => false }
   end
 
   # snapshot (of the product's), table (in the scratch namespace alone; must not be there), timeout_ms.

@@ -58,7 +58,7 @@ class HBaseProcess:
         """Let it run, connected with HBase, which closes idle connections; raises when it cannot be started."""
         self._joined()
         try:
-            self.call({"do": "list_snapshots", "pattern": "none"}, WARM_UP_SECONDS)
+            self.call({"do": "find_snapshot", "name": "none", "table": "none"}, WARM_UP_SECONDS)
         except OperationFailed as failure:
             self._log.write(f"HBase is not warm: {failure}")  # what is asked for next tells the failure itself
 
