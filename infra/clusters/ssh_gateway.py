@@ -65,14 +65,17 @@ class SshGateway:
         ids: Sequence[str],
         after: Mapping[str, int] | None = None,
         allow: Mapping[str, Mapping[str, Any]] | None = None,
+        wait_seconds: float = 0.0,
     ) -> dict[str, Seen]:
-        """See what became of instructions, and say what they may take."""
+        """See what became of instructions, and say what they may take; very many are not waited for."""
         seen: dict[str, Seen] = {}
+        wait_ms = int(wait_seconds * 1000) if len(ids) <= LOOK_BATCH else 0
         for start in range(0, len(ids), LOOK_BATCH):
             batch = list(ids[start : start + LOOK_BATCH])
             offsets = {item: offset for item, offset in (after or {}).items() if item in batch}
             allowed = {item: dict(allowance) for item, allowance in (allow or {}).items() if item in batch}
-            question = canonical({"ids": batch, "after": offsets, "allow": allowed}) + b"\n"
+            asked = {"ids": batch, "after": offsets, "allow": allowed, "wait_ms": wait_ms}
+            question = canonical(asked) + b"\n"
             for found in await self._ask_staying(self._looking, question, len(batch), _seen):
                 seen[found.id] = found
         return seen

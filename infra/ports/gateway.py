@@ -81,10 +81,12 @@ class GatewayHost(Protocol):
         ids: Sequence[str],
         after: Mapping[str, int] | None = None,
         allow: Mapping[str, Mapping[str, Any]] | None = None,
+        wait_seconds: float = 0.0,
     ) -> dict[str, Seen]:
         """See what became of instructions, by id; ``after`` holds progress offsets of earlier looks.
 
-        ``allow`` says what some of them may take from now on.
+        ``allow`` says what some of them may take from now on. Unless one of them has ended already, the look may take
+        ``wait_seconds``, and ends as soon as one of them ends or reaches a milestone.
         """
 
     async def forget(self, ids: Sequence[str]) -> dict[str, str]:

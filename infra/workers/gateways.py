@@ -22,6 +22,8 @@ from infra.workers.waiting import Backoff
 
 T = TypeVar("T")
 
+LOOK_SECONDS = 0.25
+"""So long a look may last: it ends at once when there is news. What is to come later is slept before."""
 POLL_GROWTH = 1.25
 """An end is noticed late by at most a quarter of what the instruction took, and long ones cost few looks."""
 
@@ -61,6 +63,8 @@ class Gateway:
         self._retry = Backoff(clock, settings.retry_seconds, settings.longest_retry_seconds)
         self._followers: list[_Follower] = []
         self._looking: asyncio.Task[None] | None = None
+        self._joined = asyncio.Event()
+        self._clock = clock
 
     async def submit(self, submission: Submission) -> Submitted | SubmissionRefused:
         """See ``GatewayHost.submit``."""
@@ -94,6 +98,7 @@ class Gateway:
         follower = _Follower(instruction, asyncio.Event())
         self._followers.append(follower)
         self._poll.reset()
+        self._joined.set()
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_on())
         return Following(self, follower)
@@ -105,13 +110,14 @@ class Gateway:
     async def _look_on(self) -> None:
         """Look as long as anybody follows: soon after something new, less often while nothing happens."""
         while self._followers:
-            await self._poll.wait()
+            delay = self._poll.next_seconds()
+            await self._pause(delay - LOOK_SECONDS)
             followers = list(self._followers)
             ids = list(dict.fromkeys(f.id for f in followers))
             after = {f.id: f.offset for f in followers if f.offset}
             try:
                 allowed = {one: found for one in ids if (found := self._turns.allowance(one)) is not None}
-                seen = await self._told(self._host.look(ids, after, allowed))
+                seen = await self._told(self._host.look(ids, after, allowed, min(delay, LOOK_SECONDS)))
                 has_news = [_tell_seen(follower, seen[follower.id]) for follower in followers]
                 if any(has_news):
                     self._poll.reset()
@@ -123,6 +129,20 @@ class Gateway:
                 raise
             else:
                 self._retry.reset()
+
+    async def _pause(self, seconds: float) -> None:
+        """Look no sooner, unless somebody joins who has not been looked at yet."""
+        self._joined.clear()
+        if seconds <= 0:
+            return
+        over = asyncio.create_task(self._clock.sleep_until(self._clock.monotonic_seconds() + seconds))
+        joined = asyncio.create_task(self._joined.wait())
+        try:
+            await asyncio.wait([over, joined], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (over, joined):
+                task.cancel()
+            await asyncio.gather(over, joined, return_exceptions=True)
 
     async def close(self) -> None:
         """Stop looking and let go of the connection."""

@@ -256,9 +256,11 @@ def test_a_look_with_a_hostile_allowance_says_nothing_to_anybody(spool: Spool, a
 
 
 @pytest.mark.parametrize(
-    "request_", [b"", b"[]", b'{"ids":"i1"}', b'{"ids":["../x"]}', b'{"ids":[1]}', b'{"ids":["i1"],"after":{"i1":-1}}']
-)
-def test_looks_for_hostile_names_are_refused(spool: Spool, request_: bytes) -> None:
+    "request_",
+    [b"", b"[]", b'{"ids":"i1"}', b'{"ids":["../x"]}', b'{"ids":[1]}', b'{"ids":["i1"],"after":{"i1":-1}}',
+     b'{"ids":["i1"],"wait_ms":-1}', b'{"ids":["i1"],"wait_ms":1001}', b'{"ids":["i1"],"wait_ms":true}'],
+)  # fmt: skip
+def test_hostile_looks_are_refused(spool: Spool, request_: bytes) -> None:
     with pytest.raises(WireError):
         look(request_, spool)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -49,8 +50,10 @@ class ScriptedGateway:
         ids: Sequence[str],
         after: Mapping[str, int] | None = None,
         allow: Mapping[str, Mapping[str, Any]] | None = None,
+        wait_seconds: float = 0.0,
     ) -> dict[str, Seen]:
         """Everything is done as soon as somebody looks, snapshots at their moment."""
+        await asyncio.sleep(wait_seconds)
         return {identity: self._seen(identity) for identity in ids}
 
     def _seen(self, identity: str) -> Seen:

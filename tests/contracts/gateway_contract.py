@@ -95,6 +95,17 @@ class GatewayContract(ABC):
 
         self.run(scenario)
 
+    def test_a_look_that_waits_sees_the_end(self) -> None:
+        async def scenario(gateway: GatewayHost) -> None:
+            await self.submitted(gateway, self.instruction())
+            seen = await self.until(gateway, "i1", lambda seen: bool(seen.milestones))
+            while seen.outcome is None:  # "begun" may have been seen before, or have ended a look
+                seen = (await gateway.look(["i1"], wait_seconds=1.0))["i1"]
+                assert seen.alive or seen.outcome is not None
+            assert (await gateway.look(["i1"], wait_seconds=1.0))["i1"].outcome == seen.outcome
+
+        self.run(scenario)
+
     def test_unknown_ids_are_told_as_unknown(self) -> None:
         async def scenario(gateway: GatewayHost) -> None:
             seen = await gateway.look(["i7", "i8"])

@@ -86,7 +86,9 @@ class FakeGateway:
         ids: Sequence[str],
         after: Mapping[str, int] | None = None,
         allow: Mapping[str, Mapping[str, Any]] | None = None,
+        wait_seconds: float = 0.0,
     ) -> dict[str, Seen]:
+        await asyncio.sleep(wait_seconds)
         question = canonical({"ids": list(ids), "after": dict(after or {}), "allow": dict(allow or {})})
         answers = await self._over_the_network(lambda: look(question, self.spool))
         return {answer["id"]: Seen(**json.loads(canonical(answer))) for answer in answers}

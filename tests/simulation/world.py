@@ -227,9 +227,10 @@ class _Link:
         ids: Sequence[str],
         after: Mapping[str, int] | None = None,
         allow: Mapping[str, Mapping[str, Any]] | None = None,
+        wait_seconds: float = 0.0,
     ) -> dict[str, Seen]:
         await self._life.alive()
-        return await self._gateway.look(ids, after, allow)
+        return await self._gateway.look(ids, after, allow, wait_seconds)
 
     async def forget(self, ids: Sequence[str]) -> dict[str, str]:
         await self._life.alive()

@@ -1,11 +1,14 @@
 """Look at instructions from outside, and forget those that are over; nothing that is looked at is held up.
 
-A look may say how much each of them may take from now on: its agent reads that from the spool.
+A look may say how much each of them may take from now on: its agent reads that from the spool. It may also wait a
+little for news, so that whoever looks hears of an end at once and need not look all the time.
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable
+import os
+import time
+from typing import Any, Callable, Sequence
 
 from infra.agent.protocol import WireError, check_allowance
 from infra.agent.shell.ending import must_roll_forward
@@ -14,6 +17,9 @@ from infra.agent.shell.spool import Entry, Spool, is_identifier
 from infra.agent.shell.strict_json import decode
 
 REQUEST_MAXIMUM_BYTES = 1 << 20
+LONGEST_WAIT_MS = 1000
+WAIT_STEP_SECONDS = 0.005
+LOOKED_AT_IN_A_STEP = 10  # of more a step takes longer, so that waiting costs little
 
 
 def look(data: bytes, spool: Spool) -> list[dict[str, Any]]:
@@ -32,9 +38,34 @@ def look(data: bytes, spool: Spool) -> list[dict[str, Any]]:
         raise WireError("MALFORMED", "allow is an object of allowances of these ids")
     for item, allowance in allow.items():
         check_allowance(f"allow.{item}", allowance)
+    wait_ms = request.get("wait_ms", 0)
+    if type(wait_ms) is not int or not 0 <= wait_ms <= LONGEST_WAIT_MS:
+        raise WireError("MALFORMED", f"wait_ms is a number from 0 to {LONGEST_WAIT_MS}")
     for item, allowance in allow.items():
         spool.entry(item).allow(allowance)
-    return [_look_at(spool.entry(item), after.get(item, 0)) for item in ids]
+    entries = [spool.entry(item) for item in ids]
+    _wait_for_news(entries, wait_ms / 1000)
+    return [_look_at(entry, after.get(entry.id, 0)) for entry in entries]
+
+
+def _wait_for_news(entries: Sequence[Entry], seconds: float) -> None:
+    """Wait until one of them ends or reaches a milestone; not at all where one has ended already."""
+    give_up_at = time.monotonic() + seconds
+    step_seconds = WAIT_STEP_SECONDS * max(1.0, len(entries) / LOOKED_AT_IN_A_STEP)
+    before = [_reached(entry) for entry in entries]
+    while not any(ended for ended, _ in before) and time.monotonic() < give_up_at:
+        time.sleep(step_seconds)
+        if [_reached(entry) for entry in entries] != before:
+            return
+
+
+def _reached(entry: Entry) -> tuple[bool, int]:
+    """Whether it has ended, and how much is told about milestones."""
+    try:
+        told = os.stat(entry.path("milestones.ndjson")).st_size
+    except OSError:
+        told = 0
+    return os.path.exists(entry.path("outcome.json")), told
 
 
 def ids_of(request: Any) -> list[str]:
