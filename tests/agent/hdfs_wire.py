@@ -167,6 +167,11 @@ class NameNode(Server):
         file.owner, file.group = request.text(2, file.owner), request.text(3, file.group)
         return b""
 
+    def _rename2(self, request: Message) -> bytes:
+        assert request.integer(3) == 0, "never replace"
+        self.cluster.files[request.text(2)] = self.cluster.files.pop(request.text(1))
+        return b""
+
     def _mkdirs(self, request: Message) -> bytes:
         assert request.integer(3) == 1, "those above it, too"
         self.cluster.modes[request.text(1)] = Message(request.data(2), "FsPermission").integer(1)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from infra.agent.core.hdfs import ExtendedAttributes, FileChecksum, LocateAhead
-from infra.agent.core.operations import CopyRange, HdfsCall
+from infra.agent.core.operations import CopyRange, HdfsCall, OperationFailed
 from infra.agent.core.protobuf import data_field, integer_field, text_field
 from infra.agent.protocol import canonical
 from infra.agent.shell.block_transfer import BlockTransfers
@@ -213,6 +213,27 @@ def test_directories_modes_owners_and_times_are_made_and_other_requests_are_left
     ]
     assert [world.perform(call) for call in others] == [WEB] * len(others)
     assert world.fallen_back == others
+
+
+RENAME = HdfsCall("primary", "PUT", "RENAME", "/a", (("destination", "/b"), ("renameoptions", "NONE")))
+
+
+def test_a_rename_never_replaces_and_its_refusals_are_told_by_webhdfs(world: World) -> None:
+    source = world.clusters["primary"]
+    source.put("/a", b"x")
+    assert world.perform(RENAME) == {}
+    assert list(source.files) == ["/b"]
+    assert not world.fallen_back
+    source.namenode.faults["rename2"] = [lambda: refusal("x.FileNotFoundException", "no")]
+    assert world.perform(RENAME) == WEB
+
+
+def test_a_rename_of_which_nobody_knows_whether_it_was_done_is_not_done_again(world: World) -> None:
+    world.clusters["primary"].namenode.faults["rename2"] = [lambda: b"\x00\x00\x00\x02\x7fx"]
+    with pytest.raises(OperationFailed) as caught:
+        world.perform(RENAME)
+    assert (caught.value.unknown, caught.value.transient) == (True, True)
+    assert not world.fallen_back
 
 
 def test_extended_attributes_of_many_are_asked_at_once_and_answered_in_any_order(world: World) -> None:

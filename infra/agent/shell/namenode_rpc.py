@@ -166,6 +166,11 @@ class NameNodeRpc:
         self._call(site, "setOwner", text_field(1, path) + names)
 
     @understood
+    def rename(self, site: str, source: str, target: str) -> None:
+        """Rename without replacing anything or moving into a directory; raises ``RpcFailed``."""
+        self._call(site, "rename2", text_field(1, source) + text_field(2, target) + integer_field(3, 0))
+
+    @understood
     def make_directory(self, site: str, path: str, mode: int) -> bool:
         """Make a directory, and those above it, as WebHDFS does; raises ``RpcFailed``."""
         request = text_field(1, path) + data_field(2, integer_field(1, mode)) + integer_field(3, 1)

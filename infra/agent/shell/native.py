@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Any, Callable, Sequence, TypeVar
 
 from infra.agent.core.hdfs import ExtendedAttributes, FileChecksum, LocateAhead
-from infra.agent.core.operations import CopyRange, HdfsCall
+from infra.agent.core.operations import CopyRange, HdfsCall, OperationFailed
 from infra.agent.core.protobuf import ProtobufError
 from infra.agent.shell.block_transfer import BlockFailed, BlockSum, BlockTransfers
 from infra.agent.shell.hadoop_rpc import RpcFailed
@@ -81,6 +81,9 @@ class Native:
                 if getattr(error, "exception", "") not in ("", "StandbyException"):
                     return other(operation)  # the NameNode was asked and has refused this: the way itself is good
                 self._failed(sites, f"{operation!r:.200}: {error}")
+                if not getattr(error, "exception", "") and not _may_be_repeated(operation):
+                    reason = f"{operation.op} {operation.path}: {error}"
+                    raise OperationFailed("HDFS_UNREACHABLE", reason, unknown=True, transient=True) from error
                 return other(operation)
             for site in sites:
                 self._failures.pop(site, None)
@@ -111,6 +114,8 @@ class Native:
             self._rpc.set_permission(site, path, int(given["permission"], 8))
         elif operation.op == "SETOWNER":
             self._rpc.set_owner(site, path, given.get("owner", ""), given.get("group", ""))
+        elif operation.op == "RENAME" and given.get("renameoptions") == "NONE":
+            self._rpc.rename(site, path, given["destination"])
         elif operation.op == "SETTIMES" and given["accesstime"] == "-1":
             self._rpc.set_times(site, path, int(given["modificationtime"]))
         else:
@@ -220,6 +225,11 @@ class Native:
 
 def _sites_of(operation: Any) -> tuple[str, ...]:
     return (operation.source, operation.target) if isinstance(operation, CopyRange) else (operation.site,)
+
+
+def _may_be_repeated(operation: Any) -> bool:
+    """Whether it may be done over WebHDFS when nobody knows whether it was done: whoever renames looks first."""
+    return not (isinstance(operation, HdfsCall) and operation.op == "RENAME")
 
 
 def _regular(located: LocatedFile, operation: CopyRange) -> tuple[LocatedBlock, ...]:
