@@ -74,6 +74,7 @@ class Cluster:
         self.files: dict[str, File] = {}
         self.modes: dict[str, int] = {}
         self.blocks: dict[int, Block] = {}
+        self.host = "127.0.0.1"  # what the DataNode is called
         self.datanode = DataNode(self)
         self.namenode = NameNode(self)
         self._next_block = 1
@@ -197,7 +198,7 @@ class NameNode(Server):
             + integer_field(3, block.generation)
             + integer_field(4, len(block.data))
         )
-        host = text_field(1, "127.0.0.1") + text_field(2, "dn1") + text_field(3, "uuid")
+        host = text_field(1, self.cluster.host) + text_field(2, "dn1") + text_field(3, "uuid")
         node = data_field(1, host + integer_field(4, self.cluster.datanode.port))
         return (
             data_field(1, identity)

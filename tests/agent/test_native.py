@@ -33,12 +33,14 @@ class World:
         self.log: list[str] = []
         self.passed = 0
         self.cancelled = threading.Event()
+        self.sites: dict[str, dict[str, Any]] = {site: {} for site in self.clusters}
+        self.namenode_host = "127.0.0.1"
         self.rpc_address: str | None = None
         credentials = directory / "credentials.json"
         user = {"hdfs": {"kind": "simple", "user": "hdfs"}}
         credentials.write_bytes(canonical(dict.fromkeys(self.clusters, user)))
-        rpc = NameNodeRpc(self._ask, Credentials(str(credentials)))
-        blocks = BlockTransfers({site: {} for site in self.clusters}, "us-test", self.cancelled, self._count)
+        rpc = NameNodeRpc(self._ask, Credentials(str(credentials)), self.sites)
+        blocks = BlockTransfers(self.sites, "us-test", self.cancelled, self._count)
         self.native = Native(rpc, blocks, "us-test", self.cancelled, self.log.append)
         self.ways = {
             CopyRange: self.native.or_else(self.native.copy, self._web),
@@ -51,7 +53,7 @@ class World:
 
     def _ask(self, call: HdfsCall, is_read: bool) -> dict[str, Any]:
         assert (call.op, dict(call.params), is_read) == ("CREATE", {"noredirect": "true"}, True)
-        address = self.rpc_address or f"127.0.0.1:{self.clusters[call.site].namenode.port}"
+        address = self.rpc_address or f"{self.namenode_host}:{self.clusters[call.site].namenode.port}"
         return {"Location": f"http://dn:9864/webhdfs/v1/x?op=CREATE&namenoderpcaddress={address}&overwrite=false"}
 
     def _web(self, operation: Any) -> Any:
@@ -102,6 +104,18 @@ def test_a_file_arrives_whole_and_has_the_checksum_of_its_source(world: World, s
     assert copied["checksum"] == (world.perform(FileChecksum("primary", "/f")) if size else None)
     assert not world.fallen_back
     assert world.passed >= size
+
+
+@pytest.mark.parametrize("node", ["dn.inside", "dn1"], ids=["by address", "by name"])
+def test_hosts_are_reached_by_the_names_that_a_site_has_for_them(world: World, node: str) -> None:
+    world.namenode_host = "nn.inside"
+    for site, cluster in world.clusters.items():
+        cluster.host = "dn.inside"
+        world.sites[site]["known_as"] = {"nn.inside": "127.0.0.1", node: "127.0.0.1"}
+    world.clusters["primary"].put("/f", content(100))
+    world.copy(100)
+    assert world.clusters["secondary"].read("/t") == content(100)
+    assert not world.fallen_back
 
 
 def test_connections_are_used_again_after_a_read_if_they_still_serve(world: World) -> None:

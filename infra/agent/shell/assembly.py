@@ -110,7 +110,7 @@ def make_executor(
     credentials = Credentials(entry.path("credentials.json"))
     webhdfs = WebHdfs(sites, credentials, connections, limits, cancelled)
     throttle = Throttle(cancelled.wait)
-    rpc = NameNodeRpc(webhdfs.call, credentials)
+    rpc = NameNodeRpc(webhdfs.call, credentials, sites)
     client = f"understudy-{instruction.id}-{os.getpid()}"
     blocks = BlockTransfers(sites, client, cancelled, throttle.pay)
     native = Native(rpc, blocks, client, cancelled, log.write)

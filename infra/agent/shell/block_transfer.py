@@ -27,6 +27,7 @@ from infra.agent.core.protobuf import (
     integer_field,
     text_field,
 )
+from infra.agent.shell.connections import reached_as
 from infra.agent.shell.namenode_rpc import LocatedBlock, with_length
 
 VERSION = 28
@@ -85,7 +86,7 @@ class _Summing:
 class BlockTransfers:
     """Talks to DataNodes, as ``client``; ``passed`` is called with the number of bytes each time some have passed.
 
-    ``sites`` may say by what other name a DataNode's host is reached from here (``datanode_hosts``).
+    ``sites`` may say by what other name a DataNode's host is reached from here (see ``reached_as``).
     """
 
     def __init__(
@@ -185,9 +186,7 @@ class BlockTransfers:
         known = self._addresses.get((site, identity))
         if known is None:
             named = Message(memoryview(identity), "DatanodeID")
-            known_as: dict[str, str] = self._sites[site].get("datanode_hosts") or {}
-            host = named.text(1)
-            known = known_as.get(host, known_as.get(named.text(2), host)), named.integer(4)
+            known = reached_as(self._sites[site], named.text(1), named.text(2)), named.integer(4)
             self._addresses[site, identity] = known
         return known
 

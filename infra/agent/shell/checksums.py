@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from infra.agent.core.hdfs import FileChecksum
 from infra.agent.core.operations import HdfsCall, OperationFailed
-from infra.agent.shell.connections import Connections, address_of
+from infra.agent.shell.connections import Connections, address_of, reached_as
 from infra.agent.shell.webhdfs import Limits, WebHdfs, parse_answer
 
 NODES_TRIED = 4
@@ -66,8 +66,7 @@ class Checksums:
 
     def _ask(self, operation: FileChecksum, url: str) -> dict[str, Any]:
         address = address_of(url)
-        known_as: dict[str, str] = self._sites[operation.site].get("datanode_hosts") or {}
-        address = address._replace(host=known_as.get(address.host, address.host))
+        address = address._replace(host=reached_as(self._sites[operation.site], address.host))
         parts = urlsplit(url)
         connection = self._connections.open(address, self._limits.data_seconds)
         try:

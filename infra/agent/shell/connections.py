@@ -12,7 +12,7 @@ import select
 import ssl
 import threading
 import time
-from typing import NamedTuple
+from typing import Any, Mapping, NamedTuple
 from urllib.parse import urlsplit
 
 MAXIMUM_IDLE_SECONDS = 5.0
@@ -34,6 +34,15 @@ def address_of(url: str) -> Address:
     parts = urlsplit(url)
     assert parts.hostname, url
     return Address(parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
+
+
+def reached_as(site: Mapping[str, Any], *names: str) -> str:
+    """By what name a host of a site is reached from here; ``names`` are those that its cluster has for it.
+
+    A site may say so (``known_as``), where addresses are translated on the way. Otherwise it is the first of the names.
+    """
+    known_as: Mapping[str, str] = site.get("known_as") or {}
+    return next((known_as[name] for name in names if name in known_as), names[0])
 
 
 class Connections:

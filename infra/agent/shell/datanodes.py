@@ -16,7 +16,7 @@ from typing import Any, Iterator, Mapping, Sequence
 from urllib.parse import quote, urlsplit
 
 from infra.agent.core.operations import HdfsCall, OperationFailed
-from infra.agent.shell.connections import Address, Connections, address_of
+from infra.agent.shell.connections import Address, Connections, address_of, reached_as
 from infra.agent.shell.webhdfs import Limits, WebHdfs, parse_answer
 
 _NOT_ASCII = re.compile(r"[^\x21-\x7e]+")
@@ -120,10 +120,9 @@ class DataNodes:
     def _address(self, site: str, url: str) -> tuple[Address, str]:
         """Where to connect to (by the site's own names, if it has some) and the request target, untouched."""
         address = address_of(url)
-        known_as: dict[str, str] = self._sites[site].get("datanode_hosts") or {}
         parts = urlsplit(url)
         target = _NOT_ASCII.sub(lambda letters: quote(letters[0]), f"{parts.path}?{parts.query}")
-        return address._replace(host=known_as.get(address.host, address.host)), target
+        return address._replace(host=reached_as(self._sites[site], address.host)), target
 
     def _connect(self, address: Address, writing: bool) -> http.client.HTTPConnection:
         try:

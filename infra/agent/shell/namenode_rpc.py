@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from infra.agent.core.operations import HdfsCall, OperationFailed
 from infra.agent.core.protobuf import Message, ProtobufError, data_field, integer_field, text_field
+from infra.agent.shell.connections import reached_as
 from infra.agent.shell.credentials import Credentials
 from infra.agent.shell.hadoop_rpc import RpcClient, RpcFailed
 
@@ -73,11 +74,15 @@ class LocatedFile:
 
 
 class NameNodeRpc:
-    """Asks the active NameNode of each site; ``ask`` asks it over WebHDFS."""
+    """Asks the active NameNode of each site; ``ask`` asks it over WebHDFS.
 
-    def __init__(self, ask: AskNameNode, credentials: Credentials) -> None:
+    ``sites`` may say by what other name its host is reached from here (see ``reached_as``).
+    """
+
+    def __init__(self, ask: AskNameNode, credentials: Credentials, sites: Mapping[str, Any] | None = None) -> None:
         self._ask = ask
         self._credentials = credentials
+        self._sites = sites or {}
         self._lock = threading.Lock()
         self._clients: dict[str, RpcClient] = {}
 
@@ -209,7 +214,7 @@ class NameNodeRpc:
         return user
 
     def _address(self, site: str) -> tuple[str, int]:
-        """What the active NameNode calls its RPC address in a redirect; with high availability that is no address."""
+        """Where the active NameNode's RPC is: a redirect tells; with high availability what it tells is no address."""
         try:
             answer = self._ask(HdfsCall(site, "PUT", "CREATE", NOWHERE, (("noredirect", "true"),)), True)
         except OperationFailed as failure:
@@ -218,7 +223,7 @@ class NameNodeRpc:
         host, _, port = named.rpartition(":")
         if not host or not port.isdigit():
             raise RpcFailed(f"the NameNode calls itself {named!r}, which is no address")
-        return host, int(port)
+        return reached_as(self._sites.get(site, {}), host), int(port)
 
 
 def _part_of(path: str, offset: int, length: int) -> bytes:
