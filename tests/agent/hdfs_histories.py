@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
+from hypothesis import note
 from hypothesis import strategies as st
 
 from infra.agent.core.operations import OperationFailed
@@ -36,6 +37,11 @@ ACLS = [
 
 Numbers = tuple[int, int, int]
 actions = st.tuples(st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 1000))
+Steps = list[tuple[int, Numbers]]
+steps = st.lists(st.tuples(st.integers(0, 100), actions), max_size=12)
+# What is done before the cut, and between the cut and the copy.
+Increment = tuple[Steps, Steps]
+increments = st.lists(st.tuples(steps, st.one_of(st.just([]), steps)), min_size=1, max_size=4)
 
 
 class History:
@@ -59,6 +65,8 @@ class History:
             self._append,
             self._truncate,
             self._rewrite_end,
+            self._join_new,
+            self._join,
             self._rename,
             self._rename,
             self._swap,
@@ -70,11 +78,19 @@ class History:
             self._chmod,
             self._chown,
             self._touch,
+            self._replicate,
             self._acl,
             self._attribute,
             self._start,
             self._grow_or_close,
         ]
+
+    def go_on(self, what: Steps) -> None:
+        """Do several actions, and say for a failure's report which ones."""
+        for kind, numbers in what:
+            self.act(kind, numbers)
+        note("\n".join(self.told))
+        self.told.clear()
 
     def act(self, kind: int, numbers: Numbers) -> None:
         """Do one action; what cannot be done in the present tree is left out."""
@@ -144,6 +160,22 @@ class History:
         self.app.append(path, bytes([n[1] % 251]) * (length - length // 2))
         return path
 
+    def _join_new(self, n: Numbers) -> str:
+        path = self._pick(n[0], self._paths(directories=False))
+        tails = [f"{path}-tail{number}" for number in range(1 + n[2] % 2)]
+        for tail in tails:
+            self.app.put(tail, self._data(n[1]) or b"x")
+        self.app.concat(path, tails)
+        return path
+
+    def _join(self, n: Numbers) -> str:
+        """To the one before it in the listing, if HDFS lets us: the other must be new, and in the same directory."""
+        paths = self._paths(directories=False)
+        path = self._pick(n[0], paths)
+        target = self._pick(n[0] - 1, paths)
+        self.app.concat(target, [path])
+        return f"{target} + {path}"
+
     def _rename(self, n: Numbers) -> str:
         source, target = self._pick(n[0], self._paths()), self._place(n[1], n[2])
         self.app.rename(source, target)
@@ -210,6 +242,11 @@ class History:
     def _touch(self, n: Numbers) -> str:
         path = self._pick(n[0], self._paths())
         self.app.touch(path, 1_000_000 + n[1])
+        return path
+
+    def _replicate(self, n: Numbers) -> str:
+        path = self._pick(n[0], self._paths(directories=False))
+        self.app.replicate(path, 1 + n[1] % 2)  # with more, one DataNode lets nobody append
         return path
 
     def _acl(self, n: Numbers) -> str:

@@ -10,16 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from tests.agent.hdfs_histories import History, Numbers, actions
+from tests.agent.hdfs_histories import History, Increment, Steps, increments, steps
 from tests.agent.hdfs_world import World
 from tests.fakes.hdfs_application import Application
 
 pytestmark = pytest.mark.long
-
-steps = st.lists(st.tuples(st.integers(0, 100), actions), max_size=12)
-# What is done before the cut, and between the cut and the copy.
-increments = st.lists(st.tuples(steps, st.one_of(st.just([]), steps)), min_size=1, max_size=4)
-Increment = tuple[list[tuple[int, Numbers]], list[tuple[int, Numbers]]]
 
 
 def back_up_history(directory: Path, history: list[Increment], capture: bool, with_base: bool) -> None:
@@ -28,10 +23,10 @@ def back_up_history(directory: Path, history: list[Increment], capture: bool, wi
     world.backup("r")
     base = "r"
     for number, (before, after) in enumerate(history):
-        act(told, before)
+        told.go_on(before)
         note(f"--- backup r{number}")
         world.open_files = told.open_files()
-        world.when_cut = partial(act, told, after)
+        world.when_cut = partial(told.go_on, after)
         result = world.backup(f"r{number}", base, base_is_on_source=with_base)
         world.assert_equal(f"r{number}")
         assert result["digest"]["content"]["verdict"] == "EQUAL", result
@@ -44,24 +39,16 @@ def back_up_history(directory: Path, history: list[Increment], capture: bool, wi
         base = f"r{number}"
 
 
-def act(told: History, what: list[tuple[int, Numbers]]) -> None:
-    for kind, numbers in what:
-        told.act(kind, numbers)
-    note("\n".join(told.told))
-    told.told.clear()
-
-
-def heal_history(directory: Path, fouled: list[tuple[int, Numbers]], changed: list[tuple[int, Numbers]]) -> None:
+def heal_history(directory: Path, fouled: Steps, changed: Steps) -> None:
     """Let somebody with all rights work in the head between two runs."""
     world = World(directory)
     application = History(world)
     world.backup("r")
     intruder = History(world, Application(world.secondary, "hdfs"))
-    for kind, numbers in fouled:
-        intruder.act(kind, numbers)
-    for kind, numbers in changed:
-        application.act(kind, numbers)
-    note("\n".join(["in the head:", *intruder.told, "at the source:", *application.told]))
+    note("in the head:")
+    intruder.go_on(fouled)
+    note("at the source:")
+    application.go_on(changed)
     world.open_files = application.open_files()
     result = world.backup("r1", "r")
     world.assert_equal("r1")
@@ -77,6 +64,6 @@ def test_histories(history: list[Increment], capture: bool, with_base: bool) -> 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps, steps)
-def test_head_is_healed(fouled: list[tuple[int, Numbers]], changed: list[tuple[int, Numbers]]) -> None:
+def test_head_is_healed(fouled: Steps, changed: Steps) -> None:
     with tempfile.TemporaryDirectory() as directory:
         heal_history(Path(directory), fouled, changed)

@@ -215,12 +215,22 @@ class HdfsContract(Asking):
         assert peer.run(hdfs.checksum(SITE, f"{top}/.snapshot/s/one")) == sums["two"]
         assert peer.run(hdfs.checksum(SITE, f"{top}/one")) != sums["two"]
 
-    def test_only_files_of_one_directory_are_joined(self, peer: Peer) -> None:
+    def test_what_is_not_joined(self, peer: Peer) -> None:
+        """Each file has to be another one of the same directory, closed and not empty, with no larger blocks."""
         top = peer.directory
-        peer.app.put(f"{top}/a", b"a" * BLOCK)
-        peer.app.put(f"{top}/d/b", b"b" * BLOCK)
-        failure = self.refused(peer, hdfs.concatenate(SITE, f"{top}/a", [f"{top}/d/b"], 2 * BLOCK))
-        assert hdfs.exception_of(failure) == "HadoopIllegalArgumentException"
+        refused = [("a", "d/other"), ("a", "a"), ("a", "empty"), ("a", "large blocks"), ("a", "b", "b")]
+        refused += [("a", "b", "open"), ("open", "b")]
+        for name in ("a", "b", "d/other"):
+            peer.app.put(f"{top}/{name}", b"a" * BLOCK)
+        peer.app.put(f"{top}/empty", b"")
+        peer.app.put(f"{top}/large blocks", b"l", block_size=2 * BLOCK)
+        peer.app.start(f"{top}/open", b"o" * 20 * BLOCK)
+        before = peer.run(listed(top))
+        for target, *sources in ([f"{top}/{name}" for name in names] for names in refused):
+            failure = self.refused(peer, hdfs.concatenate(SITE, target, sources, 2 * BLOCK))
+            assert hdfs.exception_of(failure) == "HadoopIllegalArgumentException", sources
+        assert peer.run(listed(top)) == before
+        peer.app.close(f"{top}/open")
 
     def test_times(self, peer: Peer) -> None:
         top = peer.directory

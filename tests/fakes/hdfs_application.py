@@ -70,6 +70,10 @@ class Application:
         inode.is_open = False
         inode.modified_ms = self.hdfs.now_ms()
 
+    def concat(self, path: str, sources: list[str]) -> None:
+        """Append whole files, which vanish."""
+        self._ask("POST", "CONCAT", path, sources=",".join(sources))
+
     def rename(self, source: str, target: str) -> None:
         """Rename without overwriting."""
         self._ask("PUT", "RENAME", source, destination=target, renameoptions="NONE")
@@ -85,6 +89,10 @@ class Application:
     def chown(self, path: str, owner: str, group: str) -> None:
         """Set owner and group."""
         self._ask("PUT", "SETOWNER", path, owner=owner, group=group)
+
+    def replicate(self, path: str, replication: int) -> None:
+        """Set how many replicas there shall be."""
+        self._ask("PUT", "SETREPLICATION", path, replication=str(replication))
 
     def touch(self, path: str, at_ms: int) -> None:
         """Set the modification time alone."""

@@ -167,23 +167,38 @@ class Changing(Tree):
 
     def _concat(self, path: str, params: dict[str, str], user: str) -> None:
         target = self._file(path)
+        if target.is_open:
+            raise refusal("HadoopIllegalArgumentException", f"concat: target file {path} is under construction")
         names = params["sources"].split(",")
-        if any(name.rpartition("/")[0] != path.rpartition("/")[0] for name in names):
-            message = "Source file is not in the same directory with the target"
-            raise refusal("HadoopIllegalArgumentException", message)
         sources = [self._file(name) for name in names]
         for name, source in zip(names, sources, strict=True):
-            if self._is_in_snapshot(source):
-                raise refusal("SnapshotException", f"Concat: the source file {name} is in snapshot")
-            if source.block_size > target.block_size:
-                raise refusal("HadoopIllegalArgumentException", "concat: a source has a larger preferred block size")
+            self._check_may_be_joined(name, source, target)
+        if len(set(names)) < len(names):
+            message = "concat: at least two of the source files are the same"
+            raise refusal("HadoopIllegalArgumentException", message)
         target.record_modification()
         for name, source in zip(names, sources, strict=True):
             target.blocks = target.blocks + source.blocks
             assert source.parent is not None
             assert source.parent.children is not None
             del source.parent.children[name.rpartition("/")[2]]
-        target.modified_ms = self.now_ms()
+        assert target.parent is not None
+        target.modified_ms = target.parent.modified_ms = self.now_ms()
+
+    def _check_may_be_joined(self, name: str, source: Inode, target: Inode) -> None:
+        if source.parent is not target.parent:
+            message = f"Source file {name} is not in the same directory with the target"
+        elif self._is_in_snapshot(source):
+            raise refusal("SnapshotException", f"Concat: the source file {name} is in snapshot")
+        elif source is target:
+            message = f"concat: the src file {name} is the same with the target file"
+        elif source.is_open or not source.blocks:
+            message = f"concat: source file {name} is invalid or empty or underConstruction"
+        elif source.block_size > target.block_size:
+            message = f"concat: source file {name} has a larger preferred block size"
+        else:
+            return
+        raise refusal("HadoopIllegalArgumentException", message)
 
 
 class Settings(Tree):

@@ -25,6 +25,7 @@ SETTLED_WITHIN_SECONDS = 60.0
 # HDFS's client sends data on when it has nine checksums' worth (4608 bytes). With so many bytes both a real NameNode
 # and the simulated one know all blocks of an open file but its last.
 STARTED_BYTES, GROWN_BYTES = 5000, 9216
+PATHS = ("destination", "sources")  # what else names them
 COMPARED = ("t", "l", "o", "g", "x", "acl", "xattrs", "sha256")
 
 
@@ -50,7 +51,7 @@ class MirroredApplication(Application):
         return f"{self._pair.path}-outside"
 
     def _ask(self, method: str, op: str, path: str, user: str = "hdfs", **params: str) -> None:
-        mapped = {name: self.real(value) if name == "destination" else value for name, value in params.items()}
+        mapped = {name: self._real_value(name, value) for name, value in params.items()}
         request = HdfsCall("primary", method, op, self.real(path), tuple(mapped.items()))
         expected = _refusal_of(lambda: super(MirroredApplication, self)._ask(method, op, path, user, **params))
         found = _refusal_of(lambda: self._pair.ask(once(request)))
@@ -58,6 +59,9 @@ class MirroredApplication(Application):
         if expected is not None:
             self.refusals += 1
             raise expected
+
+    def _real_value(self, name: str, value: str) -> str:
+        return ",".join(map(self.real, value.split(","))) if name in PATHS else value
 
     def put(self, path: str, data: bytes, mode: str = "644", block_size: int = SMALL_BLOCK) -> None:
         super().put(path, data, mode, block_size)

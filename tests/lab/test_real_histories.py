@@ -11,34 +11,27 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
-from hypothesis import strategies as st
 
 from scripts.labkit.lab import Lab
-from tests.agent.hdfs_histories import History, Numbers, actions
+from tests.agent.hdfs_histories import History, Increment, Steps, increments
 from tests.agent.hdfs_world import World
 from tests.lab.hdfs_pair import RealPair
 from tests.lab.mirrored import MirroredApplication
 
 HISTORIES = int(os.environ.get("UNDERSTUDY_HISTORIES", "4"))
 
-steps = st.lists(st.tuples(st.integers(0, 100), actions), min_size=1, max_size=12)
-increments = st.lists(steps, min_size=1, max_size=4)
 
-
-def back_up_history(pair: RealPair, directory: Path, history: list[list[tuple[int, Numbers]]]) -> None:
+def back_up_history(pair: RealPair, directory: Path, history: list[Increment]) -> None:
     world = World(directory)
     world.app = application = MirroredApplication(world.primary, pair)
     try:
         told = History(world)
-        _back_up(pair, world, told, "r", None)
+        _back_up(pair, world, told, "r", None, [])
         base = "r"
-        for number, increment in enumerate(history):
-            for kind, numbers in increment:
-                told.act(kind, numbers)
-            note("\n".join(told.told))
-            told.told.clear()
+        for number, (before, after) in enumerate(history):
+            told.go_on(before)
             note(f"--- backup r{number}")
-            result = _back_up(pair, world, told, f"r{number}", base)
+            result = _back_up(pair, world, told, f"r{number}", base, after)
             assert result["healed"] is False
             base = f"r{number}"
     finally:
@@ -46,10 +39,14 @@ def back_up_history(pair: RealPair, directory: Path, history: list[list[tuple[in
         application.remove_outside()
 
 
-def _back_up(pair: RealPair, world: World, told: History, run: str, base: str | None) -> dict[str, object]:
+def _back_up(
+    pair: RealPair, world: World, told: History, run: str, base: str | None, after: Steps
+) -> dict[str, object]:
     pair.open_files = told.open_files()
     world.cut(run)
-    result = pair.backup(run, base)
+    pair.cut(run)
+    told.go_on(after)
+    result = pair.copy(run, base)
     application = world.app
     assert isinstance(application, MirroredApplication)
     application.assert_as_expected(run, pair.assert_equal(run, may_be_empty=True))
@@ -66,9 +63,7 @@ def _back_up(pair: RealPair, world: World, told: History, run: str, base: str | 
     phases=[Phase.generate],  # what fails is told whole: to make it smaller takes hours on a real cluster
 )
 @given(history=increments)
-def test_histories(
-    lab: Lab, tmp_path_factory: pytest.TempPathFactory, history: list[list[tuple[int, Numbers]]]
-) -> None:
+def test_histories(lab: Lab, tmp_path_factory: pytest.TempPathFactory, history: list[Increment]) -> None:
     directory = tmp_path_factory.mktemp("history")
     path = f"/data/history-{secrets.token_hex(4)}"
     pair = RealPair(lab.cluster("a"), lab.cluster("b"), path, directory)
