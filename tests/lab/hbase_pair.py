@@ -12,7 +12,7 @@ from infra.agent.core.hbase_component import HBaseComponent
 from infra.agent.core.hbase_files import locate
 from infra.agent.core.hbase_snapshot import read_snapshot
 from infra.agent.core.machine import Machine, Outcome, Procedure
-from infra.agent.core.operations import HBaseCall, Operation, ReadFile, WriteFile
+from infra.agent.core.operations import HBaseCall, ReadFile, WriteFile
 from infra.agent.core.work import Work, manifest_path, read_journal
 from infra.agent.protocol import Instruction, canonical, hbase_snapshot_name
 from infra.agent.shell.assembly import make_executor
@@ -20,10 +20,10 @@ from infra.agent.shell.reports import Log
 from infra.agent.shell.spool import Spool
 from scripts.labkit.lab import Lab
 from tests.lab.hbase_peer import HBasePeer
+from tests.lab.hdfs_peer import Disturb
 
 USERS = {name: {"kind": "simple", "user": name} for name in ("hdfs", "hbase")}
 ROOT = "/hbase"
-Disturb = Callable[[int, Operation], object]
 
 
 class RealTables:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from infra.agent.core.machine import Machine, Outcome, Procedure
+from infra.agent.core.operations import Operation
 from infra.agent.protocol import Instruction, canonical
 from infra.agent.shell.assembly import make_executor
 from infra.agent.shell.checksums import only_ascii
@@ -19,6 +21,7 @@ from scripts.labkit.cluster import Cluster
 from tests.contracts.hdfs_contract import BLOCK
 
 CREDENTIALS = {"hdfs": {"kind": "simple", "user": "hdfs"}}
+Disturb = Callable[[int, Operation], object]
 
 
 def site_of(cluster: Cluster) -> dict[str, Any]:
@@ -38,9 +41,13 @@ class Gateway:
         self._spool = Spool(str(directory / "spool"))
         self._spool.open()
         self.operations = 0
+        self.disturb: Disturb | None = None
 
     def run(self, instruction: Instruction, make: Any, die_at: int | None = None) -> Any:
-        """Run ``make(journal)`` on the instruction's spool entry to its end, or until its ``die_at``-th operation."""
+        """Run ``make(journal)`` on the instruction's spool entry to its end, or until its ``die_at``-th operation.
+
+        ``disturb`` is called before each operation; nothing else begins before it returns.
+        """
         entry = self._spool.entry(instruction.id)
         if not entry.exists():
             files = {
@@ -57,6 +64,8 @@ class Gateway:
                 for number, operation in machine.step(outcomes):
                     if die_at is not None and number >= die_at:
                         raise AgentDied
+                    if self.disturb is not None:
+                        self.disturb(number, operation)
                     executor.start(number, operation)
                     self.operations = number
                 outcomes = [] if machine.done else list(executor.wait(1.0))

@@ -5,7 +5,9 @@ Nothing is lost, what is said is clear, and the same run goes on once the way is
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 
 from infra.agent.core import hdfs
 from infra.agent.core.hdfs_snapshots import snapshot_path
-from infra.agent.core.operations import HdfsCall, OperationFailed
+from infra.agent.core.operations import CopyRange, HdfsCall, Operation, OperationFailed
 from scripts.labkit.cluster import Cluster
 from tests.contracts.hdfs_contract import once
 from tests.lab.hdfs_pair import RealPair
@@ -88,22 +90,72 @@ def test_quota_of_the_copy_that_is_too_small(pair: RealPair, quotas: tuple[int, 
     assert pair.picture("secondary", snapshot_path(pair.path, "r1")) == before
 
 
-@pytest.mark.parametrize("step", ["send", pytest.param("apply", marks=pytest.mark.by_hand)])
-def test_secondary_that_is_read_only_for_a_while(pair: RealPair, cluster_b: Cluster, step: str) -> None:
+class ReadOnly:
+    """Makes a NameNode read-only for a while, as its administrator does."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.ends_at = math.inf
+        self._cluster = cluster
+        self._leaving = threading.Timer(SAFE_MODE_SECONDS, self._administer, ("leave",))
+
+    def begin(self) -> None:
+        self._administer("enter")
+        self.ends_at = time.monotonic() + SAFE_MODE_SECONDS
+        self._leaving.start()
+
+    def join(self) -> None:
+        """Wait for its end, if it has begun."""
+        if self._leaving.ident is not None:
+            self._leaving.join()
+
+    def _administer(self, what: str) -> None:
+        self._cluster.ssh(f"HADOOP_USER_NAME=hdfs hdfs dfsadmin -safemode {what}")
+
+
+@pytest.fixture
+def read_only(cluster_b: Cluster) -> Iterator[ReadOnly]:
+    made = ReadOnly(cluster_b)
+    yield made
+    made.join()
+
+
+def test_secondary_that_is_read_only_while_files_arrive(
+    pair: RealPair, cluster_b: Cluster, read_only: ReadOnly
+) -> None:
     pair.backup("r1")
     change(pair)
     pair.cut("r2")
-    if step == "apply":
-        pair.send("r2", "r1")
-    administrator = "HADOOP_USER_NAME=hdfs hdfs dfsadmin -safemode"
-    cluster_b.ssh(f"{administrator} enter")
-    leaving = threading.Timer(SAFE_MODE_SECONDS, cluster_b.ssh, (f"{administrator} leave",))
-    leaving.start()
-    try:
-        if step == "send":
-            pair.send("r2", "r1")
-        result = pair.finish("r2", "r1", "bytes")
-    finally:
-        leaving.join()
-    assert result["digest"]["differences"] == []
+    staged = f"/.understudy/incoming/{pair.epoch}/r2/{pair.data_set['id']}/new"
+    copies: list[int] = []
+
+    def begin_when_one_has_arrived(number: int, operation: Operation) -> None:
+        if isinstance(operation, CopyRange):
+            copies.append(number)
+            if len(copies) == 2:
+                wait_until_bytes_are_in(cluster_b, staged)
+                read_only.begin()
+
+    pair.gateway.disturb = begin_when_one_has_arrived
+    pair.send("r2", "r1")
+    pair.gateway.disturb = None
+    assert time.monotonic() > read_only.ends_at, "more files had to arrive, and could not meanwhile"
+    assert pair.finish("r2", "r1", "bytes")["digest"]["differences"] == []
+    pair.assert_equal("r2")
+
+
+def wait_until_bytes_are_in(cluster: Cluster, directory: str) -> None:
+    give_up_at = time.monotonic() + 60
+    while not (cluster.webhdfs("hdfs").content(directory, strict=False) or {}).get("length"):
+        assert time.monotonic() < give_up_at
+        time.sleep(0.02)  # HDFS tells in no other way
+
+
+def test_secondary_that_is_read_only_when_it_is_to_be_changed(pair: RealPair, read_only: ReadOnly) -> None:
+    pair.backup("r1")
+    change(pair)
+    pair.cut("r2")
+    pair.send("r2", "r1")
+    read_only.begin()
+    assert pair.finish("r2", "r1", "bytes")["digest"]["differences"] == []
+    assert time.monotonic() > read_only.ends_at, "nothing could be changed meanwhile"
     pair.assert_equal("r2")
