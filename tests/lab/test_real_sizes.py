@@ -1,6 +1,6 @@
 """One directory with very many entries, more than a NameNode lists at once, copied and then changed.
 
-``UNDERSTUDY_ENTRIES`` is how many there are (a few pages of a listing by default, 100000 by hand).
+``UNDERSTUDY_ENTRIES`` is how many there are (a page of a listing and some by default, 100000 with ``--thorough``).
 """
 
 from __future__ import annotations
@@ -73,7 +73,6 @@ def assert_copied(pair: RealPair, run: str, result: dict[str, Any]) -> dict[str,
     return source
 
 
-@pytest.mark.by_hand
 def test_directory_of_very_many_entries(pair: RealPair, cluster_a: Cluster) -> None:
     fill(cluster_a, f"{pair.path}/many", 0, ENTRIES)
     assert len(assert_copied(pair, "r1", pair.backup("r1"))) == ENTRIES + 1
