@@ -115,6 +115,15 @@ class History:
             raise OperationFailed("NOTHING", "there is nothing to choose from")
         return paths[number % len(paths)]
 
+    def _pick_to_append(self, number: int) -> str:
+        """A closed file without a short block in the middle, behind which HDFS's client overruns the last one."""
+        path = self._pick(number, self._paths(directories=False))
+        inode = self.hdfs.find(path)
+        assert inode is not None
+        if any(len(block.data) < inode.block_size for block in inode.blocks[:-1]):
+            raise OperationFailed("NOTHING", f"{path} was joined")
+        return path
+
     def _place(self, number: int, name: int) -> str:
         directory = self._pick(number, [HEAD, *self._paths(files=False)])
         return f"{directory}/{NAMES[name % len(NAMES)]}"
@@ -142,7 +151,7 @@ class History:
         return path
 
     def _append(self, n: Numbers) -> str:
-        path = self._pick(n[0], self._paths(directories=False))
+        path = self._pick_to_append(n[0])
         self.app.append(path, self._data(n[1]) or b"x")
         return path
 
@@ -152,7 +161,7 @@ class History:
         return path
 
     def _rewrite_end(self, n: Numbers) -> str:
-        path = self._pick(n[0], self._paths(directories=False))
+        path = self._pick_to_append(n[0])
         inode = self.hdfs.find(path)
         assert inode is not None
         length = inode.length

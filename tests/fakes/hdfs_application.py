@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.fakes.hdfs import FakeHdfs
-from tests.fakes.hdfs_namespace import Block, Inode, cut
+from tests.fakes.hdfs_namespace import Block, Inode, cut, first_bytes
 from tests.fakes.hdfs_tree import refusal
 
 SMALL_BLOCK = 1024
@@ -51,7 +51,7 @@ class Application:
         if length == inode.length:
             return
         inode.record_modification()
-        inode.blocks = cut(inode.data()[:length], inode.block_size)
+        inode.blocks = first_bytes(inode.blocks, length)
         inode.modified_ms = self.hdfs.now_ms()
 
     def start(self, path: str, data: bytes = b"") -> None:

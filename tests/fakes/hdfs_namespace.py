@@ -201,3 +201,14 @@ def stored_checksum(inode: Inode) -> str:
 def cut(data: bytes, block_size: int) -> list[Block]:
     """Data as blocks."""
     return [Block(data[start : start + block_size]) for start in range(0, len(data), block_size)]
+
+
+def first_bytes(blocks: list[Block], length: int) -> list[Block]:
+    """What is left of blocks when the data behind so many bytes is cut off: they may be of any lengths."""
+    kept: list[Block] = []
+    for block in blocks:
+        if length <= 0:
+            break
+        kept.append(Block(block.data[:length]))
+        length -= len(block.data)
+    return kept
