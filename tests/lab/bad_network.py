@@ -10,9 +10,10 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from scripts.labkit.cluster import Cluster
 
@@ -21,13 +22,17 @@ FAR = "127.0.0.2"
 PIECE_BYTES = 16 << 10
 RETRANSMISSION_SECONDS = 0.3
 IN_FLIGHT = 64  # pieces: a window of a megabyte
+WAIT_SECONDS = 60.0
 
 
 class BadLine:
-    """Passes connections to the cluster's NameNode (WebHDFS) and DataNode ports at ``FAR`` on to where they are."""
+    """Passes connections to the cluster's NameNode and DataNode ports at ``FAR`` on to where they are."""
 
     def __init__(self, cluster: Cluster, delay_seconds: float, loss: float) -> None:
-        self.passed_bytes = 0
+        ports = cluster.layout.ports
+        numbers = (ports.namenode_http, ports.namenode_rpc, ports.datanode, ports.datanode_http)
+        self._passed_bytes = dict.fromkeys(numbers, 0)
+        self._counting = threading.Lock()
         self._delay_seconds = delay_seconds
         self._loss = loss
         self._random = random.Random(1)
@@ -35,11 +40,28 @@ class BadLine:
         self._whole.set()
         self._is_over = threading.Event()
         self._ends: list[socket.socket] = []
-        ports = cluster.layout.ports
-        numbers = (ports.namenode_http, ports.datanode, ports.datanode_http)
         self._listeners = [socket.create_server((FAR, number)) for number in numbers]
-        for listener in self._listeners:
-            threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+        self._acceptors = [threading.Thread(target=self._accept, args=(one,), daemon=True) for one in self._listeners]
+        for acceptor in self._acceptors:
+            acceptor.start()
+
+    def site(self, site: Mapping[str, Any]) -> dict[str, Any]:
+        """A site of an instruction's payload as it is seen from this side of the line."""
+        far = [url.replace(HERE, FAR) for url in site["namenodes"]]
+        return {**site, "namenodes": far, "known_as": {HERE: FAR}}
+
+    @property
+    def passed_bytes(self) -> dict[int, int]:
+        """How many bytes have arrived, at either end, of connections to each port."""
+        with self._counting:
+            return dict(self._passed_bytes)
+
+    def wait_for(self, passed_bytes: int) -> None:
+        """Return when so many bytes have arrived."""
+        give_up_at = time.monotonic() + WAIT_SECONDS
+        while sum(self.passed_bytes.values()) < passed_bytes:
+            assert time.monotonic() < give_up_at, self.passed_bytes
+            time.sleep(0.02)
 
     @contextmanager
     def cut(self) -> Iterator[None]:
@@ -51,11 +73,15 @@ class BadLine:
             self._whole.set()
 
     def close(self) -> None:
-        """End it."""
+        """End it; its ports are free afterwards, which they are not while somebody waits at them."""
         self._is_over.set()
         self._whole.set()
         for end in (*self._listeners, *self._ends):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
             end.close()
+        for acceptor in self._acceptors:
+            acceptor.join()
 
     def _accept(self, listener: socket.socket) -> None:
         port = listener.getsockname()[1]
@@ -80,7 +106,7 @@ class BadLine:
             on_the_way: SimpleQueue[tuple[float, bytes]] = SimpleQueue()
             room = threading.Semaphore(IN_FLIGHT)
             threading.Thread(target=self._send, args=(begin, on_the_way, room), daemon=True).start()
-            threading.Thread(target=self._arrive, args=(end, on_the_way, room), daemon=True).start()
+            threading.Thread(target=self._arrive, args=(port, end, on_the_way, room), daemon=True).start()
 
     def _send(
         self, begin: socket.socket, on_the_way: SimpleQueue[tuple[float, bytes]], room: threading.Semaphore
@@ -97,7 +123,7 @@ class BadLine:
                 return
 
     def _arrive(
-        self, end: socket.socket, on_the_way: SimpleQueue[tuple[float, bytes]], room: threading.Semaphore
+        self, port: int, end: socket.socket, on_the_way: SimpleQueue[tuple[float, bytes]], room: threading.Semaphore
     ) -> None:
         while not self._is_over.is_set():
             try:
@@ -115,4 +141,5 @@ class BadLine:
             except OSError:
                 end.close()
                 return
-            self.passed_bytes += len(data)
+            with self._counting:
+                self._passed_bytes[port] += len(data)
