@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,12 @@ def a_service(understudy: Run, *settings: str) -> None:
 
 def json_of(understudy: Run, *arguments: str) -> Any:
     return json.loads(good(understudy, *arguments, "--json"))
+
+
+def row(told: str, name: str) -> str:
+    """What a page of names and values says of one of them; nothing where it does not say it."""
+    found = [line.split(maxsplit=1) for line in told.splitlines()]
+    return next((words[1] for words in found if words[:1] == [name]), "")
 
 
 def test_a_backup_from_the_first_command_to_the_closed_recovery_point(
@@ -191,6 +198,30 @@ def test_a_plan_says_how_much_and_how_long_before_anything_moves(understudy: Run
     assert "moved 2.00 KiB of 8.00 KiB, 6 of 20 files" in plan
     clusters.sizes = {**clusters.sizes, "consumed_bytes": 1 << 40}
     assert "REFUSE NOT_ENOUGH_SPACE" in good(understudy, "plan", "orders")
+
+
+def test_a_plan_says_from_when_to_when_it_would_copy(understudy: Run, clusters: ScriptedClusters) -> None:
+    begin = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+
+    def told(*, after: float) -> str:
+        return (begin + timedelta(seconds=round(after))).isoformat().replace("+00:00", "Z")
+
+    def plan(service: str) -> str:
+        return good(understudy, "plan", service, "--at", begin.isoformat())
+
+    a_service(understudy)
+    clusters.sizes = {"files": 1_000, "directories": 10, "bytes": 1 << 30, "consumed_bytes": 3 << 30}
+    assert row(plan("orders"), "window") == "", "nobody can tell"
+    good(understudy, "cluster", "limits", "south", "--bandwidth", "10")
+    assert row(plan("orders"), "window") == f"{told(after=0)} until {told(after=(2 << 30) / 10e6)} or later"
+
+    good(understudy, "backup", "orders", "--watch")
+    good(understudy, "service", "add", "bills", "--pair", "sites", "--hdfs", "/data/bills")
+    good(understudy, "policy", "add", "bills", "--service", "bills")
+    predicted = json_of(understudy, "plan", "bills", "--at", begin.isoformat())["forecast"]
+    least, most = (predicted[name] for name in ("at_least_seconds", "at_most_seconds"))
+    assert 0 < least < most
+    assert row(plan("bills"), "window") == f"{told(after=0)} until {told(after=least)} … {told(after=most)}"
 
 
 def test_a_run_is_cancelled_before_its_moment(understudy: Run) -> None:
