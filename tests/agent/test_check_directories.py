@@ -10,7 +10,10 @@ import pytest
 
 from domain.values.data_set import DataSet, data_set_from_wire
 from infra.agent.core.check_directories import data_set_id
+from infra.agent.core.moment_targets import DirectoryTarget
+from infra.agent.core.operations import OperationFailed
 from tests.agent.check_world import DIRECTORY, TABLE, CheckWorld, codes
+from tests.fakes.executor import run_procedure
 from tests.fakes.hdfs_application import Application
 
 
@@ -73,6 +76,19 @@ def test_a_directory_that_does_not_allow_snapshots(world: CheckWorld) -> None:
     _, bad = world.check(patterns=({"id": "p", "component": "hdfs", "path": "/data/other"},))
     assert codes(bad) == {("/data/other", "NOT_SNAPSHOTTABLE")}
     assert "-allowSnapshot /data/other" in bad["snapshots", "/data/other"]["remedy"]
+
+
+def test_what_helps_can_be_pasted_into_a_shell_whatever_an_application_calls_its_directories(world: CheckWorld) -> None:
+    path, quoted = "/data/a b; $(reboot)", "'/data/a b; $(reboot)'"
+    world.app.put(f"{path}/a/b", b"1")
+    _, bad = world.check(patterns=({"id": "p", "component": "hdfs", "path": path},))
+    assert bad["snapshots", path]["remedy"].endswith(f" -allowSnapshot {quoted}")
+    with pytest.raises(OperationFailed, match="NOT_SNAPSHOTTABLE") as refusal:
+        run_procedure(DirectoryTarget({"id": "d", "path": path}, "us-1", {}).check(False), world.executor)
+    assert refusal.value.remedy.endswith(f" -allowSnapshot {quoted}")
+    world.hdfs["primary"].call("PUT", "ALLOWSNAPSHOT", path, {})
+    _, bad = world.check(patterns=({"id": "p", "component": "hdfs", "path": f"{path}/a"},))
+    assert bad["snapshots", f"{path}/a"]["remedy"].endswith(f" -disallowSnapshot {quoted}")
 
 
 @pytest.mark.parametrize("path", ["/data", "/data/sales/deep"])

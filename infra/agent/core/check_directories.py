@@ -7,6 +7,7 @@ where copies stand or something foreign does.
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Any, NamedTuple, Sequence
 from uuid import NAMESPACE_URL, uuid5
 
@@ -134,7 +135,7 @@ def _check_source(path: str, snapshot: str, allowed: Snapshottable, findings: Fi
             allows,
             "NOT_SNAPSHOTTABLE",
             ("snapshots are allowed", f"{path} does not allow snapshots"),
-            f"As the superuser: hdfs dfsadmin -allowSnapshot {path}",
+            f"As the superuser: hdfs dfsadmin -allowSnapshot {shlex.quote(path)}",
         )
     if allows:
         yield from _check_room(path, snapshot, allowed, findings)
@@ -164,7 +165,8 @@ def _check_nested(path: str, allowed: Snapshottable, findings: Findings) -> bool
         nested is None,
         "NESTED_SNAPSHOTTABLE",
         ("nothing above or below it allows snapshots", f"{nested} allows snapshots, so {path} cannot"),
-        f"Protect {nested} instead, or delete its snapshots and: hdfs dfsadmin -disallowSnapshot {nested}",
+        f"Protect {nested} instead, or delete its snapshots and:"
+        f" hdfs dfsadmin -disallowSnapshot {shlex.quote(nested or '')}",
     )
     return nested is None
 

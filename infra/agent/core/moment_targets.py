@@ -8,6 +8,7 @@ before the first region is cut (``.snapshotinfo``) and after the last one (``dat
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, Callable, NamedTuple, Protocol
 
 from infra.agent.core import hbase_calls, hdfs, hdfs_snapshots
@@ -81,7 +82,7 @@ class DirectoryTarget:
         if found is None or found["type"] != "DIRECTORY":
             raise _unfit(self, "NO_SUCH_DIRECTORY", f"{self.name} is no directory", "Correct the service.")
         if (yield from hdfs.status(PRIMARY, f"{self.name}/.snapshot")) is None:
-            remedy = f"As the superuser: hdfs dfsadmin -allowSnapshot {self.name}"
+            remedy = f"As the superuser: hdfs dfsadmin -allowSnapshot {shlex.quote(self.name)}"
             raise _unfit(self, "NOT_SNAPSHOTTABLE", f"{self.name} does not allow snapshots", remedy)
         if (yield from hdfs.status(PRIMARY, snapshot_path(self.name, self.snapshot))) is not None:
             raise _exists(self)
