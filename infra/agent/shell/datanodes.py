@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 
 from infra.agent.core.operations import HdfsCall, OperationFailed
 from infra.agent.shell.connections import Address, Connections, address_of, reached_as
+from infra.agent.shell.room import no_room
 from infra.agent.shell.webhdfs import Limits, WebHdfs, parse_answer
 
 _NOT_ASCII = re.compile(r"[^\x21-\x7e]+")
@@ -35,6 +36,7 @@ FINAL_EXCEPTIONS = frozenset(
         "NSQuotaExceededException",
         "ParentNotDirectoryException",
         "PathComponentTooLongException",
+        "QuotaByStorageTypeExceededException",
         "SecurityException",
         "UnresolvedPathException",
     ]
@@ -83,7 +85,24 @@ class DataNodes:
     def writing(
         self, site: str, path: str, length: int, params: Sequence[tuple[str, str]], excluded: set[str]
     ) -> Iterator[Writing]:
-        """Create a file of exactly ``length`` bytes in a directory that is there; one that is there is replaced."""
+        """Create a file of exactly ``length`` bytes in a directory that is there; one that is there is replaced.
+
+        NO_SPACE, for good, when it fails because the cluster is full.
+        """
+        try:
+            with self._writing(site, path, length, params, excluded) as target:
+                yield target
+        except NodeFailed as failed:
+            block_bytes = int(dict(params).get("blocksize", length))
+            full = no_room(self._webhdfs.call, site, block_bytes, failed.failure) if failed.writing else None
+            if full is not None:
+                raise full from failed
+            raise
+
+    @contextmanager
+    def _writing(
+        self, site: str, path: str, length: int, params: Sequence[tuple[str, str]], excluded: set[str]
+    ) -> Iterator[Writing]:
         wanted = (("overwrite", "true"), ("createparent", "false"), *params)
         url = self._locate(HdfsCall(site, "PUT", "CREATE", path, wanted), excluded)
         address, target = self._address(site, url)
