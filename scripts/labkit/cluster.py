@@ -98,15 +98,21 @@ class Cluster:
 
     def set_capture_open_files(self, capture: bool) -> None:
         """Choose whether snapshots freeze open files; a running NameNode is restarted when that changes its mind."""
-        options = ClusterOptions.load(self.layout)
-        if options.capture_open_files == capture:
+        self._choose(replace(ClusterOptions.load(self.layout), capture_open_files=capture), "namenode")
+
+    def set_reserved_bytes(self, reserved_bytes: int) -> None:
+        """Choose how much of its disk a DataNode leaves to others; a running one is restarted when that changes it."""
+        self._choose(replace(ClusterOptions.load(self.layout), reserved_bytes=reserved_bytes), "datanode")
+
+    def _choose(self, options: ClusterOptions, part: str) -> None:
+        """Keep what was chosen; the part that heeds it begins anew, if it runs, and then can be written to."""
+        if options == ClusterOptions.load(self.layout):
             return
-        options = replace(options, capture_open_files=capture)
         options.save(self.layout)
         write_configuration(self.layout, options)
-        if self.facts("namenode") is not None:
-            self.kill("namenode")
-            self.start("namenode")
+        if self.facts(part) is not None:
+            self.kill(part)
+            self.start(part)
             self._write_once()
 
     def _write_once(self) -> None:

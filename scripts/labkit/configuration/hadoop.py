@@ -69,6 +69,7 @@ def hdfs_site(cluster: ClusterLayout, options: ClusterOptions) -> dict[str, obje
         "dfs.namenode.datanode.registration.ip-hostname-check": False,
         "dfs.permissions.superusergroup": "supergroup",
         "dfs.namenode.snapshot.capture.openfiles": options.capture_open_files,
+        "dfs.datanode.du.reserved": options.reserved_bytes,
         # Tests make files of many blocks without writing many megabytes.
         "dfs.namenode.fs-limits.min-block-size": 0,
         # A dead DataNode is noticed after 14 s instead of 10.5 min, and safe mode ends with the last block's report.

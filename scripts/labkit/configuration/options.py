@@ -11,9 +11,13 @@ from scripts.labkit.layout import ClusterLayout
 
 @dataclass(frozen=True)
 class ClusterOptions:
-    """``capture_open_files``: whether a snapshot freezes the length of files open for writing (Hadoop: no)."""
+    """``capture_open_files``: whether a snapshot freezes the length of files open for writing (Hadoop: no).
+
+    ``reserved_bytes``: how much of its disk the DataNode leaves to others (Hadoop: nothing).
+    """
 
     capture_open_files: bool = False
+    reserved_bytes: int = 0
 
     @classmethod
     def load(cls, cluster: ClusterLayout) -> ClusterOptions:
@@ -22,4 +26,6 @@ class ClusterOptions:
         return cls(**json.loads(cluster.options_file.read_text()))
 
     def save(self, cluster: ClusterLayout) -> None:
-        put(cluster.options_file, json.dumps(asdict(self)) + "\n")
+        """Keep what differs from the defaults: other checkouts, which may not know all options, use the lab too."""
+        chosen = {name: value for name, value in asdict(self).items() if value != getattr(ClusterOptions, name)}
+        put(cluster.options_file, json.dumps(chosen) + "\n")
