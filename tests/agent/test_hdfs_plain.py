@@ -14,6 +14,7 @@ from infra.agent.core.hdfs_plain import (
     beginning_of_line,
     is_line_of,
     is_plain,
+    line_below,
     new_line,
     rest_of_line,
     without_moved,
@@ -150,3 +151,18 @@ def test_a_line_without_an_inode_id_proves_nothing_about_one() -> None:
     known = entry(file_status(), "d/f", c="MD5:00")
     del known["i"]
     assert not is_line_of(manifest_line(known), file_status(), rest_of_line(file_status(), "d/f", Quoted()))
+
+
+@given(STATUSES, PATHS, CHECKSUMS, st.booleans())
+def test_a_line_below_a_directory_is_read_like_its_entry(
+    status: dict[str, Any], path: str, checksum: str | None, was_moved: bool
+) -> None:
+    known = entry(status, path, c=checksum, w=True if was_moved else None)
+    directory = path.rpartition("/")[0]
+    found = line_below(manifest_line(known), directory, 5)
+    assert found is not None
+    inode_id, record = found
+    known.pop("w", None)
+    assert (inode_id, decode(record)) == (status["fileId"], {**known, "D": True})
+    assert line_below(manifest_line(known), f"{directory}x", 5) is None
+    assert line_below(manifest_line(entry(status, f"{path}/below", c=checksum)), directory, 5) is None

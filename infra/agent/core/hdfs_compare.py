@@ -38,9 +38,9 @@ from infra.agent.core.hdfs_entries import (
     same_attributes_listed,
     same_contents_listed,
 )
-from infra.agent.core.hdfs_plain import Quoted, is_line_of, rest_of_line, without_moved
+from infra.agent.core.hdfs_plain import Quoted, entry_line, is_line_of, rest_of_line, without_moved
 from infra.agent.core.hdfs_snapshots import difference_page, is_last
-from infra.agent.core.hdfs_trees import EntryReader, Listed, Recorded
+from infra.agent.core.hdfs_trees import EntryReader, Listed, Recorded, add_known
 from infra.agent.core.hdfs_walk import Listing
 from infra.agent.core.lines import LineReader, LineWriter, encode
 from infra.agent.core.machine import Procedure, Together
@@ -169,13 +169,15 @@ class _Matching:
             if have.entry is None or (want.entry is not None and want.key < have.key):
                 assert want.entry is not None
                 yield from self._unmatched_wanted(want.entry)
+                yield from self._wanted_below(want.entry)
                 if not want.step():
                     yield from want.advance()
                 continue
             if known is not None:
-                yield from _add_known(have.entry, have.key, known)
+                yield from add_known(have.entry, have.key, known)
             if want.entry is None or have.key < want.key:
                 yield from self._unmatched_had(have.entry)
+                yield from self._had_below()
             else:
                 if not self._is_same_file(have.entry, want.entry):
                     yield from self._same_path(have.entry, want.entry)
@@ -265,6 +267,29 @@ class _Matching:
         else:
             yield from self._single(None, want)
 
+    def _wanted_below(self, directory: Entry) -> Procedure:
+        """Of a directory that has no partner by path, no entry has one: take its plain files that are at hand."""
+        if directory["t"] != DIRECTORY or not self._comparison.comparable:
+            return
+        writer, names, up = self._writers["want.rest"], self._names, directory["i"]
+
+        def accept(found: dict[str, Any], path: str, ordinal: int) -> bool:
+            writer.add(b"%016x %b" % (found["fileId"], entry_line(found, path, names, up, ordinal)))
+            return True
+
+        self.want.listing.take_plain(accept)
+        if writer.is_full:
+            yield from writer.flush()
+
+    def _had_below(self) -> Procedure:
+        """The same of the other side, where a manifest tells it."""
+        writer = self._writers["have.rest"]
+        if isinstance(self.have, Recorded) and self._comparison.comparable:
+            for inode_id, record in self.have.take_below():
+                writer.add(b"%016x %b" % (inode_id, record))
+        if writer.is_full:
+            yield from writer.flush()
+
     def _by_id(self) -> Procedure:
         """Merge what is left by inode id."""
         have = LineReader(self._comparison.file("have.rest.sorted"))
@@ -352,39 +377,3 @@ class _Above:
         while self._paths and self._paths[-1] != parent and not parent.startswith(self._paths[-1] + "/"):
             self._paths.pop()
         return bool(self._paths) and self._paths[-1] == parent
-
-
-def _add_known(entry: Entry, key: bytes, known: EntryReader) -> Procedure:
-    """Go on in a manifest to where an entry is or would be, and give the entry what it has."""
-    while known.entry is not None and known.key < key:
-        if not known.step():
-            yield from known.advance()
-    _add_details(entry, known.entry if known.key == key else None)
-
-
-def _add_details(entry: Entry, known: Entry | None) -> None:
-    """Give an entry the details that the manifest has, if it has the entry.
-
-    A storage policy and a directory's time are among them: snapshots list those of today. Where the
-    manifest disagrees with the listing, and where it says that the file was copied while it was open, nothing is known
-    about what the copy holds: the mark ``F`` without a checksum makes the file be copied again.
-    """
-    details: Entry = known or {}
-    entry["D"] = True
-    for name in ("a", "e"):
-        if name in details:
-            entry[name] = details[name]
-    if details:
-        entry.pop("s", None)
-        if "s" in details:
-            entry["s"] = details["s"]
-    if entry["t"] != FILE:
-        entry["m"] = details.get("m", entry["m"])
-        return
-    if details.get("f"):
-        entry["F"] = True
-        entry["c"] = details.get("c")
-    elif not details or not same_contents_listed(entry, details):
-        entry["F"] = True
-    elif "c" in details:
-        entry["c"] = details["c"]

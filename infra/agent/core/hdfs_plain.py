@@ -80,9 +80,9 @@ def is_line_of(line: bytes, found: dict[str, Any], rest: bytes) -> bool:
     )
 
 
-def new_line(found: dict[str, Any], path: str, names: Quoted, up: int, ordinal: int, staged: str) -> bytes:
-    """A plain file as a record of what is to be staged: what ``hdfs_entries.entry_of`` gives, and the place."""
-    return b'{"p":%b,"t":"f","m":%d,"o":%b,"g":%b,"x":"%b","i":%d,"u":%d,"l":%d,"b":%d,"r":%d,"n":%d,"path":%b}' % (
+def entry_line(found: dict[str, Any], path: str, names: Quoted, up: int, ordinal: int) -> bytes:
+    """A plain file as a record: what ``hdfs_entries.entry_of`` gives, and its ordinal."""
+    return b'{"p":%b,"t":"f","m":%d,"o":%b,"g":%b,"x":"%b","i":%d,"u":%d,"l":%d,"b":%d,"r":%d,"n":%d}' % (
         _quote(path).encode("utf-8"),
         found["modificationTime"],
         names[found["owner"]],
@@ -94,8 +94,28 @@ def new_line(found: dict[str, Any], path: str, names: Quoted, up: int, ordinal: 
         found["blockSize"],
         found["replication"],
         ordinal,
-        _quote(staged).encode("utf-8"),
     )
+
+
+def new_line(found: dict[str, Any], path: str, names: Quoted, up: int, ordinal: int, staged: str) -> bytes:
+    """The same with the place where it is to be staged."""
+    return b'%b,"path":%b}' % (entry_line(found, path, names, up, ordinal)[:-1], _quote(staged).encode("utf-8"))
+
+
+def line_below(line: bytes, directory: str, up: int) -> tuple[int, bytes] | None:
+    """(inode id, record) of a line of the source's manifest that is a plain file's right in a directory; else None.
+
+    The record is what ``hdfs_trees.Recorded`` makes of the line; ``up`` is the directory's inode id.
+    """
+    found = _whole.fullmatch(line)
+    if found is None or found[1] is None:
+        return None
+    above = _quote(directory).encode("utf-8")[:-1] + (b"/" if directory else b"")
+    path = found[8]
+    if not path.startswith(above) or b"/" in path[len(above) :]:
+        return None
+    rest = without_moved(line)[found.end(1) + 1 :]
+    return int(found[1]), b'{"i":%b,"u":%d,"D":true,%b' % (found[1], up, rest)
 
 
 def digest_lines(line: bytes) -> tuple[bytes, bytes, int] | None:

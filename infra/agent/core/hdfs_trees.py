@@ -8,8 +8,18 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Iterator
 
-from infra.agent.core.hdfs_entries import DIRECTORY, Entry, key_below, parent_of, path_key
+from infra.agent.core.hdfs_entries import (
+    DIRECTORY,
+    FILE,
+    Entry,
+    key_below,
+    parent_of,
+    path_key,
+    same_contents_listed,
+)
+from infra.agent.core.hdfs_plain import line_below
 from infra.agent.core.hdfs_walk import Listing
 from infra.agent.core.lines import LineReader, LineWriter, encode
 from infra.agent.core.machine import Procedure
@@ -104,6 +114,19 @@ class Recorded(Entries):
             self._above.pop()
         return self._above[-1][1] if self._above and self._above[-1][0] == path else 0
 
+    def take_below(self) -> Iterator[tuple[int, bytes]]:
+        """The plain files at hand right in the directory in sight: inode id and record of each; they are read then."""
+        directory = self.entry
+        if directory is None or directory["t"] != DIRECTORY or self._distrusted:
+            return
+        while self.lines.at_hand:
+            found = line_below(self.lines.at_hand[0], directory["p"], directory["i"])
+            if found is None:
+                return
+            self.lines.at_hand.popleft()
+            self.count += 1
+            yield found
+
     def _entry(self, known: Entry) -> Entry:
         path = known["p"]
         known.update(i=known.pop("I"), u=self.directory_id(parent_of(path)) if path else 0, D=True)
@@ -192,3 +215,39 @@ def count_files(manifest: str) -> Procedure:
                 total_bytes += int(length[1])
                 files += 1
         lines.at_hand.clear()
+
+
+def add_known(entry: Entry, key: bytes, known: EntryReader) -> Procedure:
+    """Go on in a manifest to where an entry is or would be, and give the entry what it has."""
+    while known.entry is not None and known.key < key:
+        if not known.step():
+            yield from known.advance()
+    _add_details(entry, known.entry if known.key == key else None)
+
+
+def _add_details(entry: Entry, known: Entry | None) -> None:
+    """Give an entry the details that the manifest has, if it has the entry.
+
+    A storage policy and a directory's time are among them: snapshots list those of today. Where the
+    manifest disagrees with the listing, and where it says that the file was copied while it was open, nothing is known
+    about what the copy holds: the mark ``F`` without a checksum makes the file be copied again.
+    """
+    details: Entry = known or {}
+    entry["D"] = True
+    for name in ("a", "e"):
+        if name in details:
+            entry[name] = details[name]
+    if details:
+        entry.pop("s", None)
+        if "s" in details:
+            entry["s"] = details["s"]
+    if entry["t"] != FILE:
+        entry["m"] = details.get("m", entry["m"])
+        return
+    if details.get("f"):
+        entry["F"] = True
+        entry["c"] = details.get("c")
+    elif not details or not same_contents_listed(entry, details):
+        entry["F"] = True
+    elif "c" in details:
+        entry["c"] = details["c"]

@@ -58,12 +58,17 @@ class WorkFiles:
         """Carry out ``SpoolSort``: sorted pieces of bounded size, merged; a torn last line is left out."""
         source, target = self._entry.work_path(operation.source), self._entry.work_path(operation.target)
         pieces: list[str] = []
+        count = 0
         try:
             with open(source, "rb") as stream:
                 for lines in _chunks(stream, memory_bytes):
                     lines.sort()
                     pieces.append(self._write_piece(f"{target}.piece{len(pieces)}", iter(lines)))
+                    count = len(lines)
                     lines.clear()
+            if len(pieces) == 1:
+                self._replace(operation.target, pieces.pop())
+                return count
             generation = 0
             while len(pieces) > OPEN_PIECES_LIMIT:
                 merged = f"{target}.merged{generation}"
@@ -71,9 +76,9 @@ class WorkFiles:
                 pieces.append(self._write_piece(merged, _merge(first)))
                 _remove(first)
                 generation += 1
-            count = _Counter(_merge(pieces))
-            self._replace(operation.target, self._write_piece(f"{target}.sorted", count))
-            return count.seen
+            merged_lines = _Counter(_merge(pieces))
+            self._replace(operation.target, self._write_piece(f"{target}.sorted", merged_lines))
+            return merged_lines.seen
         finally:
             _remove(pieces)
 
