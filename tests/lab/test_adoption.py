@@ -13,7 +13,13 @@ from scripts.labkit.cluster import Cluster
 from tests.lab.data import fill, read_tree
 from tests.lab.product import Product
 
-FILES = {f"part-{number:02}/file": bytes([number]) * (1_000 + number) for number in range(30)} | {"empty": b""}
+SMALL_BLOCK = 1 << 20
+OTHER_BLOCKS = "other/blocks"
+FILES = {
+    **{f"part-{number:02}/file": bytes([number]) * (1_000 + number) for number in range(30)},
+    "empty": b"",
+    OTHER_BLOCKS: b"blocks" * 250_000,
+}
 CHANGED = {"part-01/file": b"other and shorter", "part-02/file": b"\xff" * 1_002, "new/file": b"new" * 7}
 EXTRA = {"part-03/extra": b"extra" * 20, "theirs/deep/file": b"theirs"}
 HEAP = "-Xmx384m"
@@ -59,6 +65,11 @@ def test_a_directory_that_distcp_has_filled(
         cluster_a.webhdfs("app").write(f"{directory}/{changed}", data=content, overwrite=True)
     for extra, content in EXTRA.items():
         cluster_b.webhdfs("hdfs").write(f"{directory}/{extra}", data=content)
+    theirs = cluster_b.webhdfs("hdfs")
+    theirs.write(f"{directory}/{OTHER_BLOCKS}", data=FILES[OTHER_BLOCKS], overwrite=True, blocksize=SMALL_BLOCK)
+    sums = [cluster.webhdfs("hdfs").checksum(f"{directory}/{OTHER_BLOCKS}") for cluster in (cluster_a, cluster_b)]
+    assert sums[0]["algorithm"] != sums[1]["algorithm"], "only its bytes tell that it is equal"
+    cut_otherwise = theirs.status(f"{directory}/{OTHER_BLOCKS}")
     found = standing(cluster_b, directory)
     assert len(found[0]) == len(FILES) + len(EXTRA)
 
@@ -91,6 +102,8 @@ def test_a_directory_that_distcp_has_filled(
     assert page["forecast"]["size"]["files"] == len(expected)
     assert read_tree(cluster_b, f"{directory}/.snapshot/{page['snapshot']}") == expected
     assert read_tree(cluster_b, directory) == expected
+    kept = theirs.status(f"{directory}/{OTHER_BLOCKS}")
+    assert (kept["fileId"], kept["blockSize"]) == (cut_otherwise["fileId"], SMALL_BLOCK), "it is the very same file"
     (verified,) = page["verification"]["data_sets"].values()
     assert (verified["content"]["verdict"], verified["metadata"]["verdict"]) == ("EQUAL", "EQUAL")
 
