@@ -51,12 +51,17 @@ def read_tree(cluster: Cluster, path: str) -> dict[str, bytes]:
 
 
 class OpenFile:
-    """A file of the application that is held open for writing; bytes arrive at the DataNode as they are written."""
+    """A file of the application that is held open for writing; bytes arrive at the DataNode as they are written.
 
-    def __init__(self, cluster: Cluster, path: str) -> None:
+    Of an open file the NameNode knows the blocks that are full, so ``block_size`` says in which steps it is told.
+    """
+
+    def __init__(self, cluster: Cluster, path: str, block_size: int | None = None) -> None:
         url = urlsplit(cluster.webhdfs_url)
         namenode = http.client.HTTPConnection(url.hostname or "", url.port, timeout=20)
-        namenode.request("PUT", f"/webhdfs/v1{quote(path)}?op=CREATE&overwrite=true&user.name=app&noredirect=true")
+        query = "op=CREATE&overwrite=true&user.name=app&noredirect=true"
+        query += "" if block_size is None else f"&blocksize={block_size}"
+        namenode.request("PUT", f"/webhdfs/v1{quote(path)}?{query}")
         location = urlsplit(json.loads(namenode.getresponse().read())["Location"])
         namenode.close()
         self._connection = http.client.HTTPConnection(location.hostname or "", location.port, timeout=60)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from hdfs import InsecureClient
 
 from scripts.labkit.cluster import Cluster
 from tests.lab.breaking import damage, left_by
@@ -15,6 +17,7 @@ from tests.lab.data import OpenFile, fill, read_tree
 from tests.lab.product import Product
 
 UniqueName = Callable[[str], str]
+BLOCK = 1 << 20
 FILES = {f"d{number % 3}/f{number}": secrets.token_bytes(20_000) for number in range(12)}
 
 
@@ -86,7 +89,6 @@ def test_a_damaged_block_on_the_secondary_is_found_by_reading_and_repaired_by_th
     assert frozen(cluster_b, directory, page) == FILES
 
 
-@pytest.mark.by_hand
 def test_deleted_snapshots_are_told_and_the_next_run_compares_in_full(
     product: Product, cluster_a: Cluster, cluster_b: Cluster, unique_name: UniqueName
 ) -> None:
@@ -132,19 +134,24 @@ def test_a_file_that_is_held_open_is_fuzzy_until_it_is_closed_and_nothing_of_it_
 ) -> None:
     name = unique_name("open")
     directory = f"/data/{name}"
-    parts = [secrets.token_bytes(50_000) for _ in range(runs + 1)]
+    parts = [secrets.token_bytes(BLOCK + 50_000) for _ in range(runs + 1)]
+    application = cluster_a.webhdfs("app")
     with capture_of_open_files(cluster_a, is_captured):
         fill(cluster_a, directory, {"closed": b"1"})
         product.protect(name, (directory,), policy=("--mass-change-percent", "100"))
-        with OpenFile(cluster_a, f"{directory}/growing") as file:
-            for number, part in enumerate(parts[:runs]):
+        with OpenFile(cluster_a, f"{directory}/growing", BLOCK) as file:
+            for number, part in enumerate(parts[:runs], 1):
                 file.write(part)
+                full = number * len(part) // BLOCK * BLOCK
+                known = functools.partial(is_as_long, application, f"{directory}/growing", full)
+                product.wait_for("the NameNode knows its full blocks", known, 30)
                 page = product.back_up(name, "--push")
                 (snapshot,) = page["snapshots"].values()
                 assert snapshot["open_files"] == ["growing"]
                 assert page["consistency"]["verdict"] == "DEGRADED"
                 copied = frozen(cluster_b, directory, page)
-                assert b"".join(parts[: number + 1]).startswith(copied["growing"])
+                assert b"".join(parts[:number]).startswith(copied["growing"])
+                assert len(copied["growing"]) >= full, "what the NameNode knew at the moment is there"
             file.write(parts[-1])
             file.close()
         page = product.back_up(name, "--push")
@@ -152,6 +159,11 @@ def test_a_file_that_is_held_open_is_fuzzy_until_it_is_closed_and_nothing_of_it_
         assert snapshot["open_files"] == []
         assert page["consistency"]["verdict"] == "CONSISTENT"
         assert frozen(cluster_b, directory, page) == {"closed": b"1", "growing": b"".join(parts)}
+
+
+def is_as_long(client: InsecureClient, path: str, length: int) -> bool:
+    """Whether the NameNode says that a file has at least so many bytes."""
+    return bool(client.status(path)["length"] >= length)
 
 
 @pytest.mark.by_hand
