@@ -54,9 +54,7 @@ def wait_until_files_arrive(cluster: Cluster, staging: str) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize(
-    "silent", [pytest.param("a", id="source", marks=pytest.mark.by_hand), pytest.param("b", id="target")]
-)
+@pytest.mark.parametrize("silent", [pytest.param("a", id="source"), pytest.param("b", id="target")])
 def test_cluster_that_is_silent_in_the_middle_of_a_copy(pair: RealPair, lab: Lab, silent: str) -> None:
     pair.ask(write_files(pair.path))
     pair.cut("r1")
