@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from api.cli.remote.connection import Options, connection
+from api.cli.remote.transport import ApiClient
 from scripts.labkit.cluster import Cluster
 from scripts.labkit.lab import Lab
 from tests.lab.hbase_pair import RealTables
@@ -62,6 +64,12 @@ def product(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prod
         yield made
     finally:
         made.stop()
+
+
+@pytest.fixture(scope="module")
+def client(product: Product) -> ApiClient:
+    """The API of the control device, without a process for each command."""
+    return ApiClient(connection(Options(), product.environment))
 
 
 @pytest.fixture(scope="module")
