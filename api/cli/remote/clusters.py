@@ -43,7 +43,7 @@ def add(session: Session, name: str, source: BinaryIO) -> None:
 @command
 def list_all(session: Session) -> None:
     """List the clusters."""
-    answer = session.client.get(path("clusters"), {"limit": 1000})
+    answer = session.client.get_all(path("clusters"))
     session.show(answer, table(("NAME", "GATEWAY", "NAMENODES"), [_row(item) for item in answer["items"]]))
 
 

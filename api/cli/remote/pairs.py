@@ -37,7 +37,7 @@ def create(session: Session, name: str, primary: str, secondary: str, wait: bool
 @command
 def list_all(session: Session) -> None:
     """List the pairs."""
-    answer = session.client.get(path("pairs"), {"limit": 1000})
+    answer = session.client.get_all(path("pairs"))
     rows = [(item["name"], item["state"], item["summary"].get("epoch")) for item in answer["items"]]
     session.show(answer, table(("NAME", "STATE", "EPOCH"), rows, right=(2,)))
 
@@ -53,7 +53,7 @@ def show(session: Session, name: str) -> None:
 
 def _services(session: Session) -> dict[str, str]:
     """The names of services by their ids."""
-    return {item["id"]: item["name"] for item in session.client.get(path("services"), {"limit": 1000})["items"]}
+    return {item["id"]: item["name"] for item in session.client.get_all(path("services"))["items"]}
 
 
 def page(answer: Mapping[str, Any], services: Mapping[str, str]) -> str:

@@ -63,7 +63,7 @@ def resume(session: Session, is_all: bool, cluster: str | None, service: str | N
 @command
 def pauses(session: Session) -> None:
     """List what stands still: by whom, since when, and why."""
-    answer = session.client.get(path("pauses"), {"limit": 1000})
+    answer = session.client.get_all(path("pauses"))
     session.show(answer, pauses_table(answer))
 
 

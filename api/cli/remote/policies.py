@@ -93,7 +93,7 @@ def add(
 @command
 def list_all(session: Session, service: str | None) -> None:
     """List the policies."""
-    answer = session.client.get(path("policies"), {"limit": 1000, "service": service})
+    answer = session.client.get_all(path("policies"), {"service": service})
     headings = ("NAME", "SERVICE", "DIRECTION", "MAX SKEW", "VERIFICATION", "KEEPS")
     session.show(answer, table(headings, [_row(item) for item in answer["items"]], right=(3, 5)))
 

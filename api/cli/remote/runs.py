@@ -28,7 +28,7 @@ def runs(session: Session, service: str | None, state: str | None, limit: int, a
     """List the runs, the newest first."""
     query = {"service": service, "state": state, "limit": limit, "after": after}
     answer = session.client.get(path("runs"), query)
-    paused = session.client.get(path("pauses"), {"limit": 1000})
+    paused = session.client.get_all(path("pauses"))
     text = table(HEADINGS, [_row(item) for item in answer["items"]], right=(5, 7, 8))
     session.show(answer, f"{text}\n\n{pauses_table(paused)}" if paused["items"] else text)
 

@@ -62,7 +62,7 @@ def _enter(
 @command
 def list_all(session: Session) -> None:
     """List the services."""
-    answer = session.client.get(path("services"), {"limit": 1000})
+    answer = session.client.get_all(path("services"))
     rows = [
         (item["name"], item["summary"].get("pair_name"), len(item["summary"].get("data_sets", ())))
         for item in answer["items"]

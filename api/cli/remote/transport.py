@@ -20,6 +20,7 @@ from api.cli.remote.connection import Connection
 from api.cli.remote.errors import ApiError, Unreachable
 
 ATTEMPTS = 3
+PAGE_ITEMS = 1_000  # as many as the API gives at once
 TIMEOUT_SECONDS = 30.0
 ANSWER_BYTES = 64 << 20
 
@@ -68,6 +69,17 @@ class ApiClient:
         """Return what is at a path."""
         given = {name: value for name, value in (query or {}).items() if value is not None}
         return self._ask("GET", f"{path}?{urlencode(given)}" if given else path, None, timeout_seconds)
+
+    def get_all(self, path: str, query: Mapping[str, str | int | None] | None = None) -> Any:
+        """Return a list whole, page after page."""
+        items: list[Any] = []
+        after = None
+        while True:
+            page = self.get(path, {**(query or {}), "limit": PAGE_ITEMS, "after": after})
+            items += page["items"]
+            after = page["next"]
+            if after is None:
+                return {**page, "items": items}
 
     def post(
         self, path: str, body: Mapping[str, Any] | None = None, *, timeout_seconds: float = TIMEOUT_SECONDS
