@@ -127,7 +127,7 @@ def capture_of_open_files(cluster: Cluster, is_on: bool) -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("is_captured", "runs"),
-    [pytest.param(False, 3, id="not captured", marks=pytest.mark.by_hand), pytest.param(True, 1, id="captured")],
+    [pytest.param(False, 3, id="not captured"), pytest.param(True, 1, id="captured", marks=pytest.mark.by_hand)],
 )
 def test_a_file_that_is_held_open_is_fuzzy_until_it_is_closed_and_nothing_of_it_is_lost(
     product: Product, cluster_a: Cluster, cluster_b: Cluster, unique_name: UniqueName, is_captured: bool, runs: int
