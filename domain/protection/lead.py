@@ -38,11 +38,11 @@ class Preparation:
 def soonest_ms(newest: Sequence[Preparation]) -> int:
     """How far ahead the next moment has to lie; ``newest`` are the newest runs that say something about it.
 
-    The middle one of three counts, so that one slow preparation does not slow the next runs; a miss of the newest does.
+    The middle one of three counts, so that one slow preparation does not slow the next runs; a miss among them does.
     """
     if not newest:
         return UNKNOWN_MS
     each = sorted(one.next_ms for one in newest[:NEWEST_RUNS])
     middle = each[len(each) // 2]
-    missed = newest[0].next_ms if newest[0].armed_after_ms is None else 0
+    missed = max((one.next_ms for one in newest[:NEWEST_RUNS] if one.armed_after_ms is None), default=0)
     return min(MOST_MS, max(LEAST_MS, middle, missed))

@@ -115,12 +115,15 @@ class Gateway:
             followers = list(self._followers)
             ids = list(dict.fromkeys(f.id for f in followers))
             after = {f.id: f.offset for f in followers if f.offset}
+            latest = self._clock.monotonic_seconds() + min(delay, LOOK_SECONDS)
             try:
                 allowed = {one: found for one in ids if (found := self._turns.allowance(one)) is not None}
                 seen = await self._told(self._host.look(ids, after, allowed, min(delay, LOOK_SECONDS)))
                 has_news = [_tell_seen(follower, seen[follower.id]) for follower in followers]
                 if any(has_news):
                     self._poll.reset()
+                else:  # also where it was not waited for news
+                    await self._pause(latest - self._clock.monotonic_seconds())
             except Unavailable as error:
                 _tell_all(followers, error)
                 await self._retry.wait()
@@ -132,9 +135,9 @@ class Gateway:
 
     async def _pause(self, seconds: float) -> None:
         """Look no sooner, unless somebody joins who has not been looked at yet."""
-        self._joined.clear()
         if seconds <= 0:
             return
+        self._joined.clear()
         over = asyncio.create_task(self._clock.sleep_until(self._clock.monotonic_seconds() + seconds))
         joined = asyncio.create_task(self._joined.wait())
         try:

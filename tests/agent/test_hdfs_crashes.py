@@ -183,3 +183,28 @@ def test_removal_killed_at_every_operation(when: str, directory: Path) -> None:
             is_killed = False
         assert world.secondary.find(f"{HEAD}/.snapshot/r1") is None
     assert number > 2
+
+
+def test_a_base_that_is_lost_after_the_agent_died_leaves_nothing_of_the_first_comparison(directory: Path) -> None:
+    """What had moved along with its directory is in work files then; the next agent compares with another tree."""
+    start = World(Path(tempfile.mkdtemp(dir=directory)))
+    start.app.mkdir(f"{HEAD}/x")
+    for name in "abcd":
+        start.app.put(f"{HEAD}/x/{name}", name.encode())
+    start.backup("r1")
+    start.app.rename(f"{HEAD}/x", f"{HEAD}/z")
+    start.cut("r2")
+    found, number, is_killed = set(), 0, True
+    while is_killed:
+        number += 1
+        world = forked(start, directory)
+        instruction = world.send_instruction("r2", "r1")
+        try:
+            world.run(instruction, Kill(number, "before"))
+            is_killed = False
+        except AgentKilled:
+            world.primary.call("DELETE", "DELETESNAPSHOT", HEAD, {"snapshotname": "r1"})
+            sent = world.run(instruction)
+            assert (sent["files"], sent["directories"]) == (4, 2), number
+            found.add(sent["compared_with"])
+    assert found == {"base", "frozen"}

@@ -257,6 +257,21 @@ def test_a_lost_answer_is_replaced_by_the_servers_own_stamps(world: MomentWorld,
         assert ("stamps" in result[name]["evidence"]["reason"]) == (name == lost)
 
 
+@pytest.mark.parametrize("in_ms", [1_500.0, 30_000.0])
+def test_hbases_clock_is_known_before_anything_is_fired_however_near_the_moment(
+    world: MomentWorld, in_ms: float
+) -> None:
+    """A snapshot whose answer is lost is recognised by it."""
+
+    def slow(operation: Operation) -> float:
+        return 300.0 if isinstance(operation, HBaseCall) and operation.request["do"] == "clock" else 1.0
+
+    world.hbase.lose_answer("snapshot")
+    result = world.run(world.instruction(in_ms=in_ms), latency_ms=slow)
+    assert result["clocks"]["before"]["hbase"] is not None
+    assert set(world.snapshots()) == {"files", "orders", "items"}
+
+
 def test_a_lost_answer_without_a_snapshot_fails(world: MomentWorld) -> None:
     lost = OperationFailed("HDFS_UNREACHABLE", "timed out", unknown=True, transient=True)
     world.hdfs.fail("CREATESNAPSHOT", lost)

@@ -17,7 +17,7 @@ from domain.protection.lead import LEAST_MS, MOST_MS, UNKNOWN_MS, Preparation, s
         ([Preparation(2_000, 1_000), Preparation(30_000, 5_000), Preparation(30_000, 900)], 1_400),
         ([Preparation(2_000, 1_000), Preparation(30_000, 5_000)], 6_200),
         ([Preparation(2_000, None), Preparation(30_000, 900), Preparation(30_000, 1_000)], 4_000),
-        ([Preparation(30_000, 900), Preparation(2_000, None), Preparation(1_000, None)], 2_000),
+        ([Preparation(30_000, 900), Preparation(2_000, None), Preparation(1_000, None)], 4_000),
         ([Preparation(2_000, 1_000)] * 3 + [Preparation(30_000, 20_000)], 1_400),
         ([Preparation(1_801, 1_001)], 1_402),
         ([Preparation(86_400_000, None)], MOST_MS),

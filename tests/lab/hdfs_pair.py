@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,9 +14,9 @@ from infra.agent.core.hdfs_entries import Entry
 from infra.agent.core.hdfs_snapshots import allow_snapshots, create_snapshot, delete_snapshot, snapshot_path
 from infra.agent.core.hdfs_walk import Walk
 from infra.agent.core.machine import Procedure, Together
-from infra.agent.core.operations import DigestFile
+from infra.agent.core.operations import DigestFile, ReadFile, WriteFile
 from infra.agent.core.work import Work, manifest_path, read_journal
-from infra.agent.protocol import Instruction
+from infra.agent.protocol import Instruction, canonical
 from scripts.labkit.cluster import Cluster
 from tests.lab.hdfs_peer import AgentDied, Gateway, RealWriter
 
@@ -143,7 +144,16 @@ class RealPair:
         staging = f"/.understudy/incoming/{self.epoch}/{run}"
         yield from hdfs.make_directory("secondary", target.rpartition("/")[0], "700")
         yield from hdfs.rename("secondary", f"{staging}/{self.data_set['id']}/manifest", target)
+        yield from self.tell_sealed(run)
         yield from hdfs.delete("secondary", staging)
+
+    def tell_sealed(self, run: str) -> Procedure:
+        """Write what a recovery point's own manifest says of the source manifest that is kept with it."""
+        target = manifest_path(run, self.data_set)
+        content = yield ReadFile("secondary", target)
+        copied = {"manifest_sha256": hashlib.sha256(content).hexdigest()}
+        told = {"snapshot": run, "data_sets": [{**self.data_set, "copied": copied}]}
+        yield WriteFile("secondary", f"{target.rpartition('/')[0]}/manifest.json", canonical(told))
 
     def picture(self, site: str, root: str) -> dict[str, Any]:
         """Everything that a copy must agree in, read from a cluster."""

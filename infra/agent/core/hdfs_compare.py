@@ -44,7 +44,7 @@ from infra.agent.core.hdfs_trees import EntryReader, Listed, Recorded, add_known
 from infra.agent.core.hdfs_walk import Listing
 from infra.agent.core.lines import LineReader, LineWriter, encode
 from infra.agent.core.machine import Procedure, Together
-from infra.agent.core.operations import SpoolSort
+from infra.agent.core.operations import SpoolSort, SpoolTruncate
 
 GONE = b"0/"
 KEPT = b"1/"
@@ -66,10 +66,11 @@ class Comparison:
     """Two trees and what is known about them.
 
     ``prefix`` begins the names of the work files. ``have`` is None on a first copy, which compares nothing.
-    ``manifest`` is the work file that holds the manifest of what one has, or None; ``times`` the one whose times the
-    directories of the wanted tree have. With ``keeps_listing`` what one has is written, too. ``modified`` holds the
-    inode ids that the snapshot difference names. ``open_files`` and ``distrusted_in_have`` are paths relative to the
-    roots; the latter, open or known to be damaged, are put into place anew whatever is stored about them.
+    ``manifest`` is the work file that holds the manifest of what one has, or None; only one that is as it was sealed
+    stands for a listing. ``times`` is the one whose times the directories of the wanted tree have. With
+    ``keeps_listing`` what one has is written, too. ``modified`` holds the inode ids that the snapshot difference names.
+    ``open_files`` and ``distrusted_in_have`` are paths relative to the roots; the latter, open or known to be damaged,
+    are put into place anew whatever is stored about them.
     ``for_manifest`` says that the wanted tree is a snapshot of the source and that the details of every entry that is
     kept are needed, not only of those that change.
     """
@@ -80,6 +81,7 @@ class Comparison:
     comparable: bool
     for_manifest: bool
     manifest: str | None = None
+    manifest_is_sealed: bool = False
     times: str | None = None
     keeps_listing: bool = False
     open_files: frozenset[str] = frozenset()
@@ -133,6 +135,7 @@ class _Matching:
         comparison = self._comparison
         for writer in self._writers.values():
             yield from writer.begin()
+        yield SpoolTruncate(comparison.file("moved.sorted"))  # an earlier agent may have compared with another tree
         known = yield from self._read_manifest()
         yield from self._by_path(known)
         if comparison.comparable:
@@ -148,7 +151,8 @@ class _Matching:
         comparison = self._comparison
         if comparison.manifest is None:
             return None
-        if comparison.comparable and comparison.for_manifest and not comparison.keeps_listing:
+        is_whole = comparison.manifest_is_sealed and comparison.comparable and not comparison.keeps_listing
+        if is_whole and comparison.for_manifest:
             recorded = Recorded(comparison.manifest, comparison.distrusted_in_have)
             if (yield from recorded.names_ids()):
                 self.have = recorded
@@ -183,7 +187,8 @@ class _Matching:
                     yield from self._same_path(have.entry, want.entry)
                 else:
                     self._add_same("same", have.entry, want.entry)
-                self._pass_equal()
+                if have.entry["t"] == want.entry["t"]:
+                    self._pass_equal()
                 if self._writers["same"].is_full:
                     yield from self._writers["same"].flush()
                 if not want.step():

@@ -84,7 +84,8 @@ def heal(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
 
 def _plan(data_set: dict[str, Any], prefix: str, frozen: Side) -> Procedure:
     head = data_set["path"]
-    times = yield from fetch_manifest(data_set["recovery_point"], data_set, f"{prefix}base")
+    fetched = yield from fetch_manifest(data_set["recovery_point"], data_set, f"{prefix}base")
+    times = None if fetched is None else fetched.name
     if times is not None and (yield from is_at_base(data_set, times)):
         return asdict(Plan())
     comparison = Comparison(

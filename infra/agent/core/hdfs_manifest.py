@@ -8,33 +8,56 @@ of its bytes on both sides.
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, NamedTuple
 
 from infra.agent.core import hdfs
 from infra.agent.core.hdfs_compare import Comparison
 from infra.agent.core.hdfs_entries import Entry, TreeDigest, manifest_line
 from infra.agent.core.lines import LineReader, LineWriter, encode
 from infra.agent.core.machine import Procedure, Together
-from infra.agent.core.operations import Download, OperationFailed, SpoolSort
-from infra.agent.core.work import SECONDARY, manifest_path
+from infra.agent.core.operations import Download, OperationFailed, ReadFile, SpoolSort
+from infra.agent.core.work import RECOVERY_POINTS, SECONDARY, manifest_path
 
 _DETAILS = ("c", "a", "e", "f")
 
 
+class Fetched(NamedTuple):
+    """A manifest in a work file."""
+
+    name: str
+    sha256: str
+
+
 def fetch_manifest(recovery_point: str | None, data_set: dict[str, Any], name: str) -> Procedure:
-    """Fetch a recovery point's manifest into a work file and return its name; None when there is none to be read."""
+    """Fetch a recovery point's manifest into a work file: ``Fetched``, or None when there is none to be read."""
     if recovery_point is None:
         return None
     path = manifest_path(recovery_point, data_set)
     if (yield from hdfs.status(SECONDARY, path)) is None:
         return None
     try:
-        yield Download(SECONDARY, path, name)
+        got = yield Download(SECONDARY, path, name)
     except OperationFailed as failure:
         if not failure.is_final:
             raise
         return None
-    return name
+    return Fetched(name, got["sha256"])
+
+
+def is_sealed(recovery_point: str | None, data_set: dict[str, Any], sha256: str) -> Procedure:
+    """Whether a source manifest of this SHA-256 is the one that was sealed with the recovery point."""
+    try:
+        content = yield ReadFile(SECONDARY, f"{RECOVERY_POINTS}/{recovery_point}/manifest.json")
+        sealed = json.loads(content.decode("utf-8"))
+        (found,) = [one for one in sealed["data_sets"] if one["id"] == data_set["id"]]
+        return bool(found["copied"]["manifest_sha256"] == sha256)
+    except OperationFailed as failure:
+        if not failure.is_final:
+            raise
+        return False
+    except (ValueError, KeyError, TypeError):
+        return False  # not as it is sealed today, so it proves nothing
 
 
 class _Stream:
@@ -109,6 +132,7 @@ def write_manifest(comparison: Comparison, quotas: list[int] | None) -> Procedur
         digest.add(entry)
         yield from writer.write(manifest_line(entry))
         yield from stream.advance()
+    assert all(lines.ordinal < 0 for lines in written), "lines of another plan"
     yield from writer.end(durable=True)
     return digest
 

@@ -19,7 +19,7 @@ from infra.agent.core.hdfs_base import BASE, Start, choose_start
 from infra.agent.core.hdfs_compare import Comparison, Side, compare, modified_ids
 from infra.agent.core.hdfs_details import add_details
 from infra.agent.core.hdfs_entries import TreeDigest
-from infra.agent.core.hdfs_manifest import fetch_manifest, write_manifest
+from infra.agent.core.hdfs_manifest import fetch_manifest, is_sealed, write_manifest
 from infra.agent.core.hdfs_plan import make_plan, plan_first_copy
 from infra.agent.core.hdfs_skeleton import place_skeleton
 from infra.agent.core.hdfs_snapshots import snapshot_path
@@ -32,11 +32,15 @@ from infra.agent.core.staging import guarded, prepare_run, scratch
 from infra.agent.core.work import PRIMARY, SECONDARY, Work, offered_bases
 
 WORKERS_LIMIT = 64
+PLAN_FORM = 2
+"""Of the work files that belong to a plan. 2: ``same`` has lines of the manifest."""
 
 
 def send(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
     """Carry out SendSnapshots or ReplicateSnapshots for one directory; returns the totals of docs/agent.md."""
     planned = work.journal.newest("planned")
+    if planned is not None and planned.get("form") != PLAN_FORM:
+        planned = None  # an older agent's work files are others
     is_continued = planned is not None
     if planned is None:
         planned = yield from plan_copy(work, data_set)
@@ -52,7 +56,7 @@ def plan_copy(work: Work, data_set: dict[str, Any]) -> Procedure:
     start = yield from choose_start(bases, data_set, on_source, adopts)
     comparison = yield from _with_start(_comparison(work, data_set), work, data_set, start)
     planned = yield from _plan(replace(comparison, keeps_listing=adopts), data_set, adopts)
-    return {**planned, "start": start.told()}
+    return {**planned, "form": PLAN_FORM, "start": start.told()}
 
 
 def _comparison(work: Work, data_set: dict[str, Any]) -> Comparison:
@@ -66,13 +70,15 @@ def _with_start(comparison: Comparison, work: Work, data_set: dict[str, Any], st
     """The comparison with everything that it rests on fetched."""
     if start.have is None:
         return comparison
-    manifest = yield from fetch_manifest(start.recovery_point, data_set, comparison.file("base"))
+    fetched = yield from fetch_manifest(start.recovery_point, data_set, comparison.file("base"))
     damaged = yield from known_damage(data_set)
+    manifest = None if fetched is None else fetched.name
     comparison = replace(comparison, have=start.have, manifest=manifest, distrusted_in_have=damaged)
     if start.compared_with != BASE:
         return comparison
     modified = yield from modified_ids(PRIMARY, data_set["path"], start.snapshot, work.snapshot)
-    return replace(comparison, comparable=True, modified=modified)
+    sealed = fetched is not None and (yield from is_sealed(start.recovery_point, data_set, fetched.sha256))
+    return replace(comparison, comparable=True, modified=modified, manifest_is_sealed=sealed)
 
 
 MANY_ENTRIES = 50_000

@@ -1,7 +1,8 @@
 """TakeSnapshots: all data sets of a run, at one moment of the NameNode's clock, or not at all.
 
 The order: accepted and checked (milestone ``armed``) → wait → a reading of the tables, early enough to prove that
-nothing is being written → warm-up: marker, data sets, what is open → barrier, flush → marker and clock once more →
+nothing is being written → warm-up, unless that is fresh: marker, data sets, HBase's clock → barrier, flush, and what is
+open → marker and clock once more →
 journal "firing" → fire everything at once → release the barrier → settle → clocks, tables and open files again.
 
 Invariant: a snapshot of this name stands for this moment or does not exist. After a restart the journal tells what was
@@ -104,7 +105,7 @@ class _Run:
         if (yield Now()) > self.at_ms + self.tolerance_ms:
             raise _missed("the instruction came, or its agent was started again, after the moment")
         self.marker = yield from markers.check_marker(self.instruction, PRIMARY, "PRIMARY")
-        yield from self._check_targets()
+        yield Together([self._check_targets(), self._measure_hbase()], limit=2)
         if self.tables:
             status = yield from hbase_calls.ask(PRIMARY, "status")
             self.rpc_timeout_ms = float(status["settings"]["rpc_timeout_ms"])
@@ -160,8 +161,6 @@ class _Run:
         """What must not delay the firing, whatever it takes: list what is open, so that less is unknown afterwards."""
         is_late = (yield Now()) > self.at_ms - LISTING_NEEDS_MS
         self.opened = yield from list_open(self.directories, quick=is_late)
-        if self.clocks["hbase"] is None:
-            yield from self._measure_hbase()
 
     # The moment
 

@@ -39,7 +39,8 @@ def address_of(url: str) -> Address:
 def reached_as(site: Mapping[str, Any], *names: str) -> str:
     """By what name a host of a site is reached from here; ``names`` are those that its cluster has for it.
 
-    A site may say so (``known_as``), where addresses are translated on the way. Otherwise it is the first of the names.
+    That is the first of the names, unless the site says another one (``known_as``): no instruction does, but the tests
+    lead connections over a bad line like that.
     """
     known_as: Mapping[str, str] = site.get("known_as") or {}
     return next((known_as[name] for name in names if name in known_as), names[0])

@@ -42,12 +42,14 @@ MAXIMUM_IDLE_SECONDS = 5.0
 class RpcFailed(Exception):
     """The server could not be asked, or has refused; the text says why.
 
-    ``exception`` is the remote exception's class name without its package, or "": then nothing is known of the request.
+    ``exception`` is the remote exception's class name without its package, or "": then nothing is known of the request,
+    unless it was never sent.
     """
 
-    def __init__(self, reason: str, exception: str = "") -> None:
+    def __init__(self, reason: str, exception: str = "", was_sent: bool = True) -> None:
         super().__init__(reason)
         self.exception = exception
+        self.was_sent = was_sent
 
 
 class RpcClient:
@@ -85,7 +87,7 @@ class RpcClient:
     @contextmanager
     def _connection(self) -> Iterator[_Connection]:
         """A connection for one request; it is kept unless its answer did not come whole."""
-        connection = self._kept() or _Connection(self._address, self._user)
+        connection = self._kept() or self._open()
         try:
             yield connection
         except RpcFailed as failure:
@@ -98,6 +100,12 @@ class RpcClient:
             connection.close()
             raise
         self._keep(connection)
+
+    def _open(self) -> _Connection:
+        try:
+            return _Connection(self._address, self._user)
+        except OSError as error:
+            raise RpcFailed(f"{self.where}: {type(error).__name__}: {error}", was_sent=False) from error
 
     def _kept(self) -> _Connection | None:
         while True:

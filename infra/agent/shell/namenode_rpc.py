@@ -210,7 +210,7 @@ class NameNodeRpc:
     def _user(self, site: str) -> str:
         ((kind, user),) = self._credentials.query(site, "hdfs")
         if kind != "user.name":
-            raise RpcFailed(f"a credential of the kind {kind} cannot be used")
+            raise RpcFailed(f"a credential of the kind {kind} cannot be used", was_sent=False)
         return user
 
     def _address(self, site: str) -> tuple[str, int]:
@@ -218,11 +218,12 @@ class NameNodeRpc:
         try:
             answer = self._ask(HdfsCall(site, "PUT", "CREATE", NOWHERE, (("noredirect", "true"),)), True)
         except OperationFailed as failure:
-            raise RpcFailed(f"the NameNode does not tell its RPC address: {failure.message}") from failure
+            reason = f"the NameNode does not tell its RPC address: {failure.message}"
+            raise RpcFailed(reason, was_sent=False) from failure
         named = parse_qs(urlsplit(str(answer.get("Location"))).query).get("namenoderpcaddress", [""])[0]
         host, _, port = named.rpartition(":")
         if not host or not port.isdigit():
-            raise RpcFailed(f"the NameNode calls itself {named!r}, which is no address")
+            raise RpcFailed(f"the NameNode calls itself {named!r}, which is no address", was_sent=False)
         return reached_as(self._sites.get(site, {}), host), int(port)
 
 

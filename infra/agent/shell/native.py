@@ -3,7 +3,8 @@
 WebHDFS makes a DataNode open a client of its own for each file. Here blocks go from DataNode to DataNode, and requests
 to the NameNode are a tenth as dear (docs/decisions/0015). Nothing depends on it: whatever is not plain (encryption,
 striping, files that are open, irregular blocks, credentials other than names, ports that cannot be reached), and
-whatever fails, is done over WebHDFS, which knows how to try again and what to call a failure. A site where it fails
+whatever fails, is done over WebHDFS, which knows how to try again and what to call a failure; but for a rename whose
+answer was lost, which whoever wanted it probes first. A site where it fails
 again and again is left alone for a while.
 """
 
@@ -81,7 +82,7 @@ class Native:
                 if getattr(error, "exception", "") not in ("", "StandbyException"):
                     return other(operation)  # the NameNode was asked and has refused this: the way itself is good
                 self._failed(sites, f"{operation!r:.200}: {error}")
-                if not getattr(error, "exception", "") and not _may_be_repeated(operation):
+                if isinstance(error, RpcFailed) and _may_be_done_already(operation, error):
                     reason = f"{operation.op} {operation.path}: {error}"
                     raise OperationFailed("HDFS_UNREACHABLE", reason, unknown=True, transient=True) from error
                 return other(operation)
@@ -227,9 +228,10 @@ def _sites_of(operation: Any) -> tuple[str, ...]:
     return (operation.source, operation.target) if isinstance(operation, CopyRange) else (operation.site,)
 
 
-def _may_be_repeated(operation: Any) -> bool:
-    """Whether it may be done over WebHDFS when nobody knows whether it was done: whoever renames looks first."""
-    return not (isinstance(operation, HdfsCall) and operation.op == "RENAME")
+def _may_be_done_already(operation: Any, failure: RpcFailed) -> bool:
+    """Whether it must not be done over WebHDFS before somebody has looked: a rename of which no answer has come."""
+    is_rename = isinstance(operation, HdfsCall) and operation.op == "RENAME"
+    return is_rename and failure.was_sent and not failure.exception
 
 
 def _regular(located: LocatedFile, operation: CopyRange) -> tuple[LocatedBlock, ...]:

@@ -96,6 +96,7 @@ class Difference(Row):
             elif client.status(manifest, strict=False) is None:
                 client.makedirs(manifest.rpartition("/")[0], permission="700")
                 _copy_file(client, kept, manifest)
+                pair.ask(pair.tell_sealed(SNAPSHOT))
 
     def _make_target(self) -> None:
         """What DistCp changes on its target before it lists: the files that were deleted or renamed, and no other.
