@@ -172,12 +172,18 @@ class Product:
         self.run("cluster", "add", name, "--file", str(path))
 
     def protect(
-        self, service: str, hdfs: tuple[str, ...] = (), hbase: tuple[str, ...] = (), policy: tuple[str, ...] = ()
+        self,
+        service: str,
+        hdfs: tuple[str, ...] = (),
+        hbase: tuple[str, ...] = (),
+        policy: tuple[str, ...] = (),
+        *,
+        adopts: bool = False,
     ) -> None:
-        """Define a service with one policy, named after it."""
+        """Define a service with one policy, named after it; ``adopts`` what stands on the secondary already."""
         data_sets = [word for path in hdfs for word in ("--hdfs", path)]
         data_sets += [word for table in hbase for word in ("--hbase", table)]
-        self.run("service", "add", service, "--pair", self.pair, *data_sets)
+        self.run("service", "adopt" if adopts else "add", service, "--pair", self.pair, *data_sets)
         self.run("policy", "add", service, "--service", service, *policy)
         if hbase and not self._is_warm:
             # The first check of tables waits for JRuby to start, on both gateways; no lead is measured by that. What it

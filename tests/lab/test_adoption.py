@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scripts.labkit.cluster import Cluster
 from tests.lab.data import fill, read_tree
+from tests.lab.hbase_pair import ROOT
+from tests.lab.hbase_peer import HBasePeer
 from tests.lab.product import Product
 
 SMALL_BLOCK = 1 << 20
@@ -73,8 +76,7 @@ def test_a_directory_that_distcp_has_filled(
     found = standing(cluster_b, directory)
     assert len(found[0]) == len(FILES) + len(EXTRA)
 
-    product.run("service", "adopt", name, "--pair", product.pair, "--hdfs", directory)
-    product.run("policy", "add", name, "--service", name)
+    product.protect(name, (directory,), adopts=True)
     plan = product.ask("plan", name)
     (sized,) = plan["data_sets"]
     assert (sized["size"]["files"], sized["stands"]["files"]) == (len(FILES) + 1, len(found[0]))
@@ -111,3 +113,66 @@ def test_a_directory_that_distcp_has_filled(
     (staged,) = product.back_up(name)["staged"].values()
     assert (staged["compared_with"], staged["files_moved"], staged["bytes_moved"]) == ("base", 1, 5)
     assert product.ask("plan", name)["last_run"]["files_moved"] == 1
+
+
+@pytest.fixture
+def peer(cluster_a: Cluster, tmp_path: Path) -> Iterator[HBasePeer]:
+    found = HBasePeer(cluster_a, tmp_path / "log")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def exported(peer: HBasePeer, cluster_a: Cluster, cluster_b: Cluster) -> Iterator[str]:
+    """A table of three regions with thirty rows, of which ExportSnapshot has put a snapshot on the secondary."""
+    table = peer.name("exported")
+    snapshot = f"{table}-by-hand"
+    peer.create_table(table, ("f",), ("g", "p"))
+    for prefix in "ahq":
+        peer.console.run(f"fill({table!r}, %w[f], {prefix!r}, 10, 3)")
+    peer.console.run(f"$admin.snapshot({snapshot!r}, TableName.valueOf({table!r}))")
+    export = f"hbase snapshot export -snapshot {snapshot} -copy-to {uri(cluster_b, ROOT)} -mappers 1"
+    try:
+        hadoop(cluster_a, export, user="hbase")
+        yield table
+    finally:
+        peer.console.run(f"$admin.deleteSnapshot({snapshot!r})")
+        cluster_b.webhdfs("hbase").delete(f"{ROOT}/.hbase-snapshot/{snapshot}", recursive=True)
+
+
+@pytest.fixture
+def namesake(cluster_b: Cluster, exported: str) -> Iterator[str]:
+    """A live table of the same name on the secondary, with one row of its own."""
+    with cluster_b.hbase() as connection:
+        connection.create_table(exported, {"theirs": {}})
+        connection.table(exported).put(b"row", {b"theirs:q": b"value"})
+    yield exported
+    with cluster_b.hbase() as connection:
+        connection.delete_table(exported, disable=True)
+
+
+def test_a_table_that_export_snapshot_has_filled(
+    product: Product, cluster_b: Cluster, peer: HBasePeer, exported: str, namesake: str
+) -> None:
+    """What is new is copied, and what is damaged; a live table of that name is nobody's concern."""
+    secondary = cluster_b.webhdfs("hbase")
+    files = [
+        f"{at}/{name}" for at, _, names in secondary.walk(f"{ROOT}/archive/data/default/{exported}") for name in names
+    ]
+    assert len(files) == 3
+    secondary.write(files[0], data=bytes(secondary.status(files[0])["length"]), overwrite=True)
+    peer.console.run(f"fill({exported!r}, %w[f], 'a2', 5, 3)")
+    service = exported.replace("_", "-")
+    product.protect(service, (), (exported,), ("--trial-clone-hours", "0"), adopts=True)
+    page = product.back_up(service, with_tables=True)
+    (staged,) = page["staged"].values()
+    assert (staged["files"], staged["files_moved"], staged["full"]) == (4, 2, True)
+    assert page["verification"]["trial_clone"]["rows_seen"] == 35
+    with cluster_b.hbase() as connection:
+        assert dict(connection.table(namesake).scan()) == {b"row": {b"theirs:q": b"value"}}
+
+    peer.console.run(f"fill({exported!r}, %w[f], 'h2', 5, 3)")
+    page = product.back_up(service, with_tables=True)
+    (staged,) = page["staged"].values()
+    assert (staged["compared_with"], staged["files_moved"]) == ("base", 1)
+    assert page["verification"]["trial_clone"]["rows_seen"] == 40
