@@ -11,16 +11,21 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import requests
+
 from infra.agent.shell.locks import is_held
 from scripts.labkit.cluster import Cluster
+from tests.lab.data import put
 
 STAGING = "/.understudy/incoming"
 WORK_FILES = 2  # manifest and plan
+LITTLE_BYTES = 1 << 30
 
 
 def agents_of(cluster: Cluster) -> dict[int, str]:
@@ -131,3 +136,44 @@ def left_by(page: dict[str, Any], *clusters: Cluster) -> list[str]:
         tables = cluster.webhdfs("hbase").list("/hbase/.hbase-snapshot")
         found += [f"{cluster.name}: {name}" for name in tables if name.startswith(page["snapshot"])]
     return found
+
+
+def limit(cluster: Cluster, path: str, names: int, space: int) -> None:
+    """Set the quotas of a directory, as the administrator does it; -1 takes one away."""
+    answer = put(cluster, path, "SETQUOTA", namespacequota=str(names), storagespacequota=str(space))
+    assert answer == 200, (path, answer)
+
+
+@contextmanager
+def little_room(cluster: Cluster, share: float = 0.0) -> Iterator[int]:
+    """HDFS has a gigabyte left, or a ``share`` of its capacity, for a while; yields how many bytes.
+
+    The DataNode leaves the rest to others. What these write meanwhile comes out of their part, so it changes nothing.
+    """
+    disk = os.statvfs(cluster.layout.data)
+    total, unused, available = (disk.f_frsize * blocks for blocks in (disk.f_blocks, disk.f_bfree, disk.f_bavail))
+    others = total - unused - room(cluster)["used"]
+    left = max(LITTLE_BYTES, int((total - others - available) * share / (1 - share)))
+    assert available > 4 * left, "the disk has too little room for the test itself"
+    try:
+        cluster.set_reserved_bytes(others + available - left)
+        yield _remaining(cluster, 0, 2 * left)
+    finally:
+        cluster.set_reserved_bytes(0)
+        _remaining(cluster, 2 * left, total)
+
+
+def room(cluster: Cluster) -> dict[str, int]:
+    """What the NameNode tells of its cluster's room: ``capacity``, ``used``, ``remaining``."""
+    answer = requests.get(f"{cluster.webhdfs_url}/webhdfs/v1/?op=GETSTATUS&user.name=hdfs", timeout=20)
+    found: dict[str, int] = answer.json()["FsStatus"]
+    return found
+
+
+def _remaining(cluster: Cluster, more_than: int, less_than: int) -> int:
+    """How many bytes are free, when the DataNode that was restarted has told the NameNode so."""
+    give_up_at = time.monotonic() + 30
+    while not more_than < (remaining := room(cluster)["remaining"]) < less_than:
+        assert time.monotonic() < give_up_at, f"{cluster.name} has {remaining} bytes left"
+        time.sleep(0.1)  # with the next heartbeat
+    return remaining

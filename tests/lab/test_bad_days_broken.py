@@ -13,7 +13,7 @@ import pytest
 
 from scripts.labkit.cluster import Cluster
 from scripts.labkit.processes import CLUSTER_VARIABLE
-from tests.lab.breaking import AgentKiller, agents_of, staged_by, wait_until_bytes_arrive
+from tests.lab.breaking import STAGING, AgentKiller, agents_of, limit, staged_by, wait_until_bytes_arrive
 from tests.lab.data import fill, read_tree
 from tests.lab.product import ENDED, Product
 
@@ -112,6 +112,25 @@ def test_primary_read_only_at_the_moment(product: Product, cluster_a: Cluster, p
     assert "safemode" in page["failure"]["remedy"]
     assert page["snapshots"] == {}
     service.prove(product.arm(service.name))
+
+
+def test_quota_of_staging_reached_during_the_copy(product: Product, cluster_b: Cluster, protect: Protect) -> None:
+    """The page says what stands in the way and what to do; done in time, the same run completes."""
+    service = protect(SOME)
+    (epoch,) = cluster_b.webhdfs("hdfs").list(STAGING)
+    limit(cluster_b, f"{STAGING}/{epoch}", -1, 1 << 10)
+    try:
+        run = product.arm(service.name)
+        product.wait_for("the copy fails", lambda: product.page(run)["last_failure"], 60)
+        page, shown = product.page(run), product.run("run", "show", run)
+    finally:
+        limit(cluster_b, f"{STAGING}/{epoch}", -1, -1)
+    ((step, failure),) = page["last_failure"].items()
+    assert (page["state"], step.partition("-")[0], failure["code"]) == ("STAGING", "copy", "NO_SPACE")
+    assert f"{STAGING}/{epoch}" in failure["message"]
+    assert "quota" in failure["remedy"]
+    assert f"remedy: {failure['remedy']}" in shown
+    service.prove(run)
 
 
 @pytest.mark.by_hand
