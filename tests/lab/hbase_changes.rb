@@ -3,6 +3,8 @@ java_import 'org.apache.hadoop.hbase.KeyValue'
 java_import 'org.apache.hadoop.hbase.NamespaceDescriptor'
 java_import 'org.apache.hadoop.hbase.io.hfile.HFile'
 
+JUST_MS = 20
+
 def create_namespace(name)
   $admin.createNamespace(NamespaceDescriptor.create(name).build)
 end
@@ -77,6 +79,13 @@ def reopen(name)
   sleep 0.1 until $admin.isTableAvailable(TableName.valueOf(name))
 end
 
+# Closes the region that holds a row and opens it again, as when it moves.
+def move(name, row)
+  region = $admin.getRegions(TableName.valueOf(name)).find { |one| one.containsRow(bytes(row)) }
+  $admin.unassign(region.getRegionName)
+  $admin.assign(region.getRegionName)
+end
+
 # One file with the rows "prefix-00000" … of one family, loaded into the table.
 def bulk_load(name, family, prefix, count)
   directory = org.apache.hadoop.fs.Path.new("/tmp/#{name.tr(':', '_')}-#{prefix}")
@@ -125,21 +134,48 @@ def delete_row(name, row)
   $connection.getTable(TableName.valueOf(name)).delete(Delete.new(bytes(row)))
 end
 
-# Writes rows over and over, and new ones, until it is told to end; ends with how many puts were made.
-def begin_load(name, families)
+# Writes rows over and over, and new ones, until it is told to end: a writer for each of the prefixes, which are to lie
+# in different regions. Ends with how many puts each has made.
+def begin_load(name, families, prefixes)
   $loading = true
-  $load = Thread.new do
-    rounds = 0
-    while $loading
-      fill(name, families, "load#{rounds % 3}", 20, 10)
-      fill(name, families, "round#{rounds}", 5, 10)
-      rounds += 1
-    end
-    rounds
+  $load = prefixes.map { |prefix| Thread.new { write_on(name, families, prefix) } }
+end
+
+def write_on(name, families, prefix)
+  puts = 0
+  round = 0
+  while $loading
+    fill(name, families, "#{prefix}-again#{round % 3}", 20, 10)
+    fill(name, families, "#{prefix}-new#{round}", 5, 10)
+    puts += 25
+    round += 1
   end
+  puts
 end
 
 def end_load
   $loading = false
-  $load.value
+  $load.map(&:value)
+end
+
+$changes = []
+
+# Does something a little before a moment, and does not wait for it.
+def just_before(moment_ms, &change)
+  $changes << Thread.new do
+    sleep [(moment_ms - JUST_MS) / 1000.0 - Time.now.to_f, 0].max
+    change.call
+  end
+end
+
+# What has become of these: nil, or why it was refused.
+def outcomes
+  $changes.shift($changes.size).map { |change| outcome(change) }
+end
+
+def outcome(change)
+  change.value
+  nil
+rescue StandardError, java.lang.Throwable => error
+  "#{error.class}: #{error.message}".lines.first
 end

@@ -9,7 +9,9 @@ from typing import Any
 
 from infra.agent.core import hdfs
 from infra.agent.core.hbase_component import HBaseComponent
+from infra.agent.core.hbase_entries import Manifest
 from infra.agent.core.hbase_files import locate
+from infra.agent.core.hbase_layout import ARCHIVE
 from infra.agent.core.hbase_snapshot import read_snapshot
 from infra.agent.core.machine import Machine, Outcome, Procedure
 from infra.agent.core.operations import HBaseCall, ReadFile, WriteFile
@@ -19,11 +21,13 @@ from infra.agent.shell.assembly import make_executor
 from infra.agent.shell.reports import Log
 from infra.agent.shell.spool import Spool
 from scripts.labkit.lab import Lab
+from tests.contracts.hdfs_contract import once
 from tests.lab.hbase_peer import HBasePeer
 from tests.lab.hdfs_peer import Disturb
 
 USERS = {name: {"kind": "simple", "user": name} for name in ("hdfs", "hbase")}
 ROOT = "/hbase"
+LONG_AGO_MS = 1_000_000_000_000  # old enough for the cleaner of the archive
 
 
 class RealTables:
@@ -194,6 +198,25 @@ class RealTables:
         assert found == expected, sorted({*found} ^ {*expected})[:10]
         assert cells in (None, len(found))
         return found
+
+    def plant_stray(self, site: str, table: str) -> str:
+        """Put an old file that nothing names into a table's archive; the cleaner takes it away, if it works at all."""
+        directory = f"{ROOT}/{ARCHIVE}/{table.replace(':', '/')}/{'0' * 32}/d"
+        stray = f"{directory}/{'f' * 32}"
+
+        def plant() -> Procedure:
+            yield from hdfs.make_directory(site, directory, "755", user="hbase")
+            yield WriteFile(site, stray, b"nothing names this", "644")
+            yield from hdfs.set_owner(site, stray, "hbase", "hbase")
+            yield from hdfs.set_modification_time(site, stray, LONG_AGO_MS)
+
+        self.ask(plant())
+        return stray
+
+    def moved(self, run: str) -> list[str]:
+        """The store files that a run has moved, as its manifest tells: "namespace/table/region/family/file"."""
+        manifest = self.ask(once(ReadFile("secondary", manifest_path(run, {"id": "t1"}))))
+        return [entry["p"] for _, entry in Manifest.parse(manifest).moved()]
 
     def files_on_secondary(self, run: str, table: str) -> list[str]:
         """Where the secondary's snapshot finds its files."""

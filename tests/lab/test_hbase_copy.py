@@ -5,15 +5,12 @@ from __future__ import annotations
 import pytest
 
 from infra.agent.core import hbase_clones, hdfs
-from infra.agent.core.hbase_layout import ARCHIVE
 from infra.agent.core.hbase_snapshot import read_snapshot
-from infra.agent.core.machine import Procedure
-from infra.agent.core.operations import Operation, OperationFailed, WriteFile
+from infra.agent.core.operations import CopyRange, Operation, OperationFailed
 from infra.agent.protocol import hbase_snapshot_name
-from tests.lab.hbase_pair import ROOT, RealTables
+from tests.lab.breaking import limit
+from tests.lab.hbase_pair import LONG_AGO_MS, ROOT, RealTables
 from tests.lab.hbase_peer import MOB_FROM_100_BYTES
-
-LONG_AGO_MS = 1_000_000_000_000
 
 
 @pytest.fixture
@@ -92,14 +89,11 @@ def test_medium_sized_objects(pair: RealTables, run: str) -> None:
     assert caught.value.code == "MOB_LINKS"
 
 
-@pytest.mark.by_hand
 def test_the_cleaner_spares_what_is_applied(pair: RealTables, table: str, run: str) -> None:
     """The control is an old file of the same archive that nothing names: the very same cleaner takes it."""
     pair.send(run, table)
-    directory = f"{ROOT}/{ARCHIVE}/{table.replace(':', '/')}/{'0' * 32}/d"
-    stray = f"{directory}/{'f' * 32}"
-    pair.ask(_stray(directory, stray))
-    pair.apply(run, table, disturb=lambda number, _: _clean(pair) if number % 10 == 0 else None)
+    stray = pair.plant_stray("secondary", table)
+    pair.apply(run, table, disturb=lambda number, _: _clean(pair) if number % 30 == 0 else None)
     files = pair.files_on_secondary(run, table)
     assert len(files) == 6
     for path in files:
@@ -110,15 +104,33 @@ def test_the_cleaner_spares_what_is_applied(pair: RealTables, table: str, run: s
     pair.assert_equal(run, table, 120)
 
 
-def _stray(directory: str, path: str) -> Procedure:
-    yield from hdfs.make_directory("secondary", directory, "755", user="hbase")
-    yield WriteFile("secondary", path, b"nothing names this", "644")
-    yield from hdfs.set_owner("secondary", path, "hbase", "hbase")
-    yield from hdfs.set_modification_time("secondary", path, LONG_AGO_MS)
-
-
 def _clean(pair: RealTables) -> None:
     pair.target.console.run("$admin.runCleanerChore")
+
+
+@pytest.mark.parametrize("quotas", [(3, -1), (-1, 1 << 10)], ids=["names", "space"])
+def test_quota_of_staging_reached_during_the_copy(
+    pair: RealTables, table: str, run: str, quotas: tuple[int, int]
+) -> None:
+    cluster, incoming = pair.target.cluster, f"/.understudy/incoming/{pair.epoch}"
+    limited: list[int] = []
+
+    def limit_once(number: int, operation: Operation) -> None:
+        if isinstance(operation, CopyRange) and not limited:
+            limited.append(number)
+            limit(cluster, incoming, *quotas)
+
+    try:
+        with pytest.raises(OperationFailed) as caught:
+            pair.send(run, table, disturb=limit_once)
+    finally:
+        limit(cluster, incoming, -1, -1)
+    assert limited
+    assert caught.value.code == "NO_SPACE"
+    assert incoming in caught.value.message
+    assert "quota" in caught.value.remedy
+    assert pair.finish(run, table, pair.send_taken(run, table))["files_moved"] == 6
+    pair.assert_equal(run, table, 120)
 
 
 def test_files_of_another_owner_are_found_and_a_clone_that_hangs_ends(

@@ -10,9 +10,10 @@ from infra.agent.core import hdfs
 from infra.agent.core.hbase_layout import ARCHIVE, DATA
 from infra.agent.core.operations import CopyRange, Operation
 from infra.agent.protocol import hbase_snapshot_name
-from tests.lab.hbase_pair import ROOT, RealTables
+from tests.lab.hbase_pair import LONG_AGO_MS, ROOT, RealTables
 
-LONG_AGO_MS = 1_000_000_000_000
+PREFIXES = "ahq"  # of rows, one in each region
+PUTS = 500
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def table(pair: RealTables) -> str:
     """A table of three regions and one family with thirty rows, flushed."""
     name = f"default:{pair.source.name('changed')}"
     pair.source.create_table(name, ("d",), ("g", "p"))
-    for prefix in "ahq":
+    for prefix in PREFIXES:
         pair.source.console.run(f"fill({name!r}, %w[d], {prefix!r}, 10, 3)")
     pair.source.call({"do": "flush", "table": name})
     return name
@@ -69,7 +70,8 @@ def test_a_region_that_splits_or_merges_between_the_snapshot_and_the_copy(
 def _archive_is_old(pair: RealTables, run: str, table: str) -> None:
     """Everything that the snapshot names is in the archive, old enough for the cleaner, which has just worked.
 
-    The janitor of parents only orders procedures, so it is waited for, and asked once more.
+    That it has, is shown by an old file that nothing names. The janitor of parents only orders procedures, so it is
+    waited for, and asked once more.
     """
     give_up_at = time.monotonic() + 60
     while elsewhere := [path for path in pair.files_on("primary", run, table) if f"{ROOT}/{ARCHIVE}/" not in path]:
@@ -78,7 +80,9 @@ def _archive_is_old(pair: RealTables, run: str, table: str) -> None:
         time.sleep(1)
     for path in pair.files_on("primary", run, table):
         pair.ask(hdfs.set_modification_time("primary", path, LONG_AGO_MS))
+    stray = pair.plant_stray("primary", table)
     pair.source.console.run("$admin.runCleanerChore")
+    assert pair.ask(hdfs.status("primary", stray)) is None
 
 
 def test_compaction_and_archive_cleaning_during_the_copy(pair: RealTables, table: str, run: str) -> None:
@@ -164,15 +168,19 @@ def test_a_table_that_is_set_back_to_an_older_snapshot(pair: RealTables, table: 
 def test_heavy_writing_throughout(pair: RealTables, table: str, run: str) -> None:
     """Rows are overwritten and added all the time, in every region, flushed and compacted as HBase likes."""
     pair.backup(run, table)
-    pair.source.console.run(f"begin_load({table!r}, %w[d])")
+    pair.source.console.run(f"begin_load({table!r}, %w[d], {[*PREFIXES]})")
     counts = []
     try:
         for number in (2, 3, 4):
             base = run if number == 2 else f"{run}-{number - 1}"
             sent = pair.backup(f"{run}-{number}", table, base=base)
-            assert 0 < sent["files_moved"] <= sent["files"]
+            moved = pair.moved(f"{run}-{number}")
+            assert len(moved) == sent["files_moved"] <= sent["files"]
+            assert len({path.split("/")[2] for path in moved}) == len(PREFIXES), "something is new in every region"
             counts.append(len(pair.assert_equal(f"{run}-{number}", table)))
     finally:
-        rounds = pair.source.console.run("end_load")
-    assert rounds > len(counts)
+        puts = pair.source.console.run("end_load")
+    print(f"\nputs: {puts}")
+    assert len(puts) == len(PREFIXES)
+    assert min(puts) > PUTS, puts
     assert 30 < counts[0] < counts[1] < counts[2]

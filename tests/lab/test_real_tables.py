@@ -25,7 +25,6 @@ SETTINGS = {
 }
 ATTRIBUTES = {"DURABILITY": "SYNC_WAL", "MAX_FILESIZE": "1073741824", "NOTE": "naïve; 'quoted' \"twice\""}
 MEBIBYTE = 1 << 20
-REGIONS = 40
 DAY_MS = 86_400_000
 
 
@@ -56,20 +55,20 @@ def test_families_of_many_kinds_in_a_namespace_of_its_own(pair: RealTables, run:
     pair.assert_equal(f"{run}-2", table, len(cells) + 40)
 
 
-@pytest.mark.by_hand
-def test_many_regions(pair: RealTables, run: str) -> None:
+@pytest.mark.parametrize("regions", [16, pytest.param(40, marks=pytest.mark.by_hand)])
+def test_many_regions(pair: RealTables, run: str, regions: int) -> None:
     table = f"default:{pair.source.name('regions')}"
-    splits = [f"{first}{second}" for first in string.ascii_lowercase for second in "am"][1:REGIONS]
+    splits = [f"{first}{second}" for first in string.ascii_lowercase for second in "am"][1:regions]
     pair.source.create_table_with(table, {"f": {}}, splits)
     for start in ("a", *splits):
         pair.source.console.run(f"fill({table!r}, %w[f], {start!r}, 2, 3)")
     first = pair.backup(run, table)
-    assert (first["files"], first["files_moved"]) == (REGIONS, REGIONS)
-    assert first["digest"]["trial_clone"]["rows_seen"] == 2 * REGIONS
-    pair.source.console.run(f"fill({table!r}, %w[f], {splits[20]!r}, 1, 4)")
+    assert (first["files"], first["files_moved"]) == (regions, regions)
+    assert first["digest"]["trial_clone"]["rows_seen"] == 2 * regions
+    pair.source.console.run(f"fill({table!r}, %w[f], {splits[7]!r}, 1, 4)")
     second = pair.backup(f"{run}-2", table, base=run)
-    assert (second["files"], second["files_moved"]) == (REGIONS + 1, 1)
-    pair.assert_equal(f"{run}-2", table, 2 * REGIONS + 1)
+    assert (second["files"], second["files_moved"]) == (regions + 1, 1)
+    pair.assert_equal(f"{run}-2", table, 2 * regions + 1)
 
 
 def test_large_cells(pair: RealTables, run: str) -> None:
