@@ -23,6 +23,7 @@ from scripts.labkit.starting import Report, start_named, start_process
 
 _CLIENT_TIMEOUT_SECONDS = 30
 _WRITABLE_WITHIN_SECONDS = 60
+_SMALL_BLOCK_BYTES = 1 << 20  # for which there is room, where there is little
 
 
 def _silent(line: str) -> None:
@@ -121,7 +122,7 @@ class Cluster:
         give_up_at = time.monotonic() + _WRITABLE_WITHIN_SECONDS
         while True:
             try:
-                client.write(path, b"x", overwrite=True)
+                client.write(path, b"x", overwrite=True, blocksize=_SMALL_BLOCK_BYTES)
                 return
             except (hdfs.HdfsError, requests.RequestException):
                 if time.monotonic() > give_up_at:

@@ -25,7 +25,7 @@ from tests.lab.data import put
 
 STAGING = "/.understudy/incoming"
 WORK_FILES = 2  # manifest and plan
-LITTLE_BYTES = 1 << 30
+LITTLE_BYTES = 2 << 30  # HDFS keeps a default block free for each that it is writing, as HBase's logs
 
 
 def agents_of(cluster: Cluster) -> dict[int, str]:
@@ -146,7 +146,7 @@ def limit(cluster: Cluster, path: str, names: int, space: int) -> None:
 
 @contextmanager
 def little_room(cluster: Cluster, share: float = 0.0) -> Iterator[int]:
-    """HDFS has a gigabyte left, or a ``share`` of its capacity, for a while; yields how many bytes.
+    """HDFS has only two gigabytes left, or this share of its capacity, for a while; yields how many bytes are free.
 
     The DataNode leaves the rest to others. What these write meanwhile comes out of their part, so it changes nothing.
     """

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from scripts.labkit.cluster import Cluster
+from tests.lab.breaking import little_room
 from tests.lab.data import allow_snapshots, fill, put, read_tree
 from tests.lab.product import CommandFailed, Product
 
 UniqueName = Callable[[str], str]
 OTHER_HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG1hZGUtdXAta2V5LWZvci10aGlzLXRlc3Qtb25seSEh"
 AHEAD_SECONDS = 10
+MOST_REPLICAS = 512  # dfs.replication.max
+TIGHT = 0.05  # of the capacity; with less than 1 % a cluster counts as full, whatever is to be copied
 
 # An interpreter whose clock is ahead; what it starts again is started by it, too.
 AHEAD = f"""
@@ -155,6 +158,28 @@ def test_read_only_secondary(product: Product, cluster_b: Cluster, files: str) -
     finally:
         cluster_b.ssh("HADOOP_USER_NAME=hdfs hdfs dfsadmin -safemode leave")
     assert put(cluster_b, "/tmp/left-safe-mode", "MKDIRS") == 200
+
+
+def test_first_copy_larger_than_what_is_left(
+    product: Product, cluster_a: Cluster, cluster_b: Cluster, files: str
+) -> None:
+    """A copy has as many replicas as its source is to have, so a file of some megabytes may need gigabytes."""
+    path = f"/data/{files}/file"
+    with little_room(cluster_b, TIGHT) as left_bytes:
+        length = left_bytes // MOST_REPLICAS + (1 << 20)
+        cluster_a.webhdfs("app").write(path, data=bytes(length), overwrite=True)
+        assert put(cluster_a, path, "SETREPLICATION", replication=str(MOST_REPLICAS)) == 200
+        needed = f"the first copy needs {length * MOST_REPLICAS} bytes with all replicas"
+        planned = product.ask("plan", files)
+        (finding,) = [one for one in planned["findings"] if one["severity"] == "REFUSE"]
+        assert (finding["code"], finding["subject"]) == ("NOT_ENOUGH_SPACE", "b")
+        assert needed in finding["message"]
+        assert f"REFUSE NOT_ENOUGH_SPACE: {needed}" in product.run("plan", files)
+        assert needed in refusal_of(product, files, "NOT_ENOUGH_SPACE")["message"]
+    assert put(cluster_a, path, "SETREPLICATION", replication="1") == 200
+    assert read_tree(cluster_b, f"/data/{files}/.snapshot/{product.back_up(files)['snapshot']}") == {
+        "file": bytes(length)
+    }
 
 
 @pytest.mark.parametrize(
