@@ -13,7 +13,7 @@ from infra.agent.protocol import hbase_snapshot_name
 from tests.lab.hbase_pair import LONG_AGO_MS, ROOT, RealTables
 
 PREFIXES = "ahq"  # of rows, one in each region
-PUTS = 500
+PUTS = 5_000
 
 
 @pytest.fixture
