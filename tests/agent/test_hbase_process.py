@@ -25,7 +25,9 @@ lock = threading.Lock()
 def answer(request):
     if request["do"] == "die":
         os._exit(1)
-    if request["do"] == "fail":
+    if request["do"] == "what":
+        reply = {"id": request["id"], "ok": False, "exception": "Refused", "message": '"what" is not in the vocabulary'}
+    elif request["do"] == "fail":
         reply = {"id": request["id"], "ok": False, "exception": "TableNotFoundException", "message": "no such table"}
     else:
         time.sleep(request.get("seconds", 0))
@@ -83,6 +85,13 @@ def test_a_remote_exception_is_told_with_its_class(process: HBaseProcess) -> Non
     assert failed.code == "HBASE"
     assert failed.detail["exception"] == "TableNotFoundException"
     assert not failed.unknown
+
+
+def test_a_word_that_it_does_not_know_says_that_it_is_older_than_the_agent(process: HBaseProcess) -> None:
+    failed = failure_of(process, "what")
+    assert failed.code == "ADMIN_COMMAND_OLD"
+    assert "set-up script" in failed.remedy
+    assert failed.is_final
 
 
 def test_after_its_death_the_outcome_is_unknown_and_the_next_call_starts_another(process: HBaseProcess) -> None:

@@ -197,7 +197,8 @@ class HBaseAdminContract:
 
     def test_other_words_are_refused(self, peer: Peer) -> None:
         for do in ("nonsense", "restore", "enable", "public_send", "exit"):
-            assert refused(peer, do=do, table="default:t", snapshot="us-s") == "Refused"
+            with pytest.raises(OperationFailed, match="ADMIN_COMMAND_OLD"):
+                peer.call({"do": do, "table": "default:t", "snapshot": "us-s"})
 
     def test_what_is_not_the_products_own_is_not_changed(self, peer: Peer, table: str) -> None:
         taken = snapshot(peer)

@@ -170,7 +170,7 @@ class FakeHBase:
         do = request["do"]
         perform = getattr(self, f"_do_{do}", None)
         if perform is None:
-            raise refusal(do, "Refused", f"{do!r} is not in the vocabulary")
+            raise OperationFailed("ADMIN_COMMAND_OLD", f"{do!r} is not in the vocabulary")
         for field, own in OWN.get(do, {}).items():
             if not request[field].startswith(own):
                 raise refusal(do, "Refused", f"{request[field]} is not of {own}")

@@ -17,7 +17,7 @@ import pytest
 
 from infra.agent.core import hdfs
 from infra.agent.core.hdfs_snapshots import snapshot_path
-from infra.agent.core.operations import CopyRange, HdfsCall, Operation, OperationFailed, ReadFile
+from infra.agent.core.operations import CopyRange, Operation, OperationFailed, ReadFile
 from infra.agent.core.work import manifest_path
 from scripts.labkit.cluster import Cluster
 from tests.contracts.hdfs_contract import BLOCK, once

@@ -176,6 +176,13 @@ class _Connection:
 def _result(reply: dict[str, Any] | None, request: dict[str, Any]) -> dict[str, Any]:
     if reply is None:
         raise _died(request)
+    if reply.get("exception") == "Refused" and "is not in the vocabulary" in str(reply.get("message")):
+        raise OperationFailed(
+            "ADMIN_COMMAND_OLD",
+            f"HBase's administration on this gateway is older than the agent: {reply.get('message')}",
+            remedy="Let the administrator run today's set-up script on this gateway: understudy setup-script CLUSTER.",
+            detail={"exception": "Refused"},
+        )
     if reply.get("exception") == "Refused":
         raise OperationFailed(
             "HBASE_REFUSED",
