@@ -47,6 +47,19 @@ def copied(world: World) -> list[str]:
     return [operation.source_path for operation in world.performed if isinstance(operation, CopyRange)]
 
 
+@pytest.mark.parametrize(
+    "now", ["user::rwx,user:bob:r-x,group::r-x,mask::rwx,other::---", "user::rwx,group::r-x,other::---"]
+)
+def test_default_acl_that_is_taken_away(world: World, now: str) -> None:
+    """What is set in its place does not take it away by itself."""
+    populate(world)
+    world.backup("r1")
+    world.app.remove_acl(f"{HEAD}/sub")
+    world.app.set_acl(f"{HEAD}/sub", now)
+    world.backup("r2", "r1")
+    world.assert_equal("r2")
+
+
 def test_storage_policy_whose_media_neither_side_has(world: World) -> None:
     populate(world)
     world.app.set_policy(f"{HEAD}/sub", "COLD")

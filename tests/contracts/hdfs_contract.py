@@ -164,6 +164,23 @@ class HdfsContract(Asking):
         peer.run(hdfs.remove_acl(SITE, f"{peer.directory}/f"))
         assert peer.run(hdfs.status(SITE, f"{peer.directory}/f"))["permission"] == "640"
 
+    def test_default_acl_stays_unless_another_one_is_set(self, peer: Peer) -> None:
+        path = f"{peer.directory}/d"
+        peer.run(hdfs.make_directory(SITE, path, "755"))
+        for default in ("r-x", "rwx"):
+            specification = f"default:user::rwx,default:group::{default},default:other::---"
+            peer.run(hdfs.set_acl(SITE, path, f"user::rwx,group::r-x,other::r-x,{specification}"))
+            peer.run(hdfs.set_acl(SITE, path, "user::rwx,user:bob:r--,group::r-x,mask::r-x,other::---"))
+            found = peer.run(hdfs.acl_entries(SITE, path))
+            assert f"default:group::{default}" in found
+            assert "user:bob:r--" in found
+        for _ in range(2):
+            peer.run(hdfs.remove_default_acl(SITE, path))
+            assert peer.run(hdfs.acl_entries(SITE, path)) == ["group::r-x", "user:bob:r--"]
+        peer.app.put(f"{path}/f", b"x")
+        peer.run(hdfs.remove_default_acl(SITE, f"{path}/f"))
+        assert peer.run(hdfs.acl_entries(SITE, f"{path}/f")) == []
+
     def test_default_acl_is_inherited(self, peer: Peer) -> None:
         path = f"{peer.directory}/d"
         peer.run(hdfs.make_directory(SITE, path, "755"))

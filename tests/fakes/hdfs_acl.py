@@ -23,7 +23,10 @@ def group_mode(mode: str, entry: str) -> str:
 
 
 def apply_specification(inode: Inode, specification: str) -> None:
-    """SETACL: the entries of owner, mask and others become the mode; all others are kept."""
+    """SETACL: the entries of owner, mask and others become the mode; all others are kept.
+
+    Default entries that are there stay unless it brings others.
+    """
     entries = specification.split(",")
     access = {
         entry.rpartition(":")[0]: entry.rpartition(":")[2] for entry in entries if not entry.startswith("default:")
@@ -32,7 +35,9 @@ def apply_specification(inode: Inode, specification: str) -> None:
     group = access.get("mask:", access["group:"]) if is_extended else access["group:"]
     inode.mode = inode.mode[:-3] + "".join(str(digit(part)) for part in (access["user:"], group, access["other:"]))
     kept = [f"{key}:{value}" for key, value in access.items() if key not in ("user:", "mask:", "other:")]
-    inode.acl = (kept if is_extended else []) + [entry for entry in entries if entry.startswith("default:")]
+    defaults = [entry for entry in entries if entry.startswith("default:")]
+    defaults = defaults or [entry for entry in inode.acl if entry.startswith("default:")]
+    inode.acl = (kept if is_extended else []) + defaults
 
 
 def inherit(parent: Inode, inode: Inode) -> None:

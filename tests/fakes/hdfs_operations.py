@@ -236,6 +236,10 @@ class Settings(Tree):
     def _setacl(self, path: str, params: dict[str, str], user: str) -> None:
         apply_specification(self._changing(path), params["aclspec"])
 
+    def _removedefaultacl(self, path: str, params: dict[str, str], user: str) -> None:
+        inode = self._changing(path)
+        inode.acl = [entry for entry in inode.acl if not entry.startswith("default:")]
+
     def _removeacl(self, path: str, params: dict[str, str], user: str) -> None:
         inode = self._changing(path)
         own = [entry for entry in inode.acl if entry.startswith("group::")]

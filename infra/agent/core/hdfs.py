@@ -269,8 +269,13 @@ def acl_entries(site: str, path: str) -> Procedure:
 
 
 def set_acl(site: str, path: str, specification: str) -> Procedure:
-    """Replace the whole ACL; see ``full_acl``."""
+    """Replace the whole ACL, but for default entries where the specification has none; see ``full_acl``."""
     return (yield from call(site, "PUT", "SETACL", path, (("aclspec", specification),)))
+
+
+def remove_default_acl(site: str, path: str) -> Procedure:
+    """Leave no default entries."""
+    return (yield from call(site, "PUT", "REMOVEDEFAULTACL", path))
 
 
 def remove_acl(site: str, path: str) -> Procedure:

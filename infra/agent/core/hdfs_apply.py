@@ -117,6 +117,8 @@ class Applying:
         if "x" in step:
             if step["a"]:
                 yield from hdfs.set_acl(SECONDARY, path, hdfs.full_acl(step["a"], step["x"]))
+                if not any(entry.startswith("default:") for entry in step["a"]):
+                    yield from hdfs.remove_default_acl(SECONDARY, path)
             else:
                 yield from hdfs.remove_acl(SECONDARY, path)
             yield from hdfs.set_permission(SECONDARY, path, step["x"])
