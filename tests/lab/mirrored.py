@@ -111,7 +111,8 @@ class MirroredApplication(Application):
         found = {
             path: {k: v for k, v in facts.items() if k in COMPARED and v is not None} for path, facts in picture.items()
         }
-        assert found == expected
+        paths = sorted(path for path in {*found, *expected} if found.get(path) != expected.get(path))
+        assert not paths, [(path, found.get(path), expected.get(path)) for path in paths[:3]]
 
     def remove_outside(self) -> None:
         """Delete what was moved away."""
