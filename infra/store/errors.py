@@ -75,10 +75,15 @@ def typed_errors() -> Iterator[None]:
         raise typed(error) from error
 
 
+def store_closed() -> StoreUnavailable:
+    """What is told when something is asked of a store that is closed."""
+    return StoreUnavailable("STORE_CLOSED", "the store is closed.", remedy="Repeat it when it is open.")
+
+
 def typed(error: Exception) -> Exception:
     """Return the error of the project's tree for one of the library or of SQLite; others come back as they are."""
     if isinstance(error, ConnectionPoolClosedError):
-        return StoreUnavailable("STORE_CLOSED", "the store is closed.", remedy="Repeat it when it is open.")
+        return store_closed()
     if not isinstance(error, (PersistenceError, sqlite3.Error)):
         return error
     if isinstance(error, (IntegrityError, sqlite3.IntegrityError)):

@@ -1,12 +1,14 @@
 """Questions to the store, for the API's coroutines: read models, history, chain.
 
 Every question runs in one reading transaction on a connection that cannot write, in a thread of the injected
-``offload``. Errors of SQLite come out as ``StoreUnavailable``.
+``offload``. Errors of SQLite come out as ``StoreUnavailable``. A question whose asker was cancelled goes on in its
+thread, so connections must not be closed before ``close`` has seen the end of all: SQLite would crash the process.
 """
 
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
@@ -17,7 +19,7 @@ from eventsourcing.sqlite import SQLiteCursor
 from domain.errors import InvalidInput, NotFound
 from infra.store.chain import Anchor, ChainVerdict, verify
 from infra.store.database import ReadingDatastore
-from infra.store.errors import typed_errors
+from infra.store.errors import store_closed, typed_errors
 from infra.store.positions import Positions
 from infra.store.recorder import ChainedRecorder
 
@@ -64,6 +66,19 @@ class Queries:
         self._recorder = ChainedRecorder(datastore)
         self._positions = positions
         self._offload = offload
+        self._changed = threading.Condition()
+        self._under_way = 0
+        self._is_closed = False
+
+    async def close(self) -> None:
+        """Begin no further question, and return when none is under way; asking raises STORE_CLOSED from here on."""
+        with self._changed:
+            self._is_closed = True
+        await self._offload(self._until_quiet)
+
+    def _until_quiet(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._under_way == 0)
 
     async def list(
         self,
@@ -161,8 +176,20 @@ class Queries:
         return await self.ask(question)
 
     async def _ask(self, call: Callable[[], T]) -> T:
+        def run() -> T:  # counted where it runs: what is cancelled before it has a thread never does
+            with self._changed:
+                if self._is_closed:
+                    raise store_closed()
+                self._under_way += 1
+            try:
+                return call()
+            finally:
+                with self._changed:
+                    self._under_way -= 1
+                    self._changed.notify_all()
+
         with typed_errors():
-            return await self._offload(call)
+            return await self._offload(run)
 
 
 def _checked(limit: int) -> int:

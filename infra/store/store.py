@@ -58,6 +58,7 @@ class Store:
     async def close(self) -> None:
         """Commit what is queued, then release the file and the lock."""
         await self.writer.close()
+        await self.queries.close()
         self._resources.close()
 
 

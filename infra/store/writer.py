@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from domain.stateful import Context
-from infra.store.errors import StoreUnavailable
+from infra.store.errors import StoreUnavailable, store_closed
 from infra.store.group_commit import Answer, Command, Decide, GroupCommit, Outcome
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ class InlineWriter:
     async def execute(self, context: Context, target: UUID, decide: Decide[T]) -> Answer[T]:
         """See ``Writer.execute``."""
         if self._is_closed:
-            raise _closed()
+            raise store_closed()
         return _result(self._group_commit.run([Command(context, target, decide)])[0])
 
     async def close(self) -> None:
@@ -96,7 +96,7 @@ class CommandWriter:
         waiting = _Waiting(Command(context, target, decide), loop, loop.create_future())
         with self._changed:
             if self._is_closed:
-                raise _closed()
+                raise store_closed()
             if len(self._queue) >= self._queue_limit:
                 raise StoreUnavailable(
                     "STORE_OVERLOADED", f"{self._queue_limit} commands are waiting.", remedy="Repeat it later."
@@ -127,7 +127,7 @@ class CommandWriter:
                 self._is_closed = True
                 taken += self._queue
                 self._queue.clear()
-            _answer(taken, [_closed()] * len(taken))
+            _answer(taken, [store_closed()] * len(taken))
 
     def _take(self) -> list[_Waiting]:
         """Wait for commands; return those that are queued, or none once the writer is closed and has drained."""
@@ -159,7 +159,3 @@ def _result(outcome: Outcome) -> Answer[Any]:
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
-
-
-def _closed() -> StoreUnavailable:
-    return StoreUnavailable("STORE_CLOSED", "the store is closed.", remedy="Repeat the command when it is open.")

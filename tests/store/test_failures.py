@@ -290,3 +290,27 @@ def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
         "store.db.lock": 0o600,
     }
     asyncio.run(store.close())
+
+
+async def test_a_question_whose_asker_is_gone_is_over_before_the_connections_are_closed(tmp_path: Path) -> None:
+    """It goes on in its thread; SQLite would crash the process under it."""
+    store = open_store(tmp_path / "store.db", CONTENTS)
+    entered, may_go_on, found = threading.Event(), threading.Event(), []
+
+    def question(cursor: Any) -> None:
+        entered.set()
+        may_go_on.wait(10)
+        cursor.execute("SELECT count(*) AS events FROM stored_events")
+        found.append(cursor.fetchone()["events"])
+
+    asking = asyncio.create_task(store.queries.ask(question))
+    await asyncio.to_thread(entered.wait, 10)
+    asking.cancel()
+    closing = asyncio.create_task(store.close())
+    done, _ = await asyncio.wait([closing], timeout=0.2)
+    assert not done
+    with pytest.raises(StoreUnavailable, match="STORE_CLOSED"):
+        await store.queries.head()
+    may_go_on.set()
+    await closing
+    assert found == [0]
