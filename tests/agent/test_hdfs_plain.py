@@ -166,3 +166,12 @@ def test_a_line_below_a_directory_is_read_like_its_entry(
     assert (inode_id, decode(record)) == (status["fileId"], {**known, "D": True})
     assert line_below(manifest_line(known), f"{directory}x", 5) is None
     assert line_below(manifest_line(entry(status, f"{path}/below", c=checksum)), directory, 5) is None
+
+
+def test_what_lists_no_storage_policy_has_none_of_its_own() -> None:
+    """A snapshot lists what was moved away from under a policy since the moment as having none."""
+    moved_away = file_status(storagePolicy=0)
+    assert "s" not in entry_of(moved_away, "d/f", 5, POLICY)
+    assert not is_plain(moved_away, POLICY)
+    assert entry_of(file_status(storagePolicy=2), "d/f", 5, POLICY)["s"] == 2
+    assert entry_of(file_status(storagePolicy=2), "d/f", 5, 0)["s"] == 2

@@ -87,7 +87,7 @@ def entry_of(status: dict[str, Any], path: str, parent_id: int, parent_policy: i
         entry.update(l=status["length"], b=status["blockSize"], r=status["replication"])
     if status.get("aclBit"):
         entry["A"] = True
-    if status["storagePolicy"] != parent_policy:
+    if status["storagePolicy"] not in (0, parent_policy):  # 0: none, of what was moved away from under one since
         entry["s"] = status["storagePolicy"]
     return entry
 
