@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 
 from scripts.labkit.lab import Lab
-from tests.agent.hdfs_histories import History, Increment, increments
+from tests.agent.hdfs_histories import History, Increment, Steps, increments
 from tests.agent.hdfs_world import World
 from tests.lab.hdfs_pair import RealPair
 from tests.lab.mirrored import MirroredApplication
@@ -26,24 +26,27 @@ def back_up_history(pair: RealPair, directory: Path, history: list[Increment]) -
     world.app = application = MirroredApplication(world.primary, pair)
     try:
         told = History(world)
-        _back_up(pair, world, told, "r", None)
+        _back_up(pair, world, told, "r", None, [])
         base = "r"
         for number, (before, after) in enumerate(history):
             told.go_on(before)
             note(f"--- backup r{number}")
-            result = _back_up(pair, world, told, f"r{number}", base)
+            result = _back_up(pair, world, told, f"r{number}", base, after)
             assert result["healed"] is False
-            told.go_on(after)
             base = f"r{number}"
     finally:
         pair.app.close_all()
         application.remove_outside()
 
 
-def _back_up(pair: RealPair, world: World, told: History, run: str, base: str | None) -> dict[str, object]:
+def _back_up(
+    pair: RealPair, world: World, told: History, run: str, base: str | None, after: Steps
+) -> dict[str, object]:
     pair.open_files = told.open_files()
     world.cut(run)
-    result = pair.backup(run, base)
+    pair.cut(run)
+    told.go_on(after)
+    result = pair.copy(run, base)
     application = world.app
     assert isinstance(application, MirroredApplication)
     application.assert_as_expected(run, pair.assert_equal(run, may_be_empty=True))
