@@ -45,19 +45,29 @@ def fetch_manifest(recovery_point: str | None, data_set: dict[str, Any], name: s
     return Fetched(name, got["sha256"])
 
 
-def is_sealed(recovery_point: str | None, data_set: dict[str, Any], sha256: str) -> Procedure:
-    """Whether a source manifest of this SHA-256 is the one that was sealed with the recovery point."""
+def sealed_facts(recovery_point: str | None, data_set: dict[str, Any]) -> Procedure:
+    """What was sealed with a recovery point about a data set, and the name of its snapshot as ``"sealed_snapshot"``.
+
+    None where that cannot be read, or is not as it is sealed today: then it proves nothing.
+    """
     try:
         content = yield ReadFile(SECONDARY, f"{RECOVERY_POINTS}/{recovery_point}/manifest.json")
         sealed = json.loads(content.decode("utf-8"))
         (found,) = [one for one in sealed["data_sets"] if one["id"] == data_set["id"]]
-        return bool(found["copied"]["manifest_sha256"] == sha256)
+        return {**found, "sealed_snapshot": sealed.get("snapshot")}
     except OperationFailed as failure:
         if not failure.is_final:
             raise
-        return False
+        return None
     except (ValueError, KeyError, TypeError):
-        return False  # not as it is sealed today, so it proves nothing
+        return None
+
+
+def is_sealed(recovery_point: str | None, data_set: dict[str, Any], sha256: str) -> Procedure:
+    """Whether a source manifest of this SHA-256 is the one that was sealed with the recovery point."""
+    sealed = yield from sealed_facts(recovery_point, data_set)
+    copied = None if sealed is None else sealed.get("copied")
+    return isinstance(copied, dict) and copied.get("manifest_sha256") == sha256
 
 
 class _Stream:

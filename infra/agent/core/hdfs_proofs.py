@@ -21,7 +21,6 @@ back, between two runs; only the recheck finds that. Damage of blocks is found b
 from __future__ import annotations
 
 import hashlib
-import json
 from array import array
 from bisect import bisect_left
 from typing import Any
@@ -30,12 +29,13 @@ from infra.agent.core import hdfs
 from infra.agent.core.hdfs_asking import BY_BYTES
 from infra.agent.core.hdfs_compare import modified_ids
 from infra.agent.core.hdfs_entries import FILE, Entry, path_key, same_contents_listed
+from infra.agent.core.hdfs_manifest import sealed_facts
 from infra.agent.core.hdfs_snapshots import snapshot_path
 from infra.agent.core.hdfs_trees import EntryReader
 from infra.agent.core.hdfs_walk import Walk
 from infra.agent.core.machine import Procedure
-from infra.agent.core.operations import Download, OperationFailed, ReadFile
-from infra.agent.core.work import RECOVERY_POINTS, SECONDARY, Work, manifest_path
+from infra.agent.core.operations import Download, OperationFailed
+from infra.agent.core.work import SECONDARY, Work, manifest_path
 
 DAY_MS = 86_400_000
 _PROOFS = ("stored checksums", "bytes")
@@ -82,19 +82,13 @@ class Proofs:
     def _sealed(self) -> Procedure:
         """What the recovery point's sealed manifest says of the data set; None unless it proves its contents."""
         assert self._base is not None
-        try:
-            content = yield ReadFile(SECONDARY, f"{RECOVERY_POINTS}/{self._base['recovery_point']}/manifest.json")
-            sealed = json.loads(content.decode("utf-8"))
-            (found,) = [one for one in sealed["data_sets"] if one["id"] == self._data_set["id"]]
-            verdict = found["verified"]["content"]
-        except OperationFailed as failure:
-            if not failure.is_final:
-                raise
+        found = yield from sealed_facts(self._base["recovery_point"], self._data_set)
+        if found is None or found["sealed_snapshot"] != self._base["snapshot"]:
             return None
-        except (ValueError, KeyError, TypeError):
-            return None  # not as it is sealed today, so it proves nothing
-        is_proof = verdict.get("verdict") == "EQUAL" and verdict.get("proved") in _PROOFS
-        return found if is_proof and sealed.get("snapshot") == self._base["snapshot"] else None
+        verified = found.get("verified")
+        verdict = verified.get("content") if isinstance(verified, dict) else None
+        is_proof = isinstance(verdict, dict) and verdict.get("verdict") == "EQUAL" and verdict.get("proved") in _PROOFS
+        return found if is_proof else None
 
     def _take_ages(self, sealed: dict[str, Any]) -> bool:
         """Since when what is proved was computed; False where that cannot be told, or the period was another one."""
