@@ -22,6 +22,7 @@ from aiohttp import web
 
 from api.access import Access
 from api.app import make_app
+from api.connections import GuardedRunner, connections_limit
 from api.face import Face
 from api.logs import log_to_stderr
 from api.reading import StoreReads
@@ -90,9 +91,9 @@ async def control_device(
     try:
         control_plane, supervisor = _compose(store, settings, open_gateway)
         face = Face(control_plane, StoreReads(store.queries), version("understudy"))
-        runner = web.AppRunner(
+        runner = GuardedRunner(
             make_app(face, Access.of(settings.tokens, settings.listen.hosts)),
-            access_log=None,
+            limit=connections_limit(),
             shutdown_timeout=SHUTDOWN_SECONDS,
         )
         await runner.setup()

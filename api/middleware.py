@@ -13,7 +13,7 @@ from uuid import uuid4
 from aiohttp import web
 
 from api.access import Access
-from api.problems import internal_problem, of_http, problem
+from api.problems import internal_problem, malformed_request, of_http, problem
 from api.requests import ACTOR, REQUEST_ID, request_id
 from domain.errors import UnderstudyError
 
@@ -42,6 +42,11 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         )
     except web.HTTPException as error:
         response = problem(of_http(error), request[REQUEST_ID])
+    except web.RequestPayloadError:
+        response = problem(malformed_request(), request[REQUEST_ID])
+    except ConnectionError:  # the other side has gone, perhaps in the midst of its body
+        log.info("the connection was lost", extra={"request_id": request[REQUEST_ID]})
+        raise
     except Exception:
         log.exception("a request met a fault", extra={"request_id": request[REQUEST_ID]})
         response = internal_problem(request[REQUEST_ID])

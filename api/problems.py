@@ -2,6 +2,7 @@
 
     status  error
     ------  -------------------------------------------------------------------------------------
+    400     MALFORMED_REQUEST       it is not HTTP as the control device speaks it
     400     MALFORMED_BODY          the body is no JSON object, or a key occurs in it twice
     401     UNAUTHENTICATED         no token, or one that is not known
     404     NotFound, NO_SUCH_PATH
@@ -9,10 +10,11 @@
     408     BODY_TOO_SLOW
     409     Refused, Conflict       the command does not fit the present state; nothing was changed
     413     BODY_TOO_LARGE
-    415     NOT_JSON                the body's type is not application/json
+    415     NOT_JSON, ENCODED_BODY  the body's type is not application/json, or it is compressed
     421     WRONG_HOST              the Host header names another server
     422     InvalidInput            a field has a value that cannot be accepted; ``field`` names it
     500     INTERNAL                a fault in the control device; only the request's id is told
+    503     TOO_MANY_CONNECTIONS    every connection that there may be is busy
     503     Unavailable             a part could not be asked; the outcome may be unknown: repeat with the same key
 
 A document holds ``type``, ``title``, ``status``, ``detail``, ``code`` and ``request_id``, and, where there is one,
@@ -88,6 +90,26 @@ def internal_problem(request_id: str) -> web.Response:
             remedy=f"Look for request {request_id} in the control device's log.",
         ),
         request_id,
+    )
+
+
+def malformed_request() -> UnderstudyError:
+    """The refusal of what cannot be read as a request; it tells nothing of what it was."""
+    return RequestRefused(
+        HTTPStatus.BAD_REQUEST,
+        "MALFORMED_REQUEST",
+        "the request is not HTTP as it is spoken here: a line, a header, a length or a chunk of it has another form.",
+        remedy="Send HTTP/1.1 without control characters in its headers, each header of less than 8 KiB.",
+    )
+
+
+def too_many_connections() -> UnderstudyError:
+    """The refusal of a connection when all that there may be are busy."""
+    return RequestRefused(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "TOO_MANY_CONNECTIONS",
+        "every connection that there may be is busy.",
+        remedy="Repeat it a little later.",
     )
 
 

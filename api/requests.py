@@ -94,6 +94,13 @@ def query(request: web.Request, shape: type[T]) -> T:
 
 async def body(request: web.Request, shape: type[T]) -> T:
     """Return the body as ``shape``; raise ``InvalidInput`` naming the field, or ``RequestRefused``."""
+    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise RequestRefused(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "ENCODED_BODY",
+            "the body is compressed.",
+            remedy="Send it as it is, without Content-Encoding.",
+        )
     if request.content_type != "application/json" and (request.can_read_body or shape is not Empty):
         raise RequestRefused(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

@@ -14,6 +14,7 @@ from api.face import Face
 from tests.api.fake_control_plane import FakeControlPlane
 
 TOKEN = "us_a-token-for-tests"
+BOBS = "us_another-token-for-tests"
 
 CLUSTER: dict[str, Any] = {
     "name": "north",
@@ -43,7 +44,7 @@ def face(control_plane: FakeControlPlane) -> Face:
 
 @pytest.fixture
 async def client(face: Face) -> AsyncIterator[TestClient[Any, Any]]:
-    app = make_app(face, Access.of({"alice": token_hash(TOKEN)}))
+    app = make_app(face, Access.of({"alice": token_hash(TOKEN), "bob": token_hash(BOBS)}))
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with TestClient(TestServer(app), headers=headers) as connected:
         yield connected

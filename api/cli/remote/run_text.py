@@ -297,8 +297,9 @@ def _verification(page: RunPage) -> str:
 def _carried(name: str, carried: Mapping[str, Any]) -> str:
     """Whose proof stands for the files that were not looked at again, and how old it may be."""
     return (
-        f"\n{name}: {count(carried.get('files'))} files are as recovery point {short(str(carried['recovery_point']))}"
-        f" proved them; computed since {instant(carried.get('computed_since_ms'))}, each anew within"
+        f"\n{printable(name)}: {count(carried.get('files'))} files are as recovery point"
+        f" {short(str(carried['recovery_point']))} proved them;"
+        f" computed since {instant(carried.get('computed_since_ms'))}, each anew within"
         f" {count(carried.get('recheck_days'))} days"
     )
 

@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
+from api.characters import escaped_json
 from api.cli.exit_codes import ExitCode
 from api.cli.remote.connection import Options, connection
 from api.cli.remote.errors import CommandFailed, tell_and_exit
@@ -34,7 +35,7 @@ class Session:
 
     def show(self, value: Any, text: str) -> None:
         """Write the API's own answer with ``--json``, the text otherwise."""
-        click.echo(json.dumps(value, indent=2, ensure_ascii=False) if self.as_json else text)
+        click.echo(escaped_json(json.dumps(value, indent=2, ensure_ascii=False)) if self.as_json else text)
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Ask before something is destroyed; raise ``CommandFailed`` unless the answer is yes."""

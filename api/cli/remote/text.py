@@ -9,7 +9,7 @@ from shutil import get_terminal_size
 from textwrap import wrap
 from typing import Any
 
-from api.characters import UNPRINTABLE
+from api.characters import escaped
 
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 NOTHING = "-"
@@ -19,7 +19,7 @@ NARROWEST = 24
 
 def printable(text: object) -> str:
     """Return text without characters that move the cursor or turn the direction: names come from clusters."""
-    return UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", str(text))
+    return escaped(str(text))
 
 
 def size(count: int | float | None) -> str:

@@ -10,6 +10,7 @@ from typing import Protocol, Self
 
 import click
 
+from api.characters import escaped_json
 from api.cli.exit_codes import ExitCode
 from api.cli.remote.errors import CommandFailed, Unreachable
 from api.cli.remote.following import follow
@@ -104,11 +105,11 @@ class JsonLines(_Lines):
     def take(self, event: ServerEvent, progress: RunProgress) -> None:
         """Write it."""
         value = {"event": event.name, "version": event.version, "data": event.data}
-        click.echo(json.dumps(value, ensure_ascii=False))
+        click.echo(escaped_json(json.dumps(value, ensure_ascii=False)))
 
     def lost(self, error: Unreachable) -> None:
         """Say so beside the JSON."""
-        click.echo(f"connection lost: {error.message} It is tried again.", err=True)
+        click.echo(f"connection lost: {printable(error.message)} It is tried again.", err=True)
 
 
 class PlainLines(_Lines):
