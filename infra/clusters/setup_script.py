@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -20,6 +21,9 @@ from pathlib import Path
 _BODY = Path(__file__).with_name("gateway_setup.sh")
 _HBASE_ADMIN = Path(__file__).parents[1] / "agent" / "shell"
 _HBASE_ADMIN_PARTS = ("hbase_admin_tables.rb", "hbase_admin_snapshots.rb", "hbase_admin_regions.rb", "hbase_admin.rb")
+_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9_.@+-]+)+")
+_FOUND_BY_THE_SCRIPT = ("hdfs_command", "hbase_command", "python_command", "hbase_conf_dir", "java_home")
+_PATHS = ("spool", "library", "hooks_directory", "sudoers_file", "hbase_root", *_FOUND_BY_THE_SCRIPT)
 _END = "END_OF_HBASE_ADMIN"
 
 
@@ -29,7 +33,8 @@ class GatewaySetup:
 
     ``authorized_key`` is the public key line of the control device ("" leaves the keys alone), ``authorized_keys_file``
     "" is the user's own. ``snapshottable`` are the data sets' directories that shall allow snapshots. The commands ""
-    are looked for in the PATH of the administrator who runs the script.
+    are looked for in the PATH of the administrator who runs the script, ``hbase_conf_dir`` and ``java_home`` "" in his
+    environment; the administration process gets what was found then, and nothing from whoever starts it.
     """
 
     cluster: str
@@ -47,6 +52,8 @@ class GatewaySetup:
     with_hbase: bool = True
     hdfs_command: str = ""
     hbase_command: str = ""
+    hbase_conf_dir: str = ""
+    java_home: str = ""
     python_command: str = ""
     snapshottable: Sequence[str] = ()
 
@@ -87,12 +94,12 @@ def _check(setup: GatewaySetup) -> None:
     """Names that become parts of sudo rules and of lines of cron must need no quoting there."""
     for name in ("user", "hdfs_user", "hbase_user", "service_name"):
         value = getattr(setup, name)
-        if not value or not all(c.isalnum() or c in "-_" for c in value):
+        if not value or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", value):
             raise ValueError(f"{name}: {value!r} is not a plain name")
-    for name in ("spool", "library", "hooks_directory", "sudoers_file", "hbase_root"):
+    for name in _PATHS:
         value = getattr(setup, name)
-        if not value.startswith("/") or not all(c.isalnum() or c in "-_./" for c in value):
-            raise ValueError(f"{name}: {value!r} is not an absolute path of letters, digits and -_./")
+        if not ((value == "" and name in _FOUND_BY_THE_SCRIPT) or _PATH.fullmatch(value)):
+            raise ValueError(f"{name}: {value!r} is not a plain absolute path of letters, digits and -_.@+")
     for value in (setup.cluster, setup.authorized_key, setup.authorized_keys_file, *setup.snapshottable):
         if not value.isprintable():
             raise ValueError(f"{value!r} has characters that cannot be printed")

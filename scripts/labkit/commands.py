@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from scripts.labkit.files import put
 from scripts.labkit.layout import ClusterLayout
+from scripts.labkit.processes import CLUSTER_VARIABLE
 
 _HDFS_TOOLS = "org.apache.hadoop.hdfs.tools"
 _HDFS = {
@@ -66,6 +67,8 @@ case "$subcommand" in
     exit 1
     ;;
 esac
+# By this, what was started by whoever has no such variable is found, too: sudo hands none on.
+export {marked}
 exec java "$options" -Xmx{heap} -D{logger} ${{{variable}-}} "$class" "$@"
 """
 
@@ -90,6 +93,7 @@ def _write(
         heap="384m",
         logger=logger,
         variable=variable,
+        marked=f"{CLUSTER_VARIABLE}={cluster.root}",
     )
     put(cluster.bin / command, script, mode=0o755)
 

@@ -6,8 +6,11 @@ import getpass
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,15 @@ import pytest
 from infra.clusters.setup_script import GatewaySetup, hbase_admin_script, hbase_admin_sha256, setup_script
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMadeUp control device's key"
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that is root's all the way up, as /tmp is not; where root is not at work, any other."""
+    made = Path(tempfile.mkdtemp(prefix="understudy-test-", dir="/var/lib" if os.geteuid() == 0 else None))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
 
 
 def setup_in(directory: Path) -> GatewaySetup:
@@ -54,21 +66,21 @@ def tree(directory: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def test_the_embedded_script_is_the_one_that_is_checked(tmp_path: Path) -> None:
-    script = setup_script(setup_in(tmp_path))
+def test_the_embedded_script_is_the_one_that_is_checked(place: Path) -> None:
+    script = setup_script(setup_in(place))
     prefix = script[: script.index("# The rest of this script")]
-    (tmp_path / "part.sh").write_text(f"{prefix}\nhbase_admin_script\n")
-    done = subprocess.run(["/bin/sh", str(tmp_path / "part.sh")], capture_output=True, check=True)
+    (place / "part.sh").write_text(f"{prefix}\nhbase_admin_script\n")
+    done = subprocess.run(["/bin/sh", str(place / "part.sh")], capture_output=True, check=True)
     assert done.stdout.decode() == hbase_admin_script()
     assert hashlib.sha256(done.stdout).hexdigest() == hbase_admin_sha256()
 
 
-def test_it_tells_what_it_would_do_and_does_nothing(tmp_path: Path) -> None:
-    setup = setup_in(tmp_path)
-    before = tree(tmp_path)
-    done = run(setup_script(setup), tmp_path, "--dry-run")
+def test_it_tells_what_it_would_do_and_does_nothing(place: Path) -> None:
+    setup = setup_in(place)
+    before = tree(place)
+    done = run(setup_script(setup), place, "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert tree(tmp_path) == before
+    assert tree(place) == before
     for told in (
         f"would append to {setup.authorized_keys_file}: restrict {KEY}",
         f"would write: {setup.library}/hbase_admin.rb (mode 644)",
@@ -81,44 +93,47 @@ def test_it_tells_what_it_would_do_and_does_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to root and check sudo rules")
-def test_it_does_everything_once(tmp_path: Path) -> None:
-    setup = setup_in(tmp_path)
+def test_it_does_everything_once(place: Path) -> None:
+    setup = setup_in(place)
     # This host's own cron and systemd are not for a test.
-    script = (
-        setup_script(setup).replace("/run/systemd/system", "/nowhere").replace("/etc/cron.d", str(tmp_path / "cron"))
-    )
-    (tmp_path / "cron").mkdir()
-    done = run(script, tmp_path, "gateway")
+    script = setup_script(setup).replace("/run/systemd/system", "/nowhere").replace("/etc/cron.d", str(place / "cron"))
+    (place / "cron").mkdir()
+    done = run(script, place, "gateway")
     assert done.returncode == 0, done.stderr
     assert f"restrict {KEY}\n" == Path(setup.authorized_keys_file).read_text()
     assert (Path(setup.spool).stat().st_mode & 0o777, Path(setup.spool).owner()) == (0o700, setup.user)
     rules = Path(setup.sudoers_file)
-    assert rules.read_text() == f'{setup.user} ALL=(hbase) NOPASSWD: {setup.library}/hbase-admin ""\n'
+    command = f"{setup.library}/hbase-admin"
+    assert rules.read_text() == (
+        f"Defaults!{command} env_reset, !setenv, !env_keep, !env_check, "
+        'secure_path="/usr/sbin:/usr/bin:/sbin:/bin"\n'
+        f'{setup.user} ALL=(hbase) NOPASSWD: {command} ""\n'
+    )
     assert rules.stat().st_mode & 0o777 == 0o440
     starter = Path(setup.library) / "hbase-admin"
     assert starter.stat().st_mode & 0o777 == 0o755
-    command = f"exec '{setup.hbase_command}' org.jruby.Main --dev --disable-gems '{setup.library}/hbase_admin.rb'"
-    assert command in starter.read_text()
+    started = f"{setup.hbase_command} org.jruby.Main --dev --disable-gems {setup.library}/hbase_admin.rb\n"
+    assert starter.read_text().endswith(started)
     assert (Path(setup.library) / "hbase_admin.rb").read_text() == hbase_admin_script()
-    line = (tmp_path / "cron" / setup.service_name).read_text().splitlines()[-1]
+    line = (place / "cron" / setup.service_name).read_text().splitlines()[-1]
     # An interpreter of the system, whatever the administrator's own PATH names first.
     assert re.match(rf"@reboot {setup.user} (/usr/local/bin|/usr/bin|/bin)/python3 -I ", line)
     assert line.endswith(f"{setup.spool}/bin/understudy-agent.pyz adopt --spool {setup.spool}")
-    before = tree(tmp_path)
-    again = run(script, tmp_path, "gateway")
+    before = tree(place)
+    again = run(script, place, "gateway")
     assert again.returncode == 0, again.stderr
-    assert tree(tmp_path) == before
+    assert tree(place) == before
     assert not any(word in again.stdout for word in ("run:", "write:", "append"))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can check sudo rules")
-def test_what_cannot_be_is_an_error(tmp_path: Path) -> None:
-    setup = setup_in(tmp_path)
-    assert run(setup_script(setup), tmp_path, "--nonsense").returncode == 2
+def test_what_cannot_be_is_an_error(place: Path) -> None:
+    setup = setup_in(place)
+    assert run(setup_script(setup), place, "--nonsense").returncode == 2
     missing = setup_script(setup).replace(f"hbase_command={setup.hbase_command}", "hbase_command=''")
     done = run(
         missing.replace("hbase_user=hbase", "PATH=/nowhere:/usr/sbin:/usr/bin:/sbin:/bin; hbase_user=hbase"),
-        tmp_path,
+        place,
         "gateway",
     )
     assert done.returncode == 1
@@ -134,6 +149,12 @@ def test_what_cannot_be_is_an_error(tmp_path: Path) -> None:
         ({"spool": "relative"}, "spool"),
         ({"spool": "/with blank/spool"}, "spool"),
         ({"sudoers_file": "/etc/sudoers.d/x\ny"}, "sudoers_file"),
+        ({"library": "/usr/local/../tmp/lib"}, "library"),
+        ({"library": "/"}, "library"),
+        ({"hbase_command": "/opt/it's/hbase"}, "hbase_command"),
+        ({"hdfs_command": "hdfs"}, "hdfs_command"),
+        ({"java_home": "/opt/$(id)"}, "java_home"),
+        ({"hbase_conf_dir": "/etc/hbase/conf x=y"}, "hbase_conf_dir"),
         ({"authorized_key": "ssh-ed25519 AAAA\nssh-rsa BBBB"}, "printed"),
         ({"snapshottable": ["data"]}, "snapshottable"),
         ({"cluster": "x\nrm -rf /"}, "printed"),

@@ -204,12 +204,13 @@ class HBaseAdminContract:
         taken = snapshot(peer)
         peer.call({"do": "snapshot", "table": table, "name": taken})
         foreign = peer.name("foreign")
-        for name in (foreign, f"-us-{foreign}", f"x{taken}"):
+        for name in (foreign, f"-us-{foreign}", f"x{taken}", f"{taken}/../{foreign}", f"us-/../{taken}", "us-"):
             assert refused(peer, do="snapshot", table=table, name=name) == "Refused"
             assert refused(peer, do="delete_snapshot", name=name) == "Refused"
         for target in (foreign, f"default:{foreign}", "understudy:canary", f"understudy_scratch2:{foreign}"):
             assert refused(peer, do="clone", snapshot=taken, table=target) == "Refused"
-        assert refused(peer, do="clone", snapshot=foreign, table=scratch(peer, "clone")) == "Refused"
+        for name in (foreign, f"{taken}/../{foreign}", f"us-x/../{taken}", f"{taken}\n"):
+            assert refused(peer, do="clone", snapshot=name, table=scratch(peer, "clone")) == "Refused"
         for do in ("disable", "drop"):
             for target in (table, table.partition(":")[2], "understudy:canary", "hbase:meta"):
                 assert refused(peer, do=do, table=target) == "Refused"

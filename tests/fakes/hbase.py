@@ -11,6 +11,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import json
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -19,9 +20,9 @@ from tests.fakes.hbase_snapshots import Snapshots
 from tests.fakes.hbase_tables import OWNER, CannotOpen, Region, StoreFiles, Table
 from tests.fakes.hdfs import FakeHdfs
 
-SCRATCH = "understudy_scratch:"
-CANARY = "understudy:"
-SNAPSHOTS = "us-"
+SCRATCH = "understudy_scratch:.*"
+CANARY = "understudy:.*"
+SNAPSHOTS = r"us-[\w.-]+"
 # What a request may name, by the word and the field; everything else is refused.
 OWN = {
     "clone": {"snapshot": SNAPSHOTS, "table": SCRATCH},
@@ -172,7 +173,7 @@ class FakeHBase:
         if perform is None:
             raise OperationFailed("ADMIN_COMMAND_OLD", f"{do!r} is not in the vocabulary")
         for field, own in OWN.get(do, {}).items():
-            if not request[field].startswith(own):
+            if not re.fullmatch(own, request[field]):
                 raise refusal(do, "Refused", f"{request[field]} is not of {own}")
         fault = next((fault for fault in self._faults if fault[0] == do), None)
         if fault is not None:

@@ -81,3 +81,31 @@ def test_it_ends_with_its_input(peer: HBasePeer, lab: Lab, tmp_path: Path) -> No
     ready, answer = done.stdout.splitlines()  # and nothing else
     assert ready.startswith('{"ready":true')
     assert '"ok":true' in answer
+
+
+def test_nothing_of_the_gateways_user_is_run_as_hbases(lab: Lab) -> None:
+    """JRuby takes its home from a .jrubyrc in its directory, and then everything that a script requires from there."""
+    cluster = lab.cluster("a")
+    theirs = cluster.layout.home / "planted"
+    cluster.ssh(
+        f"mkdir -p {theirs}/lib/ruby/stdlib && cd {theirs} && echo 'home={theirs}' >.jrubyrc && cp .jrubyrc .. && "
+        f"echo '$stderr.puts %(PLANTED as #{{%x(id -un)}})' >lib/ruby/stdlib/json.rb && "
+        f"printf '#!/bin/sh\necho PLANTED >&2\nexec /usr/bin/java \"$@\"\n' >java && chmod 755 . java"
+    )
+    try:
+        # That it would be run, without the administrator's program: so what follows can fail.
+        command = f"cd {theirs} && {cluster.layout.bin}/hbase org.jruby.Main --disable-gems -e 'require %(json)'"
+        assert f"PLANTED as {cluster.layout.gateway_user}" in cluster.ssh(command).stderr
+        variables = (
+            f"HBASE_OPTS=-Djruby.home={theirs} JAVA_TOOL_OPTIONS=-Djruby.home={theirs} HBASE_CONF_DIR={theirs} "
+            f"RUBYLIB={theirs}/lib/ruby/stdlib RUBYOPT=-rjson JRUBY_OPTS=-rjson PATH={theirs}:$PATH HOME={theirs}"
+        )
+        done = cluster.ssh(
+            f"cd {theirs} && export {variables} && sudo -n -u hbase {cluster.layout.hbase_admin}",
+            text_input='{"id": 1, "do": "status"}\n',
+        )
+        assert '"ok":true' in done.stdout
+        assert "PLANTED" not in done.stdout + done.stderr
+        assert "Picked up JAVA_TOOL_OPTIONS" not in done.stderr
+    finally:
+        cluster.ssh(f"rm -rf {theirs} {theirs.parent}/.jrubyrc")

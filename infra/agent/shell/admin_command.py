@@ -37,7 +37,6 @@ def _why_not(program: str) -> str | None:
     if os.path.realpath(program) != program:
         return f"{program} is reached through a link"
     path = program
-    is_there_below = False
     while True:
         try:
             status = os.stat(path)
@@ -46,11 +45,9 @@ def _why_not(program: str) -> str | None:
         except OSError as error:
             return f"{path}: {error.strerror}"
         else:
-            # In a sticky directory nobody can take away what is root's, but anybody can put there what is missing.
-            is_kept = is_there_below and bool(status.st_mode & stat.S_ISVTX)
-            if status.st_uid != 0 or (status.st_mode & _OTHERS_WRITE and not is_kept):
+            # A sticky bit is not enough: what is removed there in time (as in /tmp) can be put there by anybody.
+            if status.st_uid != 0 or status.st_mode & _OTHERS_WRITE:
                 return f"{path} must belong to root and be writable by root alone"
-            is_there_below = True
         if path == "/":
             return None
         path = os.path.dirname(path)

@@ -46,6 +46,9 @@ java_import 'java.util.concurrent.TimeUnit'
 SCRATCH_NAMESPACE = 'understudy_scratch'.freeze
 CANARY_NAMESPACE = 'understudy'.freeze
 SNAPSHOT_PREFIX = 'us-'.freeze
+# Nothing else: HBase's master takes a name for a path, and us-x/../theirs would lead to somebody else's snapshot.
+OWN_SNAPSHOT = /\A#{SNAPSHOT_PREFIX}[\p{Word}.-]+\z/.freeze
+MOST_SAMPLES = 100
 DEFAULT_TIMEOUT_MS = 300_000
 WARM_UP_MS = 20_000
 LAST_REPLIES_SECONDS = 10
@@ -127,9 +130,9 @@ class Vocabulary
 
   def own_snapshot_name(request, field = 'name')
     name = request.fetch(field)
-    return name if name.start_with?(SNAPSHOT_PREFIX)
+    return name if name.is_a?(String) && OWN_SNAPSHOT.match(name)
 
-    raise Refused, "#{request['do']}: the name #{name} does not begin with #{SNAPSHOT_PREFIX}"
+    raise Refused, "#{request['do']}: #{name.inspect} is not a snapshot's name that begins with #{SNAPSHOT_PREFIX}"
   end
 
   def timeout_ms(request)
@@ -169,6 +172,8 @@ class Conversation
   # A method of its own, so that each thread has a request of its own.
   def start(line)
     request = JSON.parse(line)
+    raise JSON::ParserError, 'it is no object' unless request.is_a?(Hash)
+
     @pool.execute { answer(request) }
   rescue JSON::ParserError => error
     $stderr.puts("not a request: #{error.message[0, 200]}")
