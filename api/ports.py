@@ -101,6 +101,9 @@ class Commands(Protocol):
     async def confirm_run(self, caller: Caller, run: UUID) -> None:
         """Let a held run go on."""
 
+    async def retry_run(self, caller: Caller, run: UUID) -> None:
+        """Let a run go on that was refused for good."""
+
     async def losses(self, caller: Caller, run: UUID, data_set: str, offset: int) -> dict[str, Any]:
         """A page of what a run would delete or replace of a tree that it takes over."""
 

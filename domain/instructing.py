@@ -2,12 +2,16 @@
 
 Ordering rule: ``Instructed`` is committed before an instruction is sent, and an attempt's number grows only by
 ``AttemptFailed``, which records a *known* failure. An outcome that is not known keeps the id: asking again attaches.
+
+Nothing waits for ever without an alarm: an aggregate that has something open and gets nowhere for longer than its
+``patience_seconds`` records ``Stalled``, whatever it waits for. Every event that says that it has got somewhere ends
+the alarm; that an instruction is sent again, or fails again, says no such thing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +20,8 @@ from domain.stateful import Context, Stateful
 
 FIRST_DELAY_SECONDS = 2
 LONGEST_DELAY_SECONDS = 300
+PATIENCE_SECONDS = 3_600
+STALLED = "STALLED"
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,9 @@ class Instructing(Stateful):
         self.failures: dict[str, int] = {}
         self.not_before: dict[str, datetime] = {}
         self.last_failure: dict[str, dict[str, Any]] = {}
+        self.stopped: dict[str, dict[str, Any]] = {}
+        self.moved_at: datetime | None = None
+        self.stall: dict[str, Any] | None = None
 
     class Instructed(Stateful.Event):
         """An instruction is about to be sent; ``digest`` is that of its canonical form, for replay to compare.
@@ -54,12 +63,17 @@ class Instructing(Stateful):
         epoch: int
         not_after_ms: int
 
+        GETS_SOMEWHERE = False
+
         def evolve(self, aggregate: Instructing) -> None:
             """Remember what was sent, and where."""
             aggregate.instructed[self.instruction] = Sent(self.cluster, self.digest, self.epoch, self.not_after_ms)
 
     class AttemptFailed(Stateful.Event):
-        """An instruction ended with a known failure and will be tried again under the next attempt's id."""
+        """An instruction ended with a known failure and will be tried again under the next attempt's id.
+
+        ``is_final``: it was refused for good, so the next attempt waits for a person.
+        """
 
         instruction: str
         step: str
@@ -67,17 +81,37 @@ class Instructing(Stateful):
         message: str
         remedy: str
         not_before: datetime
+        is_final: bool = False
+
+        GETS_SOMEWHERE = False
 
         def evolve(self, aggregate: Instructing) -> None:
-            """Count the failure; the next attempt waits until ``not_before``."""
+            """Count the failure; the next attempt waits until ``not_before``, or for a person."""
+            failure = {"code": self.code, "message": self.message, "remedy": self.remedy}
             aggregate.failures[self.step] = aggregate.failures.get(self.step, 0) + 1
             aggregate.not_before[self.step] = self.not_before
-            aggregate.last_failure[self.step] = {"code": self.code, "message": self.message, "remedy": self.remedy}
+            aggregate.last_failure[self.step] = failure
+            if self.is_final:
+                aggregate.stopped[self.step] = failure
+
+    class Stalled(Stateful.Event):
+        """Nothing has moved since ``since``, for longer than anybody wants to wait; ``why`` is what could be seen."""
+
+        since: datetime
+        why: str
+
+        GETS_SOMEWHERE = False
+
+        def evolve(self, aggregate: Instructing) -> None:
+            """Raise the alarm until something moves."""
+            aggregate.stall = {"since_ms": int(self.since.timestamp() * 1000), "why": self.why}
 
     class SpoolsForgotten(Stateful.Event):
         """The gateways have forgotten instructions that can have no effect any more."""
 
         instructions: tuple[str, ...]
+
+        GETS_SOMEWHERE = False
 
         def evolve(self, aggregate: Instructing) -> None:
             """Forget them here, too."""
@@ -94,6 +128,48 @@ class Instructing(Stateful):
         """Whether nothing is wanted, or will be by itself: then what gateways keep of it may be forgotten."""
         return self.state in self.ALLOWED_IN["SpoolsForgotten"]
 
+    def remember(self, event: Stateful.Event) -> None:
+        """See ``Stateful``; keep besides when it got somewhere the last time, which ends an alarm."""
+        super().remember(event)
+        if event.GETS_SOMEWHERE:
+            self.moved_at = event.timestamp
+            self.stall = None
+
+    @property
+    def patience_seconds(self) -> int:
+        """How long it may get nowhere before an alarm is raised."""
+        return PATIENCE_SECONDS
+
+    @property
+    def waits_since(self) -> datetime:
+        """Since when it has got nowhere."""
+        return self.moved_at or self.created_on
+
+    def patience_ends(self) -> datetime | None:
+        """When an alarm is due; None where nothing is waited for, and while the alarm is raised."""
+        if self.is_at_rest or self.stall is not None:
+            return None
+        return self.waits_since + timedelta(seconds=self.patience_seconds)
+
+    def note_stall(self, context: Context, since: datetime, why: str) -> None:
+        """Raise the alarm that nothing moves, and say since when and what can be seen of the reason."""
+        self.note(self.Stalled, context, since=since, why=why)
+
+    @property
+    def alarms(self) -> list[dict[str, Any]]:
+        """What a person has to do something about; of the form of a finding."""
+        if self.stall is None:
+            return []
+        since = datetime.fromtimestamp(self.stall["since_ms"] / 1000, UTC).isoformat(timespec="seconds")
+        return [
+            {
+                "code": STALLED,
+                "subject": "",
+                "message": f"it has got nowhere since {since}: {self.stall['why']}.",
+                "remedy": "Remove what is in the way: it goes on by itself then, and the alarm ends.",
+            }
+        ]
+
     def sent_to(self, cluster: str) -> tuple[str, ...]:
         """The instructions that went to a cluster and that its gateway may still know, oldest first."""
         return tuple(instruction for instruction, sent in self.instructed.items() if sent.cluster == cluster)
@@ -109,8 +185,13 @@ class Instructing(Stateful):
     def wish(self, step: str, kind: str, role: str, payload: dict[str, Any], **more: Any) -> Wanted:
         """The present attempt of a step, on the cluster that has a role; ``more`` are further fields of ``Wanted``."""
         first = Wanted(self.id, step, kind, role, self.cluster_of(role), 1, payload, **more)
-        attempt, not_before = self.attempt_of(first.wire_step), self.not_before.get(first.wire_step)
-        return replace(first, attempt=attempt, not_before=not_before)
+        step = first.wire_step
+        return replace(
+            first,
+            attempt=self.attempt_of(step),
+            not_before=self.not_before.get(step),
+            is_stopped=step in self.stopped,
+        )
 
     def attempt_of(self, step: str) -> int:
         """The number of the present attempt of a step, from 1."""
@@ -133,8 +214,13 @@ class Instructing(Stateful):
             not_after_ms=not_after_ms,
         )
 
-    def fail_attempt(self, context: Context, wanted: Wanted, failure: dict[str, Any]) -> None:
-        """Record a known failure that is worth another attempt, later each time (2 s doubling to 5 min)."""
+    def fail_attempt(
+        self, context: Context, wanted: Wanted, failure: dict[str, Any], *, is_final: bool = False
+    ) -> None:
+        """Record a known failure that is worth another attempt, later each time (2 s doubling to 5 min).
+
+        With ``is_final`` it is not, before a person has done something about it and says so.
+        """
         delay = min(FIRST_DELAY_SECONDS * 2 ** self.failures.get(wanted.wire_step, 0), LONGEST_DELAY_SECONDS)
         self.note(
             self.AttemptFailed,
@@ -145,6 +231,7 @@ class Instructing(Stateful):
             message=failure["message"],
             remedy=failure.get("remedy") or "",
             not_before=context.at + timedelta(seconds=delay),
+            is_final=is_final,
         )
 
     def forget_spools(self, context: Context, instructions: tuple[str, ...]) -> None:

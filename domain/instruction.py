@@ -18,8 +18,8 @@ class Wanted:
 
     ``role`` says on which cluster ("primary" or "secondary" as frozen into the owner). ``data_set`` is the id of the
     one data set it is about, or empty. ``attempt`` grows only by an event that records a known failure.
-    ``lifetime_seconds`` bounds how late it may arrive; ``not_before`` delays another attempt. ``cluster`` is the
-    cluster's name.
+    ``lifetime_seconds`` bounds how late it may arrive; ``not_before`` delays another attempt, and ``is_stopped`` holds
+    it back until a person says that it is to be tried again. ``cluster`` is the cluster's name.
     """
 
     owner: UUID
@@ -32,6 +32,7 @@ class Wanted:
     data_set: str = ""
     lifetime_seconds: int = 6 * 3600
     not_before: datetime | None = None
+    is_stopped: bool = False
 
     @property
     def wire_step(self) -> str:

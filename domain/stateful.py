@@ -126,7 +126,12 @@ class Stateful(Aggregate):
         self.remembered_commands: dict[UUID, int] = {}
 
     class Event(Aggregate.Event):
-        """What every event carries besides id, version and ``timestamp`` (the command's ``at``)."""
+        """What every event carries besides id, version and ``timestamp`` (the command's ``at``).
+
+        ``GETS_SOMEWHERE``: whether what the aggregate waits for has come nearer by it.
+        """
+
+        GETS_SOMEWHERE = True
 
         command_id: UUID
         actor: str

@@ -29,7 +29,7 @@ from domain.values.limits import Limits
 from infra.store.read_models import AggregateView
 from infra.store.store import StoreContents
 
-VIEWS_VERSION = "6"
+VIEWS_VERSION = "7"
 
 KINDS: dict[str, type[Stateful]] = {
     "cluster": Cluster,
@@ -57,6 +57,7 @@ def _instructing(aggregate: Instructing) -> dict[str, Any]:
     """Failures that are being tried again, and whether gateways still keep something of an aggregate at rest."""
     return {
         "last_failure": aggregate.last_failure if not aggregate.is_at_rest else {},
+        "alarms": [alarm["code"] for alarm in aggregate.alarms],
         "can_be_swept": aggregate.is_at_rest and bool(aggregate.instructed),
         **_dates(aggregate),
     }
@@ -159,7 +160,6 @@ def run_summary(run: BackupRun) -> dict[str, Any]:
         "totals": totals(run),
         "failure": run.failure,
         "warnings": len(run.warnings),
-        "alarms": [alarm["code"] for alarm in run.alarms],
         "recovery_point": str(run.recovery_point) if run.recovery_point else None,
         **_instructing(run),
     }

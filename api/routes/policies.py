@@ -42,6 +42,7 @@ class SettingsBody(Struct, forbid_unknown_fields=True, kw_only=True):
     trial_clone_hours: int | UnsetType = UNSET
     sample_percent: int | UnsetType = UNSET
     recheck_days: int | UnsetType = UNSET
+    patience_seconds: int | UnsetType = UNSET
     head_mode: str | UnsetType = UNSET
     changed_head: str | UnsetType = UNSET
 

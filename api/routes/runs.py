@@ -52,6 +52,14 @@ async def confirm(request: web.Request) -> web.Response:
     return await changed(request, "run", run)
 
 
+async def retry(request: web.Request) -> web.Response:
+    """Let a run go on that was refused for good, when somebody has done something about it."""
+    await body(request, Empty)
+    run = identity(request)
+    await request.app[FACE].commands.retry_run(caller(request), run)
+    return await changed(request, "run", run)
+
+
 class LossesPage(Struct, forbid_unknown_fields=True, kw_only=True):
     """Which data set (its id), and from where on: ``next`` of the page before."""
 
@@ -84,6 +92,7 @@ ROUTES = (
     web.get("/v1/runs/{id}", show),
     web.post("/v1/runs/{id}/cancel", cancel),
     web.post("/v1/runs/{id}/confirm", confirm),
+    web.post("/v1/runs/{id}/retry", retry),
     web.get("/v1/runs/{id}/losses", losses),
     web.get("/v1/runs/{id}/watch", watch_one),
 )

@@ -35,6 +35,7 @@ class ClusterPair(Instructing):
     ALLOWED_IN = {
         "Instructed": (FORMING, STEADY),
         "AttemptFailed": (FORMING, STEADY),
+        "Stalled": (FORMING,),
         "DataSetsClaimed": (FORMING, STEADY),
         "EndpointsTaken": (FORMING,),
         "SpoolsForgotten": (STEADY,),
@@ -85,6 +86,8 @@ class ClusterPair(Instructing):
         service: UUID
         data_sets: tuple[DataSet, ...]
 
+        GETS_SOMEWHERE = False
+
         def evolve(self, aggregate: ClusterPair) -> None:
             """Keep the service's claims."""
             aggregate.claims[self.service] = self.data_sets
@@ -94,6 +97,9 @@ class ClusterPair(Instructing):
 
     class AttemptFailed(Instructing.AttemptFailed):
         """A marker could not be written; it is tried again."""
+
+    class Stalled(Instructing.Stalled):
+        """A marker has not been written for a long time."""
 
     class SpoolsForgotten(Instructing.SpoolsForgotten):
         """The gateways have forgotten how the markers were written."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from domain.errors import InvalidInput
+from domain.instructing import PATIENCE_SECONDS
 from domain.protection.service import Service
 from domain.stateful import Context, Stateful
 from domain.values.limits import BYTES_IN_MEGABYTE, check_megabytes_per_second
@@ -44,7 +45,7 @@ class Settings:
     that it can be done; a run clones one of those whose turn has come since its base (0: one of all, in every run).
     ``head_mode`` is the mode of the data sets' roots on the secondary.
     ``changed_head``: a copy that somebody has changed since the last run is brought back ("heal"), or left untouched,
-    and the run fails ("refuse").
+    and the run fails ("refuse"). ``patience_seconds``: how long a run may get nowhere before it raises an alarm.
     """
 
     direction: str = "push"
@@ -65,6 +66,7 @@ class Settings:
     recheck_days: int = 7
     head_mode: str = "700"
     changed_head: str = HEAL
+    patience_seconds: int = PATIENCE_SECONDS
 
     @property
     def hooks(self) -> tuple[str, ...]:
@@ -99,6 +101,7 @@ class Settings:
             ("sample_percent", self.sample_percent, 0, 100),
             ("recheck_days", self.recheck_days, 0, 3_650),
             ("trial_clone_hours", self.trial_clone_hours, 0, 8_760),
+            ("patience_seconds", self.patience_seconds, 1, 2_592_000),
         )
         for field, number, low, high in ranges:
             if not low <= number <= high:

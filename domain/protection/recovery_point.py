@@ -61,6 +61,7 @@ class RecoveryPoint(Instructing):
         "PrimaryGivenUp": LIVING,
         "Instructed": (*LIVING, EXPIRING),
         "AttemptFailed": (*LIVING, EXPIRING),
+        "Stalled": (*LIVING, EXPIRING),
         "SpoolsForgotten": (AVAILABLE, OPEN, EXPIRED, DAMAGED),
     }
 
@@ -198,6 +199,9 @@ class RecoveryPoint(Instructing):
 
     class AttemptFailed(Instructing.AttemptFailed):
         """An instruction about it failed and is tried again."""
+
+    class Stalled(Instructing.Stalled):
+        """What is wanted of it has not been done for a long time."""
 
     class SpoolsForgotten(Instructing.SpoolsForgotten):
         """The gateways have forgotten what was asked of them about it."""

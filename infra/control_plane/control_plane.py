@@ -312,6 +312,11 @@ class ControlPlane:
 
         await self._change_run(caller, run, confirm)
 
+    @recorded
+    async def retry_run(self, caller: Caller, run: UUID) -> None:
+        """Let a run go on that was refused for good; raises ``Refused`` NOT_STOPPED for any other."""
+        await self._change_run(caller, run, lambda context, found, about: found.retry(context))
+
     async def losses(self, caller: Caller, run: UUID, data_set: str, offset: int) -> dict[str, Any]:
         """A page of what a run would delete or replace of a tree that it takes over: ``losses`` and ``next``.
 

@@ -5,7 +5,8 @@ moment_ms, snapshot, slot_attempt
 data_sets       [{id, component, name}], patterns alike; before the checks have resolved them only patterns
 facts           what the checks found, by role
 warnings        findings that did not refuse the run, and snapshots that copies found lost; findings: those that did
-alarms          what a person has to do something about, such as a barrier that was not released; barrier: its evidence
+alarms          what a person has to do something about: a barrier that was not released, what was refused for good,
+                that nothing moves; barrier: its evidence
 snapshots       by data set: when asked for and done, evidence (grade and reason); clocks; consistency
 base            the recovery point that the copies start from, or null
 copies          by data set: COPYING or STAGED; staged: totals and digests of those that are; stalled
@@ -81,7 +82,11 @@ def recorded_page(run: BackupRun) -> dict[str, Any]:
 
 
 def _tried_again(run: BackupRun) -> dict[str, Any]:
-    return {step: {**failure, "attempt": run.attempt_of(step)} for step, failure in run.last_failure.items()}
+    return {
+        step: {**failure, "attempt": run.attempt_of(step)}
+        for step, failure in run.last_failure.items()
+        if step not in run.stopped
+    }
 
 
 def _shown(data_sets: Sequence[DataSet]) -> list[dict[str, str]]:

@@ -145,6 +145,8 @@ class Carrier:
         is_paused = self._turns.is_paused(instruction)
         stall = self._stall.take(seen.progress or {}, is_paused)
         self._turns.moves(instruction, is_paused or not self._stall.is_still)
+        if self._stall.has_moved:
+            self._live.moved(self._outgoing.owner, self._clock.now())
         if seen.progress is None or not self._outgoing.data_set:
             return
         self._live.progress(self._outgoing.owner, self._outgoing.data_set, seen.progress)
@@ -166,6 +168,7 @@ class _StallWatch:
         self._since = clock.monotonic_seconds()
         self._since_ms = 0
         self._is_told = False
+        self.has_moved = False
 
     @property
     def is_still(self) -> bool:
@@ -176,6 +179,7 @@ class _StallWatch:
         """Return the bytes and since when they have not grown, if that is news; what is paused need not move."""
         done = (int(progress.get("bytes") or 0), int(progress.get("files") or 0))
         now = self._clock.monotonic_seconds()
+        self.has_moved = done != self._done and self._done >= (0, 0)
         if done != self._done or is_paused:
             self._done, self._since = done, now
             self._since_ms = int(self._clock.now().timestamp() * 1000)

@@ -7,8 +7,8 @@ command loads the aggregate anew, so an outcome that comes twice or too late dec
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -25,12 +25,15 @@ from infra.workers.handlers.handler import Handler, endpoints_of
 from infra.workers.handlers.pair import PairHandler
 from infra.workers.handlers.recovery_point import RecoveryPointHandler
 from infra.workers.handlers.run import RunHandler
+from infra.workers.live import Seen
 from infra.workers.outgoing import Outgoing, digest_of, instruction_of
 from infra.workers.sharing import Demand
 
 T = TypeVar("T")
 
 ACTOR = "controller"
+LOOKING_AROUND = timedelta(minutes=5)
+NOTHING_SEEN = Seen()
 HANDLERS: Mapping[str, Handler[Any]] = {
     handler.aggregate_class.__name__: handler for handler in (PairHandler(), RunHandler(), RecoveryPointHandler())
 }
@@ -96,11 +99,12 @@ class Decisions:
         in_flight: Collection[str],
         may_run: frozenset[str],
         offsets_ms: Mapping[str, float],
+        seen: Seen = NOTHING_SEEN,
     ) -> Situation:
         """Advance the aggregate as far as it goes by itself, and record what is to be started now.
 
         ``in_flight`` are the instructions that are being carried out already; ``may_run`` those in bulk whose turn it
-        is.
+        is; ``seen`` is for the alarm of one that gets nowhere.
         """
         handler = HANDLERS[kind]
         taken = frozenset(in_flight)
@@ -108,9 +112,28 @@ class Decisions:
         def decide(session: Session, context: Context) -> Situation:
             aggregate = session.load(handler.aggregate_class, identity)
             handler.advance(session, context, aggregate, self._began)
-            return self._situation(session, context, handler, aggregate, taken, may_run, offsets_ms)
+            patience_ends = self._patience_ends(aggregate, seen)
+            if patience_ends is not None and context.at >= patience_ends:
+                since = max(filter(None, (aggregate.waits_since, seen.moved_at)))
+                aggregate.note_stall(context, since, _why(aggregate, handler.waiting_for(aggregate), seen))
+                patience_ends = None
+            situation = self._situation(session, context, handler, aggregate, taken, may_run, offsets_ms)
+            wake_at = min(filter(None, (situation.wake_at, patience_ends)), default=None)
+            return replace(situation, wake_at=wake_at)
 
         return await self._command(identity, decide)
+
+    def _patience_ends(self, aggregate: Instructing, seen: Seen) -> datetime | None:
+        """When an alarm is due, by what is recorded and by what could be seen.
+
+        A controller that was off looks for a while before it says that nothing moves.
+        """
+        recorded = aggregate.patience_ends()
+        if recorded is None:
+            return None
+        patience = timedelta(seconds=aggregate.patience_seconds)
+        by_sight = seen.moved_at + patience if seen.moved_at is not None else recorded
+        return max(recorded, by_sight, self._began + min(patience, LOOKING_AROUND))
 
     def _situation(
         self,
@@ -252,11 +275,23 @@ class Decisions:
         return answer.value  # type: ignore[return-value]
 
 
+def _why(aggregate: Instructing, waiting_for: str, seen: Seen) -> str:
+    """Why nothing moves, as far as it can be told: what failed, what could be seen, or else what is waited for."""
+    steps = {wanted.wire_step for wanted in aggregate.next_instructions()}
+    failed = [
+        f"{step} failed {aggregate.failures[step]} times, the last time with {failure['code']}: {failure['message']}"
+        for step, failure in aggregate.last_failure.items()
+        if step in steps
+    ]
+    told = [f"it waits for {waiting_for}"] if waiting_for else []
+    return "; ".join([*told, *failed, *([seen.obstacles] if seen.obstacles else [])]).rstrip(".")
+
+
 def _split(wanted: Sequence[Wanted], in_flight: frozenset[str], now: datetime) -> tuple[list[Wanted], list[Wanted]]:
     """What may start now, and what has to wait for its time."""
     due: list[Wanted] = []
     delayed: list[Wanted] = []
     for wish in wanted:
-        if wish.id not in in_flight:
+        if wish.id not in in_flight and not wish.is_stopped:
             (due if wish.not_before is None or wish.not_before <= now else delayed).append(wish)
     return due, delayed

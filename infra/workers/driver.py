@@ -78,6 +78,7 @@ class Driver:
             self._in_flight,
             turns.running_of(self._identity),
             equipment.gateways.offsets_ms(),
+            equipment.live.seen(self._identity),
         )
         now_ms = int(equipment.clock.now().timestamp() * 1000)
         equipment.live.wait_for(self._identity, situation.waiting_for, situation.clusters, now_ms)

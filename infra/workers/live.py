@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from infra.workers.turns import Turns
 
 REACHABLE = "reachable"
+
+
+class Seen(NamedTuple):
+    """What can be seen of an aggregate that waits: when bytes or files moved the last time, and what is in the way."""
+
+    moved_at: datetime | None = None
+    obstacles: str = ""
 
 
 @dataclass
@@ -22,6 +30,7 @@ class _Facts:
     waiting_for: str = ""
     waiting_since_ms: int | None = None
     agents: dict[str, str] = field(default_factory=dict)
+    moved_at: datetime | None = None
 
 
 class Live:
@@ -42,6 +51,22 @@ class Live:
     def progress(self, identity: UUID, data_set: str, facts: Mapping[str, Any]) -> None:
         """Tell how far one copy is."""
         self._facts.setdefault(identity, _Facts()).copies[data_set] = facts
+
+    def moved(self, identity: UUID, at: datetime) -> None:
+        """Tell that bytes or files have moved."""
+        self._facts.setdefault(identity, _Facts()).moved_at = at
+
+    def seen(self, identity: UUID) -> Seen:
+        """What can be seen of an aggregate that waits."""
+        facts = self._facts.get(identity, _Facts())
+        turns = self._turns.shown(identity)
+        known = ((cluster, self._gateways.get(cluster, REACHABLE)) for cluster in facts.clusters)
+        obstacles = [
+            *(f"the gateway of {cluster} cannot be used: {status}" for cluster, status in known if status != REACHABLE),
+            *(f"{cluster}: {what}" for cluster, what in sorted(facts.agents.items())),
+            *(f"it waits for {reason}" for reason in sorted({*turns["queued"].values(), *turns["paused"].values()})),
+        ]
+        return Seen(facts.moved_at, "; ".join(obstacles))
 
     def agent_gone(self, identity: UUID, cluster: str, step: str) -> None:
         """Tell that an agent has ended without an outcome, so it is started again."""

@@ -173,6 +173,10 @@ class FakeControlPlane:
         await self.get("run", run)
         await self.move("run", run, "CANCELLED")
 
+    async def retry_run(self, caller: Caller, run: UUID) -> None:
+        """See ``Commands``."""
+        self._record("retry_run", caller, run)
+
     async def give_up_run(self, caller: Caller, run: UUID, reason: str) -> None:
         """See ``Commands``."""
         self._record("give_up_run", caller, run, reason)

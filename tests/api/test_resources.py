@@ -164,6 +164,9 @@ async def test_cancel_and_confirm_name_the_run(client: Client, control_plane: Fa
     assert (await confirmed.json())["state"] == "APPLYING"
     cancelled = await client.post(f"/v1/runs/{run}/cancel", json={"reason": "not wanted"})
     assert (await cancelled.json())["state"] == "CANCELLED"
+    gone_on = await client.post(f"/v1/runs/{run}/retry")
+    assert gone_on.status == 200
+    assert control_plane.calls.pop()[0] == "retry_run"
     given_up = await client.post(f"/v1/runs/{run}/cancel", json={"reason": "in vain", "give_up": True})
     assert given_up.status == 200
     assert control_plane.calls.pop()[0] == "give_up_run"

@@ -232,18 +232,18 @@ def test_a_stall_is_told_once_for_each_instruction(voyage: Voyage) -> None:
     voyage.to(states.STAGING)
     run, key = voyage.run, ORDERS.id
     wanted = voyage.wanted(f"copy-{key}")
-    run.note_stall(voyage.contexts(), key, wanted.id, 10, 20)
+    run.note_copy_stall(voyage.contexts(), key, wanted.id, 10, 20)
     version = run.version
-    run.note_stall(voyage.contexts(), key, wanted.id, 10, 20)
-    run.note_stall(voyage.contexts(), "unknown", wanted.id, 10, 20)
+    run.note_copy_stall(voyage.contexts(), key, wanted.id, 10, 20)
+    run.note_copy_stall(voyage.contexts(), "unknown", wanted.id, 10, 20)
     assert run.version == version
     voyage.answer(f"copy-{key}", failed("HDFS"))
     again = voyage.wanted(f"copy-{key}")
-    run.note_stall(voyage.contexts(), key, again.id, 10, 20)
+    run.note_copy_stall(voyage.contexts(), key, again.id, 10, 20)
     assert run.version == version + 2
     voyage.answer(f"copy-{key}", succeeded({"bytes": 1}))
     version = run.version
-    run.note_stall(voyage.contexts(), key, "another", 10, 20)
+    run.note_copy_stall(voyage.contexts(), key, "another", 10, 20)
     assert run.version == version
 
 

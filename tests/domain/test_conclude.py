@@ -9,8 +9,9 @@ import pytest
 from domain.errors import Refused
 from domain.protection import replica as replica_states
 from domain.protection.backup_run import conclude, states
-from domain.protection.backup_run.conclude import ATTEMPTS, FINAL_CODES
+from domain.protection.backup_run.conclude import ATTEMPTS
 from domain.protection.backup_run.manifest import recovery_point_manifest
+from domain.protection.backup_run.stopping import FINAL_CODES
 from tests.domain import tables
 from tests.domain.builders import ACCOUNTS, ORDERS, failed, succeeded
 from tests.domain.voyage import ANCHOR, Voyage

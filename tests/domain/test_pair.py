@@ -31,6 +31,7 @@ FACTS: dict[str, dict[str, Any]] = {
     "DataSetsClaimed": {"service": SPACE, "data_sets": ()},
     "EndpointsTaken": {"endpoints": ENDPOINTS},
     "SpoolsForgotten": {"instructions": ("i",)},
+    "Stalled": {"since": Contexts()().at, "why": "nobody knows"},
 }  # fmt: skip
 
 

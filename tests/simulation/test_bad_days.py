@@ -218,12 +218,12 @@ def test_a_run_that_is_rolled_forward_in_vain_is_given_up_and_the_next_one_heals
         await life.until("run", run_id("first"), ["APPLYING"])
         await life.clock.sleep_until(life.clock.monotonic_seconds() + 3_600)
         page = await life.control_plane.run_page(run_id("first"))
-        assert page["last_failure"]["apply"]["code"] == "NESTED_SNAPSHOTTABLE"
+        assert page["last_failure"]["apply"]["code"] == "HDFS"
         assert page["last_failure"]["apply"]["attempt"] > 10
         await life.control_plane.give_up_run(life.caller("give up"), run_id("first"), "in vain")
         return await ended(life, "first")
 
-    with toys(ApplyStaged=failing("NESTED_SNAPSHOTTABLE")):
+    with toys(ApplyStaged=failing("HDFS")):
         page = world.live(scenario)
     assert (page["state"], page["failure"]["code"]) == ("FAILED", "GIVEN_UP")
     assert nothing_is_left(world)

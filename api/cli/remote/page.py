@@ -74,8 +74,13 @@ class RunPage:
 
     @property
     def waits_for_a_person(self) -> bool:
-        """Whether nothing goes on until somebody confirms or cancels it."""
-        return self.state == "HELD" and not self.page.get("confirmed")
+        """Whether nothing goes on until somebody confirms it, lets it try again, or gives it up."""
+        return (self.state == "HELD" and not self.page.get("confirmed")) or self.stopped is not None
+
+    @property
+    def stopped(self) -> Facts | None:
+        """The alarm that something was refused for good, so that nothing is tried any more."""
+        return next((alarm for alarm in self.page.get("alarms") or () if alarm.get("code") == "STOPPED"), None)
 
     @property
     def moment_ms(self) -> float:

@@ -134,7 +134,7 @@ def _row(item: dict[str, Any]) -> tuple[object, ...]:
         short(item["id"]),
         summary.get("service_name"),
         instant(summary.get("moment_ms")),
-        item["state"],
+        ", ".join([item["state"], *(summary.get("alarms") or ())]),
         milliseconds(consistency.get("skew_ms")),
         consistency.get("verdict"),
         summary.get("level"),

@@ -35,7 +35,7 @@ def runs(session: Session, service: str | None, state: str | None, limit: int, a
 
 @click.group()
 def run() -> None:
-    """Look at a run, follow it, cancel it, or confirm what it would change."""
+    """Look at a run, follow it, cancel it, confirm what it would change, or let it try again."""
 
 
 @run.command()
@@ -93,6 +93,16 @@ def confirm(session: Session, run_id: str, yes: bool) -> None:
         session.confirm(f"{mass_change_text(page)}\nLet the run {short(page.id)} change the secondary?", yes=yes)
     answer = session.client.post(path("runs", page.id, "confirm"))
     session.show(answer, f"run {short(page.id)} is {answer['state']}.")
+
+
+@run.command()
+@click.argument("run_id", metavar="RUN")
+@command
+def retry(session: Session, run_id: str) -> None:
+    """Let a run go on that has stopped because something was refused for good: the alarm says what."""
+    page = RunPage(session.client.get(path("runs", run_id)))
+    answer = session.client.post(path("runs", page.id, "retry"))
+    session.show(answer, f"run {short(page.id)} is {answer['state']} and goes on.")
 
 
 run.add_command(losses)

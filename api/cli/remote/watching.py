@@ -72,6 +72,9 @@ def watch_run(session: Session, run_id: str) -> None:
 def _end(page: RunPage) -> None:
     if page.state == "COMPLETED":
         return
+    if page.stopped is not None:
+        message, remedy = (str(page.stopped.get(name) or "") for name in ("message", "remedy"))
+        raise CommandFailed(ExitCode.NEEDS_A_PERSON, "STOPPED", message, remedy=remedy)
     if page.state not in ENDED:
         raise CommandFailed(
             ExitCode.NEEDS_A_PERSON,

@@ -1,8 +1,9 @@
 """What an outcome means for a run: the one place where agents' answers become decisions.
 
 Everything here is a function of the run, its replica and the answer. Whether a failure is worth another attempt:
-before the heads are touched, a few; afterwards, without end (later each time), because the only way is forward;
-a verification that fails again and again ends the run and leaves the head to be healed.
+before the heads are touched, a few; afterwards, without end (later each time), because the only way is forward, but
+for what is refused for good (``stopping``); a verification that fails again and again ends the run and leaves the head
+to be healed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from domain import preflight
 from domain.errors import Conflict, Refused
 from domain.instruction import Wanted
 from domain.protection.backup_run import next as next_step
-from domain.protection.backup_run import states
+from domain.protection.backup_run import states, stopping
 from domain.protection.backup_run.manifest import recovery_point_manifest
 from domain.protection.backup_run.mass_change import first_of, mass_change
 from domain.protection.backup_run.run import BackupRun
@@ -34,16 +35,6 @@ ATTEMPTS = {"check": 3, "snapshots": 1, "copy": 4, "apply": 8, "verify": 8}
 Verifying changes nothing, so it may end, after some ten minutes: a run that cannot be proved must not block the next.
 So may applying, as long as the agent proves that nothing has been changed yet.
 """
-
-FINAL_CODES = frozenset(
-    {
-        "ABORTED", "BASE_MISSING", "ENCRYPTED", "EVICTED", "FILES_MISSING", "FOREIGN_TREE", "HEAD_CHANGED",
-        "HOST_KEY_CHANGED", "INVALID_PAYLOAD", "MALFORMED", "MARKER_MISMATCH", "MOMENT_MISSED", "NESTED_SNAPSHOTTABLE",
-        "NO_FITTING_PYTHON", "NO_RIGHT", "NO_SUCH_DIRECTORY", "NO_SUCH_TABLE", "NOT_SNAPSHOTTABLE", "OLD_EPOCH",
-        "SOURCE_DAMAGED", "TABLE_DISABLED", "TOO_LARGE", "WRONG_OWNER",
-    }
-)  # fmt: skip
-"""Failures that another attempt would only repeat."""
 
 DEAD_ENDS = frozenset({"BASE_MISSING", "EVICTED", "FILES_MISSING", "STAGING_MISSING"})
 """What applying needs is gone, so it cannot be rolled forward: after its attempts the next run heals the head."""
@@ -91,7 +82,7 @@ def conclude(
 def _failed(context: Context, run: BackupRun, around: Around, wanted: Wanted, failure: dict[str, Any]) -> None:
     step = wanted.step.partition("-")[0]
     is_last = run.attempt_of(wanted.wire_step) >= ATTEMPTS.get(step, 1 << 30)
-    final = failure["code"] in FINAL_CODES or is_last
+    final = failure["code"] in stopping.FINAL_CODES or is_last
     untouched = failure.get("detail", {}).get("changed") is False
     if step == "check" and final:
         run.refuse(context, [{**failure, "subject": wanted.cluster}])
@@ -102,7 +93,7 @@ def _failed(context: Context, run: BackupRun, around: Around, wanted: Wanted, fa
     elif is_last and step == "apply" and failure["code"] in DEAD_ENDS:
         _give_up(context, run, around, failure, untouched=False)
     else:
-        run.fail_attempt(context, wanted, failure)
+        run.fail_attempt(context, wanted, failure, is_final=stopping.stops(step, failure))
 
 
 def _give_up(context: Context, run: BackupRun, around: Around, failure: dict[str, Any], untouched: bool = True) -> None:

@@ -115,6 +115,8 @@ class RunEvents(Instructing):
 
         facts: dict[str, Any]
 
+        GETS_SOMEWHERE = False
+
         def evolve(self, aggregate: BackupRun) -> None:
             """Nobody has proved the release until the snapshots' result says so."""
             aggregate.barrier = {**self.facts, "released": False}
@@ -169,6 +171,8 @@ class RunEvents(Instructing):
         instruction: str
         last_bytes: int
         since_ms: int
+
+        GETS_SOMEWHERE = False
 
         def evolve(self, aggregate: BackupRun) -> None:
             """Remember it, so that it is told once for each instruction."""
@@ -297,11 +301,23 @@ class RunEvents(Instructing):
     class Cancelled(Stateful.Moved):
         """Cleaned up; the last recovery point is untouched."""
 
+    class RetryRequested(Stateful.Event):
+        """A person has done something about what was refused for good: it is to be tried again, at once."""
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """Go on."""
+            for step in aggregate.stopped:
+                aggregate.not_before.pop(step, None)
+            aggregate.stopped = {}
+
     class Instructed(Instructing.Instructed):
         """An instruction of the run is about to be sent."""
 
     class AttemptFailed(Instructing.AttemptFailed):
         """An instruction of the run failed and is tried again."""
+
+    class Stalled(Instructing.Stalled):
+        """The run has got nowhere for longer than its policy's patience."""
 
     class SpoolsForgotten(Instructing.SpoolsForgotten):
         """The gateways have forgotten the run."""

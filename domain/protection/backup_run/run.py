@@ -20,7 +20,7 @@ from uuid import UUID, uuid5
 from domain.errors import Refused
 from domain.instruction import Wanted
 from domain.protection.backup_run import next as next_step
-from domain.protection.backup_run import states
+from domain.protection.backup_run import states, stopping
 from domain.protection.backup_run.events import RunEvents
 from domain.protection.backup_run.states import Copy
 from domain.protection.consistency import Consistency, with_copy
@@ -51,6 +51,8 @@ class BackupRun(RunEvents):
         "SideCleaned": (states.CLEANING,),
         "Instructed": states.OPEN,
         "AttemptFailed": states.OPEN,
+        "Stalled": states.OPEN,
+        "RetryRequested": states.OPEN,
         "SpoolsForgotten": states.ENDED,
     }
 
@@ -273,7 +275,23 @@ class BackupRun(RunEvents):
 
     @property
     def alarms(self) -> list[dict[str, Any]]:
-        """What a person has to do something about whether the run succeeds or not; of the form of a finding."""
+        """What a person has to do something about; of the form of a finding."""
+        return [*self._barrier_alarms(), *stopping.alarms(self), *super().alarms]
+
+    @property
+    def patience_seconds(self) -> int:
+        """What the policy says."""
+        return self.plan.settings.patience_seconds
+
+    @property
+    def waits_since(self) -> datetime:
+        """Since when it has got nowhere; before the moment a run waits for that, as it should."""
+        since = super().waits_since
+        if self.state not in (states.PLANNED, states.CHECKING, states.ARMED):
+            return since
+        return max(since, datetime.fromtimestamp(self.plan.moment_ms / 1000, UTC))
+
+    def _barrier_alarms(self) -> list[dict[str, Any]]:
         hooks = self.plan.settings.barrier
         if hooks is None or self.barrier.get("released") is not False:
             return []
@@ -346,7 +364,14 @@ class BackupRun(RunEvents):
         if not self.confirmed:
             self.note(self.ChangesConfirmed, context)
 
-    def note_stall(self, context: Context, key: str, instruction: str, last_bytes: int, since_ms: int) -> None:
+    def retry(self, context: Context) -> None:
+        """Let a run go on that was refused for good, when a person has done something about it."""
+        if not self.stopped:
+            message = f"run {self.id} is {self.state}, and nothing that it wants was refused for good."
+            raise Refused("NOT_STOPPED", message, remedy="What failed otherwise is tried again by itself.")
+        self.note(self.RetryRequested, context)
+
+    def note_copy_stall(self, context: Context, key: str, instruction: str, last_bytes: int, since_ms: int) -> None:
         """Record, once for each instruction, that a copy does not move; a copy that is over does not stall."""
         copy = self.copies.get(key)
         if self.state != states.STAGING or copy is None or copy.state == states.STAGED:

@@ -70,7 +70,7 @@ class RunHandler(Handler[BackupRun]):
     def stalled(self, context: Context, aggregate: BackupRun, wanted: Wanted, last_bytes: int, since_ms: int) -> None:
         """A copy does not move."""
         if wanted.data_set:
-            aggregate.note_stall(context, wanted.data_set, wanted.id, last_bytes, since_ms)
+            aggregate.note_copy_stall(context, wanted.data_set, wanted.id, last_bytes, since_ms)
 
     def conclude(
         self,

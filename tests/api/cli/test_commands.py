@@ -235,6 +235,14 @@ def test_cancelling_asks_first(server: Serving, understudy: Run) -> None:
     assert server.control_plane.calls[-1][2] == (UUID(pages.RUN), "wrong day")
 
 
+def test_a_run_that_has_stopped_goes_on(server: Serving, understudy: Run) -> None:
+    put_run(server, pages.staging() | {"state": "APPLYING"})
+    result = understudy("run", "retry", "1a2b3c4d5e6f")
+    assert result.exit_code == 0, result.output
+    assert "run 1a2b3c4d5e6f is APPLYING and goes on" in result.stdout
+    assert (server.control_plane.calls[-1][0], server.control_plane.calls[-1][2]) == ("retry_run", (UUID(pages.RUN),))
+
+
 def test_confirming_shows_the_numbers(server: Serving, understudy: Run) -> None:
     put_run(server, pages.held())
     result = understudy("run", "confirm", "1a2b3c4d5e6f", stdin="y\n")

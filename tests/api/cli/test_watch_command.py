@@ -82,6 +82,15 @@ def test_a_held_run_is_not_waited_for(tcp_server: Serving, understudy_tcp: Run) 
     assert "remedy: understudy run confirm 1a2b3c4d5e6f, or understudy run cancel 1a2b3c4d5e6f" in result.stderr
 
 
+def test_a_run_that_has_stopped_is_not_waited_for(tcp_server: Serving, understudy_tcp: Run) -> None:
+    alarm = {"code": "STOPPED", "subject": "south", "message": "ACLs are off.", "remedy": "Switch them on."}
+    put_run(tcp_server, pages.staging() | {"state": "APPLYING", "alarms": [alarm]})
+    result = understudy_tcp("run", "watch", "1a2b3c4d5e6f")
+    assert result.exit_code == 5
+    assert "error STOPPED: ACLs are off." in result.stderr
+    assert "Switch them on." in result.stderr
+
+
 def test_a_held_run_that_was_confirmed_is_waited_for(tcp_server: Serving, understudy_tcp: Run) -> None:
     put_run(tcp_server, {**pages.held(), "confirmed": True})
     follow_with(tcp_server, pages.completed())
