@@ -41,28 +41,32 @@ def test_tables_that_are_missing_disabled_or_unfit(world: CheckWorld) -> None:
     hbase = world.hbase["primary"]
     hbase.create_table("closed")
     hbase.disable("closed")
+    hbase.create_table("changing")
+    hbase.tables["default:changing"].state = "CHANGING"
     hbase.create_table("special")
     real = hbase._summary
 
     def special(table: Any) -> dict[str, Any]:
         facts = real(table)
+        if table.name == "default:closed":
+            facts |= {"read_only": True}  # nothing is flushed
         if table.name == "default:special":
             facts |= {"read_only": True, "coprocessors": ["com.example.Audit", "org.apache.hadoop.hbase.x.Own"]}
         return facts
 
     hbase._summary = special  # type: ignore[method-assign]
-    tables = ("closed", "special", "none", "no*")
+    tables = ("closed", "changing", "special", "none", "no*")
     patterns = tuple({"id": t, "component": "hbase", "table": t} for t in tables)
     result, _ = world.check(patterns=patterns)
     found = {(f["subject"], f["code"]) for f in result["findings"] if not f["ok"]}
     assert found == {
-        ("closed", "TABLE_DISABLED"),
+        ("changing", "TABLE_CHANGING"),
         ("special", "TABLE_READ_ONLY"),
         ("special", "COPROCESSORS"),
         ("none", "NO_SUCH_TABLE"),
         ("no*", "NO_SUCH_TABLE"),
     }
-    assert {value["table"] for value in result["data_sets"]} == {"closed", "special"}
+    assert {value["table"] for value in result["data_sets"]} == {"closed", "changing", "special"}
 
 
 @pytest.mark.parametrize(

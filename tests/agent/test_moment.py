@@ -139,7 +139,7 @@ def spoil_directory(world: MomentWorld) -> None:
 
 
 def spoil_table(world: MomentWorld) -> None:
-    world.hbase.disable(TABLES[0])
+    world.hbase.tables["default:orders"].state = "CHANGING"
 
 
 def drop_table(world: MomentWorld) -> None:
@@ -170,7 +170,7 @@ UNFIT: list[tuple[Any, str, str]] = [
     (forbid_snapshots, "NOT_SNAPSHOTTABLE", "files"),
     (leave_foreign_snapshot, "SNAPSHOT_EXISTS", "files"),
     (drop_table, "NO_SUCH_TABLE", "orders"),
-    (spoil_table, "TABLE_DISABLED", "orders"),
+    (spoil_table, "TABLE_CHANGING", "orders"),
     (leave_foreign_table_snapshot, "SNAPSHOT_EXISTS", "items"),
 ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from infra.agent.core.evidence import of_table, still_digest
 from infra.agent.core.open_files import common_directory
 from infra.agent.core.operations import OpenFiles
 from tests.agent.moment_world import BARRIER, DIRECTORY, TABLES, MomentWorld
+from tests.fakes.executor import AgentKilled, Kill
 
 EARLY_MS = 120_000.0
 LATE_MS = 30_000.0
@@ -67,8 +70,79 @@ def test_a_table_that_the_barrier_disabled_is_exact(world: MomentWorld) -> None:
     assert "disabled" in result["data_sets"]["orders"]["evidence"]["reason"]
 
 
+@pytest.mark.parametrize("in_ms", [LATE_MS, EARLY_MS, 4_000.0])
+def test_a_disabled_table_is_snapshotted_as_it_is_which_is_exact(world: MomentWorld, in_ms: float) -> None:
+    world.hbase.disable(TABLES[0])
+    result = world.run(world.instruction(in_ms=in_ms))
+    assert grade(result, "orders") == "EXACT"
+    assert "disabled" in result["data_sets"]["orders"]["evidence"]["reason"]
+    assert world.hbase.tables["default:orders"].state == "DISABLED", "it is left as it was found"
+    assert all(request["table"] != TABLES[0] for request in world.hbase.requests if request["do"] == "flush")
+
+
+def open_and_close_again(world: MomentWorld) -> None:
+    world.hbase.enable(TABLES[0])
+    world.hbase.put(TABLES[0], "row", "between")
+    world.hbase.disable(TABLES[0])
+
+
+@pytest.mark.parametrize(
+    ("at_ms", "change", "reason"),
+    [
+        (20_000.0, lambda world: world.hbase.disable(TABLES[0]), "nobody has seen before the request"),
+        (29_900.0, open_and_close_again, "its state has changed"),
+    ],
+)
+def test_a_table_whose_state_changes_around_the_cut_is_bounded(
+    world: MomentWorld, at_ms: float, change: Callable[[MomentWorld], None], reason: str
+) -> None:
+    if change is open_and_close_again:
+        world.hbase.disable(TABLES[0])
+    world.at(at_ms, lambda: change(world))
+    result = world.run(world.instruction(in_ms=LATE_MS))
+    assert grade(result, "orders") == "BOUNDED"
+    assert reason in result["data_sets"]["orders"]["evidence"]["reason"]
+
+
+def test_an_agent_that_takes_over_knows_that_the_table_was_disabled(tmp_path: Path) -> None:
+    for step in count(100):
+        world = MomentWorld(tmp_path / str(step))
+        world.hbase.disable(TABLES[0])
+        instruction = world.instruction(in_ms=LATE_MS)
+        with pytest.raises(AgentKilled):
+            world.run(instruction, Kill(step, "after", in_flight_lands=True))
+        if len(world.snapshots()) == 3:
+            break
+    assert b'"taken"' not in world.executor.journal()
+    assert grade(world.run(instruction), "orders") == "EXACT"
+
+
 def test_a_snapshot_without_a_flush_is_fuzzy() -> None:
     assert of_table("SKIPFLUSH", None, None, 1.0, 2.0)["grade"] == "FUZZY"
+
+
+DISABLED = {"digest": "d", "state": "DISABLED", "state_since_ms": 5, "asked_ms": 190.0, "done_ms": 200.0}
+AFTER = {**DISABLED, "asked_ms": 250.0, "done_ms": 260.0}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (DISABLED, AFTER, "EXACT"),
+        ({**DISABLED, "done_ms": 200.1}, AFTER, "BOUNDED"),
+        (DISABLED, {**AFTER, "asked_ms": 249.9}, "BOUNDED"),
+        (DISABLED, {**AFTER, "state_since_ms": 6}, "BOUNDED"),
+        (DISABLED, {**AFTER, "state": "ENABLED"}, "BOUNDED"),
+        ({**DISABLED, "state_since_ms": None}, {**AFTER, "state_since_ms": None}, "BOUNDED"),
+        ({"digest": "d", "done_ms": 200.0}, {"digest": "d", "asked_ms": 250.0}, "BOUNDED"),
+        (None, AFTER, "BOUNDED"),
+        (DISABLED, None, "BOUNDED"),
+    ],
+)
+def test_a_disabled_table_is_exact_only_if_it_was_so_from_before_to_after(
+    before: dict[str, Any] | None, after: dict[str, Any] | None, expected: str
+) -> None:
+    assert of_table("DISABLED", READING, after, 200.0, 250.0, before)["grade"] == expected
 
 
 READING = {"digest": "same", "asked_ms": 0.0, "done_ms": 10.0, "rpc_timeout_ms": 100.0}

@@ -182,9 +182,15 @@ class HBaseAdminContract:
         peer.put(table, "x", "again")
         after = writes()
         assert (after[""], after["6d"]) == (before[""], before["6d"] + 1)
+        enabled = peer.call({"do": "region_metrics", "table": table})
+        assert enabled["state"] == "ENABLED"
         peer.disable(table)
-        regions = peer.call({"do": "region_metrics", "table": table})["regions"]
-        assert not any(region["live"] for region in regions)
+        disabled = peer.call({"do": "region_metrics", "table": table})
+        assert disabled["state"] == "DISABLED"
+        assert disabled["state_since_ms"] >= enabled["state_since_ms"]
+        again = peer.call({"do": "region_metrics", "table": table})
+        assert again["state_since_ms"] == disabled["state_since_ms"]
+        assert not any(region["live"] for region in disabled["regions"])
         assert refused(peer, do="region_metrics", table=peer.name("nothing")) == "TableNotFoundException"
 
     def test_the_clock_of_the_canary(self, peer: Peer) -> None:

@@ -92,7 +92,15 @@ class FakeHBase:
     def disable(self, table: str) -> None:
         """Take a table out of service."""
         self.flush(table)
-        self.tables[qualified(table)].state = "DISABLED"
+        self._set_state(table, "DISABLED")
+
+    def enable(self, table: str) -> None:
+        """Take a table into service again."""
+        self._set_state(table, "ENABLED")
+
+    def _set_state(self, table: str, state: str) -> None:
+        found = self.tables[qualified(table)]
+        found.state, found.state_since_ms = state, self.hdfs.now_ms()
 
     def clone(self, snapshot: str, table: str) -> None:
         """Make a table of a snapshot."""
@@ -227,7 +235,8 @@ class FakeHBase:
             }
             regions.append({**self._boundary(region), **(live if table.state == "ENABLED" else {"live": False})})
         now = self.hdfs.clock.now_ms
-        return {"regions": sorted(regions, key=lambda r: str(r["region"])), "asked_ms": now, "done_ms": now}
+        state = {"state": table.state, "state_since_ms": table.state_since_ms}
+        return {**state, "regions": sorted(regions, key=lambda r: str(r["region"])), "asked_ms": now, "done_ms": now}
 
     def _do_list_snapshots(self, request: dict[str, Any]) -> dict[str, Any]:
         pattern = request.get("pattern", "*")

@@ -56,6 +56,7 @@ class Table:
     families: tuple[str, ...]
     regions: list[Region]
     state: str = "ENABLED"
+    state_since_ms: int = 0
     parents: list[Region] = field(default_factory=list)
 
     def region_of(self, row: str) -> Region:

@@ -89,13 +89,6 @@ def test_missing_table(product: Product, unique_name: UniqueName) -> None:
     assert name in refusal_of(product, name, "NO_SUCH_TABLE")["message"]
 
 
-def test_disabled_table(product: Product, cluster_a: Cluster, table: str) -> None:
-    with cluster_a.hbase() as connection:
-        connection.disable_table(table)
-        assert table in refusal_of(product, table, "TABLE_DISABLED")["message"]
-        assert not connection.is_table_enabled(table), "it is left as it was found"
-
-
 def test_directory_that_does_not_allow_snapshots(product: Product, cluster_a: Cluster, unique_name: UniqueName) -> None:
     name = unique_name("forbidden")
     cluster_a.webhdfs("hdfs").makedirs(f"/data/{name}")

@@ -7,6 +7,7 @@ from typing import Any, Sequence
 from infra.agent.core import hdfs
 from infra.agent.core.check_directories import data_set_id
 from infra.agent.core.findings import Findings
+from infra.agent.core.hbase_calls import DISABLED, ENABLED
 from infra.agent.core.hbase_layout import SNAPSHOTS, WORKING
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import HBaseCall, OperationFailed
@@ -76,12 +77,15 @@ def _judge_table(name: str, facts: dict[str, Any], findings: Findings) -> None:
     findings.judge(
         "tables",
         name,
-        facts["state"] == "ENABLED",
-        "TABLE_DISABLED",
-        (f"enabled, {facts['regions_count']} regions", f"table {name} is {facts['state'].lower()}"),
-        "Enable it, or take it out of the service.",
+        facts["state"] in (ENABLED, DISABLED),
+        "TABLE_CHANGING",
+        (
+            f"{facts['state'].lower()}, {facts['regions_count']} regions",
+            f"table {name} is being enabled or disabled",
+        ),
+        "Wait until it is enabled or disabled; look at the master's page if that takes long.",
     )
-    if facts["read_only"]:
+    if facts["read_only"] and facts["state"] != DISABLED:  # of a disabled table nothing is flushed
         message = f"table {name} is read-only: HBase would try the flush of its snapshot without end"
         findings.bad("tables", name, "TABLE_READ_ONLY", message, "Set READONLY to false.")
     foreign = [text for text in facts["coprocessors"] if not text.startswith(OWN_COPROCESSORS)]

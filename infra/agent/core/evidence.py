@@ -4,7 +4,8 @@ HDFS: a snapshot is taken under the NameNode's lock, so it stands for one instan
 the regions flush one after another, so a snapshot stands for some instant between request and completion (BOUNDED). It
 is EXACT where nothing was written: no counter, store file, region, server or sequence id of the table moved from a
 whole RPC time-out before the request (a put is counted before it is applied) until completion; or the table was
-disabled. A snapshot that skips the flush leaves out what was not flushed yet, whatever the time: FUZZY.
+disabled all the time: its state was read before the request and after completion, and the time at which the catalogue
+says that it was set is the same. A snapshot that skips the flush leaves out what was not flushed yet: FUZZY.
 """
 
 from __future__ import annotations
@@ -43,16 +44,18 @@ def of_table(
     after: Mapping[str, Any] | None,
     asked_ms: float,
     done_ms: float,
+    disabled: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
     """The grade of a table's snapshot of ``kind`` that was taken between asked and done.
 
-    ``before`` and ``after`` are readings ``{"digest", "asked_ms", "done_ms"}``, ``before`` with ``rpc_timeout_ms``
-    (hbase.rpc.timeout) besides; all times are of one clock.
+    ``before`` and ``after`` are readings ``{"digest", "asked_ms", "done_ms", "state", "state_since_ms"}``, ``before``
+    with ``rpc_timeout_ms`` (hbase.rpc.timeout) besides; ``disabled`` is one from shortly before the request, of a table
+    that was disabled then. All times but ``state_since_ms`` are of one clock.
     """
     if kind == "SKIPFLUSH":
         return {"grade": FUZZY, "reason": "the snapshot leaves out what was not flushed"}
     if kind == "DISABLED":
-        return {"grade": EXACT, "reason": "the table was disabled"}
+        return _of_disabled(disabled, after, asked_ms, done_ms)
     if before is None or before["done_ms"] > asked_ms - before["rpc_timeout_ms"]:
         reason = "regions are cut one after another between request and completion, and nobody looked early enough"
     elif after is None or after["asked_ms"] < done_ms:
@@ -62,3 +65,23 @@ def of_table(
     else:
         return {"grade": EXACT, "reason": "no counter, store file, region or server of the table moved around the cut"}
     return {"grade": BOUNDED, "reason": reason}
+
+
+def _of_disabled(
+    before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, asked_ms: float, done_ms: float
+) -> dict[str, str]:
+    """The grade of a snapshot that HBase took as that of a disabled table: nobody can write to one."""
+    if before is None or before["done_ms"] > asked_ms:
+        reason = "the table was disabled, and nobody has seen before the request that it was"
+    elif after is None or after["asked_ms"] < done_ms:
+        reason = "the table was disabled, and nothing is known of it after the snapshot"
+    elif before.get("state_since_ms") is None or _state(before) != _state(after):
+        reason = "the table was disabled, and its state has changed between the looks before and after the snapshot"
+    else:
+        reason = "the table was disabled from before the request until after completion: nobody could write to it"
+        return {"grade": EXACT, "reason": reason}
+    return {"grade": BOUNDED, "reason": reason}
+
+
+def _state(reading: Mapping[str, Any]) -> tuple[Any, Any]:
+    return reading.get("state"), reading.get("state_since_ms")

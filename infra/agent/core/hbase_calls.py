@@ -18,6 +18,7 @@ SHORT_SECONDS = 60.0
 GRACE_SECONDS = 30.0
 SCRATCH_NAMESPACE = "understudy_scratch"
 ENABLED = "ENABLED"
+DISABLED = "DISABLED"
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\Z")
 _LONGEST_NAME = 240
 # What a master or a server says, or a client says of them, while they restart or move.

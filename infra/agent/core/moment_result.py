@@ -20,6 +20,7 @@ class After(NamedTuple):
     opened_before: Listing | None
     opened_after: Listing | None
     quiet: Mapping[str, Any]
+    disabled: Mapping[str, Any]
     readings: Mapping[str, Any]
 
 
@@ -44,6 +45,7 @@ def result_of(target: Target, taken: Taken, moment: Moment, after: After) -> Pro
             after.readings.get(target.id),
             asked_ms,
             done_ms,
+            after.disabled.get(target.id),
         )
     if taken.by_stamps:
         grade = {**grade, "reason": f"{grade['reason']}; {BY_STAMPS}"}

@@ -50,8 +50,11 @@ class Target(Protocol):
     name: str
     snapshot: str
 
-    def check(self, may_be_disabled: bool) -> Procedure:
-        """Raise, with the code of what is wrong, unless the snapshot can be taken and is not there yet."""
+    def check(self) -> Procedure:
+        """Raise, with the code of what is wrong, unless the snapshot can be taken and is not there yet.
+
+        Returns whether nobody can write to the data set, because it is a disabled table.
+        """
 
     def call(self) -> Operation:
         """The one request that takes the snapshot."""
@@ -76,7 +79,7 @@ class DirectoryTarget:
         self.name: str = data_set["path"]
         self.snapshot = snapshot
 
-    def check(self, may_be_disabled: bool) -> Procedure:
+    def check(self) -> Procedure:
         """NO_SUCH_DIRECTORY, NOT_SNAPSHOTTABLE, SNAPSHOT_EXISTS."""
         found = yield from hdfs.status(PRIMARY, self.name)
         if found is None or found["type"] != "DIRECTORY":
@@ -86,6 +89,7 @@ class DirectoryTarget:
             raise _unfit(self, "NOT_SNAPSHOTTABLE", f"{self.name} does not allow snapshots", remedy)
         if (yield from hdfs.status(PRIMARY, snapshot_path(self.name, self.snapshot))) is not None:
             raise _exists(self)
+        return False
 
     def call(self) -> Operation:
         """CREATESNAPSHOT."""
@@ -131,16 +135,18 @@ class TableTarget:
         hbase = site.get("hbase") or {}
         self._root = str(hbase.get("root") or "/hbase")
 
-    def check(self, may_be_disabled: bool) -> Procedure:
-        """NO_SUCH_TABLE, TABLE_DISABLED, SNAPSHOT_EXISTS."""
+    def check(self) -> Procedure:
+        """NO_SUCH_TABLE, TABLE_CHANGING, SNAPSHOT_EXISTS; a disabled table is snapshotted as it is."""
         found = yield from hbase_calls.find_tables(PRIMARY, self.name)
         if not found:
             raise _unfit(self, "NO_SUCH_TABLE", f"there is no table {self.name}", "Correct the service.")
-        if found[0]["state"] != hbase_calls.ENABLED and not may_be_disabled:
-            remedy = "Enable it, or take it out of the service."
-            raise _unfit(self, "TABLE_DISABLED", f"table {self.name} is {found[0]['state'].lower()}", remedy)
+        state = found[0]["state"]
+        if state not in (hbase_calls.ENABLED, hbase_calls.DISABLED):
+            remedy = "Wait until it is enabled or disabled; look at the master's page if that takes long."
+            raise _unfit(self, "TABLE_CHANGING", f"table {self.name} is being enabled or disabled", remedy)
         if (yield from hbase_calls.has_snapshot(PRIMARY, self.snapshot, self.name)):
             raise _exists(self)
+        return state == hbase_calls.DISABLED
 
     def call(self) -> Operation:
         """A flush snapshot; of a disabled table its files are taken as they are."""

@@ -1,9 +1,9 @@
 """TakeSnapshots: all data sets of a run, at one moment of the NameNode's clock, or not at all.
 
 The order: accepted and checked (milestone ``armed``) → wait → a reading of the tables, early enough to prove that
-nothing is being written → warm-up, unless that is fresh: marker, data sets, HBase's clock → barrier, flush, and what is
-open → marker and clock once more →
-journal "firing" → fire everything at once → release the barrier → settle → clocks, tables and open files again.
+nothing is being written → warm-up, unless that is fresh: marker, data sets, HBase's clock → a reading of disabled
+tables → barrier, flush, and what is open → marker and clock once more → journal "firing" → fire everything at once →
+release the barrier → settle → clocks, tables and open files again.
 
 Invariant: a snapshot of this name stands for this moment or does not exist. After a restart the journal tells what was
 begun: until "firing", and after it as long as the moment has not come, the agent goes on as if nothing had been; once
@@ -75,6 +75,7 @@ class _Run:
         self.marker: dict[str, Any] = {}
         self.opened: Listing | None = None
         self.rpc_timeout_ms = 0.0
+        self.disabled: set[str] = set()
 
     def carry_out(self) -> Procedure:
         """From wherever an earlier agent has come to the result."""
@@ -87,6 +88,7 @@ class _Run:
         yield from self._read_quiet_tables()
         yield from self._approach(float(self.instruction.payload["warm_up_ms"]))
         yield from self._warm_up()
+        yield from self._read_disabled([table for table in self.tables if table.id in self.disabled])
         _, shots = yield Together([self._make_ready(), self._aim_and_fire()], limit=2)
         return (yield from self._settle_all(shots))
 
@@ -114,8 +116,8 @@ class _Run:
         yield Progress({"step": "waiting for the moment"})
 
     def _check_targets(self) -> Procedure:
-        checks = (target.check(may_be_disabled=self.barrier.wanted) for target in self.targets)
-        yield Together(checks, AT_ONCE, keep_results=False)
+        found = yield Together((target.check() for target in self.targets), AT_ONCE)
+        self.disabled = {target.id for target, is_disabled in zip(self.targets, found) if is_disabled}
 
     def _measure(self) -> Procedure:
         """Measure the NameNode's clock, and with that where on this gateway's clock the moment is."""
@@ -148,6 +150,13 @@ class _Run:
             if reading is not None:
                 yield from self.known[table.id].write({"quiet": {**reading, "rpc_timeout_ms": self.rpc_timeout_ms}})
 
+    def _read_disabled(self, tables: list[Target]) -> Procedure:
+        """Read when tables were disabled: what proves later that they were so all the time."""
+        readings = yield Together((read_metrics(table) for table in tables), AT_ONCE)
+        for table, reading in zip(tables, readings):
+            if reading is not None and reading["state"] == hbase_calls.DISABLED:
+                yield from self.known[table.id].write({"disabled": reading})
+
     def _warm_up(self) -> Procedure:
         """Look once more, if the last look is not fresh: at the marker, at the data sets, at HBase's clock."""
         if (yield Now()) < self.accepted_ms + FRESH_MS:
@@ -171,6 +180,7 @@ class _Run:
             early_ms = float(self.instruction.payload["warm_up_ms"]) / 2 + FLUSH_BEFORE_MS
             yield from self._approach(min(early_ms, self.barrier.hold_max_ms / 2))
             yield from self.barrier.hold()
+            yield from self._read_disabled(self.tables)  # a hook may hold writers by disabling tables
         yield from self._approach(FLUSH_BEFORE_MS)
         _, shots = yield Together([self._flush_for_the_cut(), self._fire()], limit=2)
         return shots
@@ -191,7 +201,8 @@ class _Run:
 
     def _flush_tables(self) -> Procedure:
         """Make the flush of the cut short; a table that cannot be flushed now is cut all the same."""
-        yield Together((_flush(table) for table in self.tables), AT_ONCE, keep_results=False)
+        enabled = (table for table in self.tables if table.id not in self.disabled)
+        yield Together((_flush(table) for table in enabled), AT_ONCE, keep_results=False)
 
     def _fire(self) -> Procedure:
         yield from self._approach(AIM_BEFORE_MS)
@@ -269,6 +280,7 @@ class _Run:
             opened_before=self.opened,
             opened_after=opened,
             quiet={table.id: self.known[table.id].newest("quiet") for table in self.tables},
+            disabled={table.id: self.known[table.id].newest("disabled") for table in self.tables},
             readings=readings,
         )
         data_sets = {}
@@ -292,7 +304,9 @@ def read_metrics(table: Target) -> Procedure:
         metrics = yield HBaseCall(PRIMARY, {"do": "region_metrics", "table": table.name}, timeout_seconds=60.0)
     except OperationFailed:
         return None
-    return {"digest": still_digest(metrics), "asked_ms": metrics["asked_ms"], "done_ms": metrics["done_ms"]}
+    times = {"asked_ms": metrics["asked_ms"], "done_ms": metrics["done_ms"]}
+    state = {"state": metrics.get("state"), "state_since_ms": metrics.get("state_since_ms")}
+    return {"digest": still_digest(metrics), **times, **state}
 
 
 def _flush(table: Target) -> Procedure:

@@ -2,18 +2,19 @@
 #
 # A part of hbase_admin.rb, where the whole is described; every word takes its request.
 module HBaseRegions
-  # table → each region's encoded name, first and last key (hexadecimal), live counters from its server, and where and since which sequence id it is open. Servers tell
-  # the size of a memstore in whole MiB.
+  # table → its state and when that was set, and each region's encoded name, first and last key (hexadecimal), live counters from its server, and where and since
+  # which sequence id it is open. Servers tell the size of a memstore in whole MiB.
   def region_metrics(request)
     table = table_name(request)
     @admin.getDescriptor(table) # raises when there is no such table
     asked_ms = now_ms
+    state = recorded_state(table)
     open = locations(table)
     servers = open.map(&:getServerName).compact.uniq
     metrics = servers.flat_map { |server| @admin.getRegionMetrics(server, table).to_a }
     by_name = metrics.map { |m| [encoded_name(m.getRegionName), m] }.to_h
     regions = open.map { |location| live_region(location, by_name[location.getRegion.getEncodedName]) }
-    { 'regions' => regions.sort_by { |region| region['region'] }, 'asked_ms' => asked_ms, 'done_ms' => now_ms }
+    state.merge('regions' => regions.sort_by { |region| region['region'] }, 'asked_ms' => asked_ms, 'done_ms' => now_ms)
   end
 
   # table, limit: reads at most that many whole rows, the first ones of every region.
@@ -46,6 +47,19 @@ module HBaseRegions
   end
 
   private
+
+  # The catalogue's own record of a table's state. Its time changes with every change of the state, back and forth included.
+  def recorded_state(table)
+    catalogue = @connection.getTable(TableName::META_TABLE_NAME)
+    get = Get.new(table.getName).addColumn('table'.to_java_bytes, 'state'.to_java_bytes)
+    cell = catalogue.get(get).rawCells.to_a.first
+    return { 'state' => 'UNKNOWN', 'state_since_ms' => nil } if cell.nil?
+
+    state = org.apache.hadoop.hbase.client.TableState.parseFrom(table, org.apache.hadoop.hbase.CellUtil.cloneValue(cell)).getState.toString
+    { 'state' => %w[ENABLED DISABLED].include?(state) ? state : 'CHANGING', 'state_since_ms' => cell.getTimestamp }
+  ensure
+    catalogue.close if catalogue
+  end
 
   # Where each region is, read anew from the catalogue rather than remembered.
   def locations(table)
