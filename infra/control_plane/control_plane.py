@@ -218,7 +218,8 @@ class ControlPlane:
     ) -> UUID:
         """Plan a run for a moment (None: as soon as the policy's lead allows) and return its id.
 
-        With ``is_soonest`` the moment lies as little ahead as the service's newest runs needed.
+        With ``is_soonest`` the moment lies as little ahead as the service's newest runs needed. A moment that nobody
+        named may be chosen anew by the run, as long as nothing is cut.
 
         Raises ``Refused`` MOMENT_PAST, MOMENT_FAR, PAUSED, NO_SUCH_IDENTITY while the pair is forming, and AMBIGUOUS
         when the service has several policies and none is named.
@@ -252,6 +253,7 @@ class ControlPlane:
                 direction=direction,
                 rates=rates,
                 limit_bytes_per_second=bandwidth_at(session, chosen.settings, (primary, secondary), at_ms),
+                moment_is_free=moment_ms is None,
             )
             session.add(run)
             if session.find(Replica, Replica.identity(protected.id, secondary)) is None:

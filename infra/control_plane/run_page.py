@@ -2,6 +2,7 @@
 
 id, version, state, service, policy (names), policy_revision, settings, pair, epoch, primary, secondary, direction,
 moment_ms, snapshot, slot_attempt
+moment_moves    [{code, from_ms, to_ms}]: other moments that the run has chosen before anything was cut
 data_sets       [{id, component, name}], patterns alike; before the checks have resolved them only patterns
 facts           what the checks found, by role
 warnings        findings that did not refuse the run, and snapshots that copies found lost; findings: those that did
@@ -51,7 +52,8 @@ def recorded_page(run: BackupRun) -> dict[str, Any]:
         "primary": plan.primary,
         "secondary": plan.secondary,
         "direction": plan.settings.direction,
-        "moment_ms": plan.moment_ms,
+        "moment_ms": run.moment_ms,
+        "moment_moves": run.moment_moves,
         "snapshot": run.snapshot,
         "data_sets": _shown(run.data_sets),
         "patterns": _shown(plan.patterns),

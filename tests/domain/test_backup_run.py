@@ -25,6 +25,7 @@ from tests.domain.voyage import MOMENT_MS, Voyage
 FACTS: dict[str, dict[str, Any]] = {
     **INSTRUCTING_FACTS,
     "ChecksFailed": {"findings": [{"code": "SAFE_MODE"}]},
+    "MomentMoved": {"code": "MOMENT_MISSED", "before_ms": 1, "moment_ms": 2},
     "Armed": {"facts": {}},
     "BarrierStuck": {"facts": {}},
     "SnapshotsTaken": {

@@ -45,7 +45,9 @@ class Voyage:
         identity = uuid5(SPACE, f"run {self.contexts().command_id}")
         self.run = self.plan(identity)
 
-    def plan(self, identity: Any, moment_ms: int = MOMENT_MS, direction: str | None = None) -> BackupRun:
+    def plan(
+        self, identity: Any, moment_ms: int = MOMENT_MS, direction: str | None = None, moment_is_free: bool = False
+    ) -> BackupRun:
         """A new run of the policy."""
         return BackupRun.plan_for(
             self.contexts(),
@@ -58,6 +60,7 @@ class Voyage:
             endpoints=ENDPOINTS,
             moment_ms=moment_ms,
             direction=direction,
+            moment_is_free=moment_is_free,
         )
 
     @property

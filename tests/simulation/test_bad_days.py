@@ -93,6 +93,49 @@ def test_checks_that_are_not_done_at_the_moment_have_missed_it(world: World) -> 
     assert nothing_is_left(world)
 
 
+@pytest.mark.parametrize(("misses", "state"), [(1, "COMPLETED"), (2, "FAILED")])
+def test_a_moment_that_nobody_named_may_be_missed_once(world: World, misses: int, state: str) -> None:
+    attempts: list[Instruction] = []
+
+    def late(instruction: Instruction, journal: bytes) -> Procedure:
+        if instruction not in attempts:
+            attempts.append(instruction)
+        if len(attempts) <= misses:
+            yield SleepUntil(instruction.payload["moment_ms"] + 5_000)
+            raise OperationFailed("MOMENT_MISSED", "the agent came too late")
+        return (yield from toy.take_snapshots(instruction, journal))
+
+    page = run_once(world, TakeSnapshots=late)
+    assert page["state"] == state, page["failure"]
+    assert len({instruction.id for instruction in attempts}) == 2
+    assert [move["code"] for move in page["moment_moves"]] == ["MOMENT_MISSED"]
+    assert page["moment_ms"] == attempts[1].payload["moment_ms"] > attempts[0].payload["moment_ms"]
+    assert check_history(world.events()[run_id("first")]) == []
+    if state == "FAILED":
+        assert page["failure"]["code"] == "MOMENT_MISSED"
+        assert nothing_is_left(world)
+
+
+def test_an_instant_that_was_named_is_missed_at_once(world: World) -> None:
+    async def scenario(life: Life) -> dict[str, Any]:
+        await plan(life, "first", moment_ms=int(world.clock.now_ms) + 60_000)
+        return await ended(life, "first")
+
+    with toys(TakeSnapshots=failing("MOMENT_MISSED")):
+        page = world.live(scenario)
+    assert (page["state"], page["failure"]["code"], page["moment_moves"]) == ("FAILED", "MOMENT_MISSED", [])
+
+
+def test_checks_that_take_longer_than_the_moment_is_away_move_it(world: World) -> None:
+    def slow(instruction: Instruction, journal: bytes) -> Procedure:
+        yield SleepUntil((yield Now()) + 90_000)
+        return (yield from toy.check_cluster(instruction, journal))
+
+    page = run_once(world, CheckCluster=slow)
+    assert page["state"] == "COMPLETED", page["failure"]
+    assert [move["code"] for move in page["moment_moves"]] == ["CHECKS_TOOK_LONG"]
+
+
 def test_snapshots_of_which_nobody_knows_are_given_up_and_cleaned_when_they_can_be(world: World) -> None:
     north = world.gateways["north"]
 

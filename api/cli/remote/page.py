@@ -88,6 +88,11 @@ class RunPage:
         return float(self.page["moment_ms"])
 
     @property
+    def moment_moves(self) -> Sequence[Mapping[str, Any]]:
+        """Other moments that the run has chosen, each ``{code, from_ms, to_ms}``, the newest last."""
+        return self.page.get("moment_moves") or ()
+
+    @property
     def data_sets(self) -> Sequence[DataSetPart]:
         """The data sets, in the run's order."""
         snapshots, copies, staged = self._facts("snapshots"), self._facts("copies"), self._facts("staged")

@@ -74,6 +74,7 @@ def _head(page: RunPage) -> str:
     rows = [
         ("state", page.state),
         ("moment", instant(page.moment_ms)),
+        *_moved_rows(page),
         ("policy", f"{facts.get('policy')}, revision {facts.get('policy_revision')}"),
         ("way", page.way),
         ("pair", f"{facts.get('pair')}, epoch {facts.get('epoch')}"),
@@ -89,6 +90,19 @@ def _head(page: RunPage) -> str:
         rows.append(("waiting for", f"{waiting}, since {instant(round(since, -3))}" if since else waiting))
     rows += [("", line) for line in unreachable(page.live)]
     return _section(f"Run {short(page.id)} of service {printable(page.service)}", pairs(rows))
+
+
+def _moved_rows(page: RunPage) -> list[tuple[str, str]]:
+    """A row for each other moment that the run has chosen before anything was cut."""
+    return [("chosen anew", f"was {instant(move['from_ms'])}: {why_moved(move)}") for move in page.moment_moves]
+
+
+def why_moved(move: Mapping[str, Any]) -> str:
+    """Why a run has chosen another moment; a code that this program does not know is told as it is."""
+    return {
+        "CHECKS_TOOK_LONG": "the checks took too long for it",
+        "MOMENT_MISSED": "it was missed, and nothing was cut",
+    }.get(str(move["code"]), printable(move["code"]))
 
 
 def _failure(page: RunPage) -> str:

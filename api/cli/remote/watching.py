@@ -16,7 +16,7 @@ from api.cli.remote.errors import CommandFailed, Unreachable
 from api.cli.remote.following import follow
 from api.cli.remote.page import ENDED, RunPage
 from api.cli.remote.progress import RunProgress, copy_line, frame, heading
-from api.cli.remote.run_text import run_text
+from api.cli.remote.run_text import run_text, why_moved
 from api.cli.remote.session import Session
 from api.cli.remote.text import instant, printable, short
 from api.cli.remote.transport import ServerEvent, path
@@ -120,6 +120,7 @@ class PlainLines(_Lines):
 
     def __init__(self) -> None:
         self._state = ""
+        self._moves = 0
         self._told_at = 0.0
         self._told: list[str] = []
 
@@ -129,6 +130,11 @@ class PlainLines(_Lines):
         if page is None:
             return
         now = time.time()
+        if len(page.moment_moves) > self._moves:
+            self._moves = len(page.moment_moves)
+            if self._state:
+                why = why_moved(page.moment_moves[-1])
+                click.echo(f"{instant(int(now) * 1000)}  another moment, {instant(page.moment_ms)}: {why}")
         if page.state != self._state:
             if not self._state:
                 click.echo(heading(page, now * 1000))

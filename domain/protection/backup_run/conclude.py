@@ -16,8 +16,8 @@ from uuid import UUID
 from domain import preflight
 from domain.errors import Conflict, Refused
 from domain.instruction import Wanted
+from domain.protection.backup_run import moments, states, stopping
 from domain.protection.backup_run import next as next_step
-from domain.protection.backup_run import states, stopping
 from domain.protection.backup_run.manifest import recovery_point_manifest
 from domain.protection.backup_run.mass_change import first_of, mass_change
 from domain.protection.backup_run.run import BackupRun
@@ -84,7 +84,10 @@ def _failed(context: Context, run: BackupRun, around: Around, wanted: Wanted, fa
     is_last = run.attempt_of(wanted.wire_step) >= ATTEMPTS.get(step, 1 << 30)
     final = failure["code"] in stopping.FINAL_CODES or is_last
     untouched = failure.get("detail", {}).get("changed") is False
-    if step == "check" and final:
+    if failure["code"] == moments.MOMENT_MISSED and step == "snapshots" and moments.may_miss_once(run):
+        run.fail_attempt(context, wanted, failure)
+        moments.move_missed(context, run)
+    elif step == "check" and final:
         run.refuse(context, [{**failure, "subject": wanted.cluster}])
     elif step in ("snapshots", "copy") and final:
         _give_up(context, run, around, {**failure, "data_set": failure.get("data_set") or wanted.data_set})
@@ -149,6 +152,7 @@ def _checked(context: Context, run: BackupRun, around: Around, wanted: Wanted, r
         return
     data_sets = preflight.resolved_data_sets(run.facts["primary"])
     run.pass_checks(context, data_sets, [f.to_json() for f in findings])
+    moments.move_if_too_soon(context, run)
 
 
 def _snapshots_taken(context: Context, run: BackupRun, around: Around, wanted: Wanted, result: dict[str, Any]) -> None:
@@ -303,7 +307,7 @@ def _complete(context: Context, run: BackupRun, around: Around, result: dict[str
         recovery_point=run.recovery_point_id,
         policy=run.plan.policy,
         snapshot=run.snapshot,
-        moment_ms=run.plan.moment_ms,
+        moment_ms=run.moment_ms,
         data_sets={data_set.id: int(run.staged[data_set.id].get("bytes") or 0) for data_set in run.data_sets},
     )
     around.replica.release(context, kept)
@@ -318,7 +322,7 @@ def _complete(context: Context, run: BackupRun, around: Around, result: dict[str
         secondary=run.plan.secondary,
         endpoints=run.plan.endpoints,
         snapshot=run.snapshot,
-        moment_ms=run.plan.moment_ms,
+        moment_ms=run.moment_ms,
         data_sets=run.data_sets,
         manifest_sha256=result["manifest_sha256"],
         evidence=manifest,

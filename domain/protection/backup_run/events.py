@@ -30,6 +30,7 @@ class RunEvents(Instructing):
         """A run of a policy for one moment, with everything frozen that it will need.
 
         ``rates``: what copies of the pair had reached; ``limit_bytes_per_second``: what its copies may move then.
+        ``moment_is_free``: nobody named an instant, so another moment may be chosen as long as nothing is cut.
         """
 
         service: UUID
@@ -50,6 +51,7 @@ class RunEvents(Instructing):
         adopts: bool = False
         rates: Rates | None = None
         limit_bytes_per_second: int | None = None
+        moment_is_free: bool = False
         class_version = 2
 
         @staticmethod
@@ -60,6 +62,7 @@ class RunEvents(Instructing):
         def evolve(self, aggregate: BackupRun) -> None:
             """Take the plan."""
             aggregate.plan = self
+            aggregate.moment_ms = self.moment_ms
 
     class CheckingStarted(Stateful.Moved):
         """Both clusters are being looked at; ``relied_on`` are the snapshots of the recovery points that there are."""
@@ -69,6 +72,7 @@ class RunEvents(Instructing):
         def evolve(self, aggregate: BackupRun) -> None:
             """Keep what the secondary is asked for."""
             aggregate.relied_on = self.relied_on
+            aggregate.checking_since = self.timestamp
 
     class ClusterChecked(Stateful.Event):
         """The facts of one cluster, as its own gateway sees them."""
@@ -88,6 +92,7 @@ class RunEvents(Instructing):
 
         def evolve(self, aggregate: BackupRun) -> None:
             """Fix the data sets."""
+            aggregate.ordering_since = self.timestamp
             aggregate.data_sets = self.data_sets
             aggregate.warnings = self.warnings
 
@@ -100,6 +105,24 @@ class RunEvents(Instructing):
             """Keep what speaks against it; the first finding is told as the failure."""
             aggregate.failure = self.findings[0]
             aggregate.findings = self.findings
+
+    class MomentMoved(Stateful.Moved):
+        """Another moment was chosen before anything was cut: the old one came too soon for the checks, or was missed.
+
+        ``code`` is CHECKS_TOOK_LONG or MOMENT_MISSED. Snapshots are named by the moment, so those to come have another
+        name than any that the old one may have had.
+        """
+
+        code: str
+        before_ms: int
+        moment_ms: int
+
+        def evolve(self, aggregate: BackupRun) -> None:
+            """Take the moment; nobody holds an instruction for it yet."""
+            aggregate.moment_ms = self.moment_ms
+            aggregate.moment_moves.append({"code": self.code, "from_ms": self.before_ms, "to_ms": self.moment_ms})
+            aggregate.ordering_since = self.timestamp
+            aggregate.armed_at = None
 
     class Armed(Stateful.Moved):
         """The primary's agent holds the snapshot instruction; the control device may be off from now on."""

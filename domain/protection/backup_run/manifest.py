@@ -29,7 +29,7 @@ def recovery_point_manifest(run: BackupRun) -> dict[str, Any]:
         "policy_revision": plan.policy_revision,
         "primary": plan.primary,
         "secondary": plan.secondary,
-        "moment_ms": plan.moment_ms,
+        "moment_ms": run.moment_ms,
         "snapshot": run.snapshot,
         "consistency": run.consistency.to_json(),
         "data_sets": [

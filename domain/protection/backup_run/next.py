@@ -77,7 +77,7 @@ def _take_snapshots(run: BackupRun) -> tuple[Wanted, ...]:
     barrier = settings.barrier
     payload = {
         "sites": {"primary": run.sites["primary"]},
-        "moment_ms": run.plan.moment_ms,
+        "moment_ms": run.moment_ms,
         "fire_tolerance_ms": settings.fire_tolerance_ms,
         "warm_up_ms": settings.warm_up_seconds * 1000,
         "snapshot": run.snapshot,

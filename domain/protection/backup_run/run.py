@@ -24,6 +24,7 @@ from domain.protection.backup_run import states, stopping
 from domain.protection.backup_run.events import RunEvents
 from domain.protection.backup_run.states import Copy
 from domain.protection.consistency import Consistency, with_copy
+from domain.protection.lead import MOST_MS
 from domain.protection.policy import BackupPolicy
 from domain.protection.replica import BASES_OFFERED, Kept
 from domain.protection.service import Service
@@ -59,6 +60,10 @@ class BackupRun(RunEvents):
     def __init__(self) -> None:
         super().__init__()
         self.plan: BackupRun.Planned
+        self.moment_ms = 0
+        self.moment_moves: list[dict[str, Any]] = []
+        self.checking_since: datetime | None = None
+        self.ordering_since: datetime | None = None
         self.relied_on: tuple[str, ...] = ()
         self.armed_at: datetime | None = None
         self.head_was_dirty = False
@@ -114,6 +119,7 @@ class BackupRun(RunEvents):
         direction: str | None = None,
         rates: Rates | None = None,
         limit_bytes_per_second: int | None = None,
+        moment_is_free: bool = False,
     ) -> BackupRun:
         """Freeze policy, roles and endpoints into a new run; ``direction`` is for this run in place of the policy's."""
         settings = policy.settings if direction is None else replace(policy.settings, direction=direction)
@@ -140,12 +146,13 @@ class BackupRun(RunEvents):
             adopts=service.adopts,
             rates=rates,
             limit_bytes_per_second=limit_bytes_per_second,
+            moment_is_free=moment_is_free,
         )
 
     @property
     def snapshot(self) -> str:
         """The name of this run's snapshots on both clusters: readable, sortable, unique."""
-        moment = datetime.fromtimestamp(self.plan.moment_ms / 1000, UTC)
+        moment = datetime.fromtimestamp(self.moment_ms / 1000, UTC)
         return f"us-{moment:%Y%m%dT%H%M%S}Z-{self.id.hex[:12]}"
 
     @property
@@ -247,7 +254,7 @@ class BackupRun(RunEvents):
         tables = sorted(d.name for d in self.data_sets if d.component == "hbase" and self._is_due_for_trial(d))
         if not tables or not self.plan.settings.trial_clone:
             return None
-        return tables[uuid5(self.plan.policy, str(self.plan.moment_ms)).int % len(tables)]
+        return tables[uuid5(self.plan.policy, str(self.moment_ms)).int % len(tables)]
 
     def _is_due_for_trial(self, table: DataSet) -> bool:
         """Whether a table's own instant in every period of ``trial_clone_hours`` lies between its base and the moment.
@@ -258,8 +265,8 @@ class BackupRun(RunEvents):
         base, period_ms = self.base_of(table), self.plan.settings.trial_clone_hours * 3_600_000
         if base is None or not period_ms:
             return True
-        since_ms = (self.plan.moment_ms - UUID(hex=table.id).int) % period_ms
-        return self.plan.moment_ms - since_ms > base.moment_ms
+        since_ms = (self.moment_ms - UUID(hex=table.id).int) % period_ms
+        return self.moment_ms - since_ms > base.moment_ms
 
     @property
     def pair_id(self) -> UUID:
@@ -323,8 +330,11 @@ class BackupRun(RunEvents):
         if self.state not in (states.PLANNED, states.CHECKING, states.ARMED):
             return None
         if self.snapshots_may_exist:
-            return self.plan.moment_ms + SNAPSHOT_GRACE_MS
-        return self.plan.moment_ms + self.plan.settings.fire_tolerance_ms + CHECK_GRACE_MS
+            return self.moment_ms + SNAPSHOT_GRACE_MS
+        too_late_ms = self.moment_ms + self.plan.settings.fire_tolerance_ms + CHECK_GRACE_MS
+        if self.plan.moment_is_free and not self.data_sets:
+            return max(too_late_ms, int(self.created_on.timestamp() * 1000) + MOST_MS)
+        return too_late_ms
 
     @property
     def snapshots_may_exist(self) -> bool:
@@ -338,6 +348,10 @@ class BackupRun(RunEvents):
     def pass_checks(self, context: Context, data_sets: Sequence[DataSet], warnings: Sequence[dict[str, Any]]) -> None:
         """Record that nothing speaks against the run, and which data sets its patterns stand for."""
         self.note(self.ChecksPassed, context, data_sets=tuple(sorted(data_sets)), warnings=list(warnings))
+
+    def move_moment(self, context: Context, code: str, moment_ms: int) -> None:
+        """Take another moment; the caller knows that nothing was cut. ``code`` is the reason, see ``MomentMoved``."""
+        self.fire("move_moment", context, code=code, before_ms=self.moment_ms, moment_ms=moment_ms)
 
     def refuse(self, context: Context, findings: Sequence[dict[str, Any]]) -> None:
         """End the run before anything was done anywhere."""

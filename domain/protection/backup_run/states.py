@@ -1,7 +1,7 @@
 """The states of a backup run and the one table that says how it moves.
 
 PLANNED      policy version and moment are frozen into the run
-CHECKING     facts of both clusters are gathered and judged
+CHECKING     facts of both clusters are gathered and judged; the snapshots are being ordered
 ARMED        the primary's agent holds the snapshot instruction and fires it at the moment by itself
 SNAPSHOTTED  every snapshot exists; skew and grades are computed
 STAGING      every byte lands in the secondary's staging and is checked there
@@ -44,6 +44,7 @@ BEFORE_APPLYING = (PLANNED, CHECKING, ARMED, SNAPSHOTTED, STAGING, HELD)
 RULES = (
     Rule("start_checking", (PLANNED,), CHECKING, "CheckingStarted"),
     Rule("refuse", (CHECKING,), FAILED, "ChecksFailed"),
+    Rule("move_moment", (CHECKING, ARMED), CHECKING, "MomentMoved"),
     Rule("arm", (CHECKING,), ARMED, "Armed"),
     Rule("accept_snapshots", (ARMED,), SNAPSHOTTED, "SnapshotsTaken"),
     Rule("stage", (SNAPSHOTTED,), STAGING, "StagingStarted"),

@@ -132,7 +132,7 @@ class RunHandler(Handler[BackupRun]):
             return "its turn: another run is changing the copies on the secondary"
         words = {
             states.CHECKING: "the checks of both clusters",
-            states.ARMED: f"the moment, {instant(aggregate.plan.moment_ms).isoformat()}",
+            states.ARMED: f"the moment, {instant(aggregate.moment_ms).isoformat()}",
             states.STAGING: "copies to be staged and checked",
             states.HELD: "a person's confirmation of what would be deleted or replaced",
             states.APPLYING: "the staged changes to be applied",
@@ -145,7 +145,7 @@ class RunHandler(Handler[BackupRun]):
 
 
 def _too_late(run: BackupRun) -> dict[str, Any]:
-    moment = instant(run.plan.moment_ms).isoformat()
+    moment = instant(run.moment_ms).isoformat()
     if run.snapshots_may_exist:
         return {
             "code": "SNAPSHOTS_UNKNOWN",

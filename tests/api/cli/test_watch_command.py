@@ -232,3 +232,16 @@ def test_the_server_stops_while_a_run_is_watched(tcp_server: Serving) -> None:
     tcp_server.loop.call_soon_threadsafe(tcp_server.stop.set)
     assert [event.name for event in stream if event.name not in ("live", "")] == []
     assert time.monotonic() - started < 5
+
+
+def test_another_moment_that_the_run_has_chosen_is_told(server: Serving, understudy: Run) -> None:
+    moved = pages.planned()
+    moved["moment_ms"] += 7_000
+    moves = [{"code": "MOMENT_MISSED", "from_ms": pages.MOMENT_MS, "to_ms": moved["moment_ms"]}]
+    put_run(server, pages.planned())
+    follow_with(server, {**moved, "moment_moves": moves}, {**pages.completed(), "moment_moves": moves})
+    result = understudy("run", "watch", "1a2b3c4d5e6f")
+    assert result.exit_code == 0, result.output
+    assert "another moment, 2026-05-04T03:00:07Z: it was missed, and nothing was cut" in result.stdout
+    assert "chosen anew" in result.stdout
+    assert "was 2026-05-04T03:00:00Z" in result.stdout
