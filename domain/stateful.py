@@ -229,7 +229,10 @@ class Stateful(Aggregate):
         self.trigger_event(event_class, **_stamps(context), **facts)
 
     def part(self, key: str) -> Part:
-        """Return the part with this key; aggregates with parts override it."""
+        """Return the part with this key, or a new one: applying asks for it, and never refuses.
+
+        Aggregates with parts override it.
+        """
         raise AssertionError(f"{type(self).__name__} has no part {key!r}")
 
     def remember(self, event: Stateful.Event) -> None:

@@ -97,7 +97,12 @@ def pair_summary(pair: ClusterPair) -> dict[str, Any]:
     return {
         "epoch": pair.epoch,
         "members": [
-            {"cluster": name, "identity": member.state, "intended": pair.intended[name], "serial": member.serial}
+            {
+                "cluster": name,
+                "identity": member.state,
+                "intended": pair.intended.get(name, ""),
+                "serial": member.serial,
+            }
             for name, member in pair.members.items()
         ],
         "claims": [{"service": str(service), "data_sets": _names(claimed)} for service, claimed in pair.claims.items()],

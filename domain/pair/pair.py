@@ -75,7 +75,7 @@ class ClusterPair(Instructing):
 
         def evolve(self, aggregate: ClusterPair) -> None:
             """Remember the marker's serial."""
-            aggregate.members[self.key].serial = self.serial
+            aggregate.member(self.key).serial = self.serial
 
     class Settled(Stateful.Moved):
         """Both clusters have their identities and no change is running."""
@@ -149,7 +149,11 @@ class ClusterPair(Instructing):
 
     def part(self, key: str) -> Part:
         """The member with this cluster name."""
-        return self.members[key]
+        return self.member(key)
+
+    def member(self, name: str) -> Member:
+        """The member with this cluster name; one that only history knows has no identity yet."""
+        return self.members.setdefault(name, Member(name))
 
     def cluster_of(self, role: str) -> str:
         """The name of the cluster that is to have a role."""

@@ -111,12 +111,15 @@ class RecoveryPoint(Instructing):
 
         endpoints: dict[str, Endpoints]
         failure: dict[str, Any] | None
+        to_abort: tuple[str, ...] | None = None
 
         def evolve(self, aggregate: RecoveryPoint) -> None:
-            """Remember why it could not be opened, or that the opening may be going on."""
+            """Remember why it could not be opened, or what of the opening may be going on."""
             aggregate.endpoints = dict(self.endpoints)
             aggregate.failure = self.failure
-            if self.from_state == OPENING and self.failure is None:
+            if self.to_abort is not None:
+                aggregate.to_abort = self.to_abort
+            elif self.from_state == "OPENING" and self.failure is None:  # recorded before the event said it
                 aggregate.to_abort = aggregate.sent_to(aggregate.made.secondary)
 
     class Aborted(Stateful.Event):
@@ -155,13 +158,17 @@ class RecoveryPoint(Instructing):
 
         reason: str
         endpoints: dict[str, Endpoints]
+        sides: tuple[str, ...] = ("primary", "secondary")
+        to_abort: tuple[str, ...] | None = None
 
         def evolve(self, aggregate: RecoveryPoint) -> None:
-            """Both sides are to be cleaned."""
+            """The sides are to be cleaned, after what may still be writing there has ended."""
             aggregate.endpoints = dict(self.endpoints)
             aggregate.expiry_reason = self.reason
-            aggregate.sides_left = ["primary", "secondary"]
-            if aggregate.primary_manifest == OWED:
+            aggregate.sides_left = list(self.sides)
+            if self.to_abort is not None:
+                aggregate.to_abort = self.to_abort
+            elif aggregate.primary_manifest == "OWED":  # recorded before the event said it
                 aggregate.to_abort = aggregate.sent_to(aggregate.made.primary)
 
     class SideExpired(Stateful.Event):
@@ -170,8 +177,8 @@ class RecoveryPoint(Instructing):
         role: str
 
         def evolve(self, aggregate: RecoveryPoint) -> None:
-            """Cross the side off."""
-            aggregate.sides_left.remove(self.role)
+            """Cross the side off, if it is there."""
+            aggregate.sides_left = [side for side in aggregate.sides_left if side != self.role]
 
     class Expired(Stateful.Moved):
         """Nothing of it is left."""
@@ -293,11 +300,19 @@ class RecoveryPoint(Instructing):
 
     def close(self, context: Context, endpoints: dict[str, Endpoints]) -> None:
         """Begin to remove what an opening made."""
-        self.fire("close", context, endpoints=endpoints, failure=None)
+        self._begin_closing(context, endpoints, failure=None)
+
+    def _begin_closing(self, context: Context, endpoints: dict[str, Endpoints], failure: dict[str, Any] | None) -> None:
+        """Remove what an opening made; one that has not answered may be going on, and is ended first."""
+        is_going_on = self.state == OPENING and failure is None
+        to_abort = self.sent_to(self.made.secondary) if is_going_on else self.to_abort
+        self.fire("close", context, endpoints=endpoints, failure=failure, to_abort=to_abort)
 
     def expire(self, context: Context, reason: str, endpoints: dict[str, Endpoints]) -> None:
         """Begin to remove it; raises ``Refused`` while it is open."""
-        self.fire("expire", context, reason=reason, endpoints=endpoints)
+        to_abort = self.sent_to(self.made.primary) if self.primary_manifest == OWED else ()
+        sides = ("primary", "secondary")
+        self.fire("expire", context, reason=reason, endpoints=endpoints, sides=sides, to_abort=to_abort)
 
     def conclude(self, context: Context, instruction: str, outcome: dict[str, Any]) -> None:
         """Take the outcome of an instruction; one that no longer stands decides nothing."""
@@ -313,7 +328,7 @@ class RecoveryPoint(Instructing):
         if wanted.kind == "OpenCopies":
             if failure["code"] == "SNAPSHOT_MISSING":
                 self.find_damage(context, failure)
-            self.fire("close", context, endpoints=self.endpoints, failure=failure)
+            self._begin_closing(context, self.endpoints, failure)
         elif wanted.kind == "SealRecoveryPoint" and failure["code"] in NOT_OWED_ANY_MORE:
             self.note(self.PrimaryGivenUp, context, failure=failure)
         else:

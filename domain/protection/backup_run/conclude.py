@@ -185,7 +185,7 @@ def _snapshots_taken(context: Context, run: BackupRun, around: Around, wanted: W
 
 
 def _copied(context: Context, run: BackupRun, around: Around, wanted: Wanted, result: dict[str, Any]) -> None:
-    run.fire_part(run.copies[wanted.data_set], "finish", context, result=result)
+    run.finish_copy(context, wanted.data_set, result)
     _tell_lost_snapshots(context, run, around, wanted.data_set)
     if any(copy.state != states.STAGED for copy in run.copies.values()):
         return

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from domain.instructing import Instructing
+from domain.protection.backup_run.cleaning import Cleaning
+from domain.protection.backup_run.history import corrected_by_copy_v1
 from domain.protection.backup_run.states import Copy
 from domain.protection.consistency import Consistency
 from domain.protection.policy import Settings
@@ -103,7 +105,7 @@ class RunEvents(Instructing):
 
         def evolve(self, aggregate: BackupRun) -> None:
             """Keep what speaks against it; the first finding is told as the failure."""
-            aggregate.failure = self.findings[0]
+            aggregate.failure = next(iter(self.findings), None)
             aggregate.findings = self.findings
 
     class MomentMoved(Stateful.Moved):
@@ -178,14 +180,29 @@ class RunEvents(Instructing):
             aggregate.copies = {data_set.id: Copy(data_set.id) for data_set in aggregate.data_sets}
 
     class CopyStaged(Stateful.PartMoved):
-        """One data set is in staging as a whole, checked there."""
+        """One data set is in staging as a whole, checked there.
+
+        ``consistency`` is that of the run from now on, where the copy has found files that were open at the cut.
+        """
 
         result: dict[str, Any]
+        consistency: Consistency | None = None
+        fuzzy_in_v1: int = 0
+        class_version = 2
+
+        @staticmethod
+        def upcast_v1_v2(state: dict[str, Any]) -> None:
+            """Version 1 corrected the grade when it was applied."""
+            fuzzy = state["result"].get("fuzzy")
+            state["fuzzy_in_v1"] = fuzzy if isinstance(fuzzy, int) else 0
 
         def evolve(self, aggregate: BackupRun) -> None:
-            """Keep totals and digests, and correct the grade by what the copy has seen."""
+            """Keep totals and digests, and what was decided about the grade."""
             aggregate.staged[self.key] = self.result
-            aggregate.correct_grade(self.key, int(self.result.get("fuzzy") or 0))
+            if self.consistency is not None:
+                aggregate.take_grades(self.consistency)
+            elif self.fuzzy_in_v1 and aggregate.consistency is not None:
+                aggregate.take_grades(corrected_by_copy_v1(aggregate.consistency, self.key, self.fuzzy_in_v1))
 
     class CopyStalled(Stateful.Event):
         """A copy has not moved a byte for a while."""
@@ -287,6 +304,7 @@ class RunEvents(Instructing):
         message: str
         remedy: str
         data_set: str
+        cleaning: Cleaning | None = None
 
         def evolve(self, aggregate: BackupRun) -> None:
             """Keep why, and which instructions may still be running."""
@@ -296,17 +314,18 @@ class RunEvents(Instructing):
                 "remedy": self.remedy,
                 "data_set": self.data_set,
             }
-            aggregate.begin_cleaning(self.from_state)
+            aggregate.begin_cleaning(self.cleaning)
 
     class CancelRequested(Stateful.Moved):
         """A person does not want the run any more."""
 
         reason: str
+        cleaning: Cleaning | None = None
 
         def evolve(self, aggregate: BackupRun) -> None:
             """Clean up as after a failure."""
             aggregate.cancelled = True
-            aggregate.begin_cleaning(self.from_state)
+            aggregate.begin_cleaning(self.cleaning)
 
     class SideCleaned(Stateful.Event):
         """One step of the cleaning is done."""
@@ -315,8 +334,8 @@ class RunEvents(Instructing):
         result: dict[str, Any]
 
         def evolve(self, aggregate: BackupRun) -> None:
-            """Cross it off."""
-            aggregate.to_clean.remove(self.step)
+            """Cross it off, if it is there."""
+            aggregate.to_clean = [step for step in aggregate.to_clean if step != self.step]
 
     class Failed(Stateful.Moved):
         """Cleaned up; the last recovery point is untouched."""

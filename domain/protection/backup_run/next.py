@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from domain.instruction import Wanted
 from domain.protection.backup_run import states
+from domain.protection.backup_run.cleaning import ABORT, unknown_steps
 from domain.protection.backup_run.manifest import recovery_point_manifest
 from domain.protection.policy import REFUSE
 
@@ -201,13 +202,14 @@ def _seal(run: BackupRun) -> tuple[Wanted, ...]:
 
 
 def _clean(run: BackupRun) -> tuple[Wanted, ...]:
-    """Aborts first; what is removed must not be filled again."""
-    aborts = [step for step in run.to_clean if step.startswith("abort-")]
+    """Aborts first; what is removed must not be filled again. A step that today's code does not know is an alarm."""
+    known = [step for step in run.to_clean if step not in unknown_steps(run)]
+    aborts = [step for step in known if step.startswith(ABORT)]
     wanted = []
-    for step in aborts or run.to_clean:
+    for step in aborts or known:
         role = step.partition("-")[2]
         if step in aborts:
-            payload: dict[str, Any] = {"instructions": list(run.to_abort[role])}
+            payload: dict[str, Any] = {"instructions": list(run.to_abort.get(role, ()))}
             wanted.append(run.wish(step, "Abort", role, payload))
         else:
             payload = {

@@ -21,7 +21,10 @@ from domain.errors import Refused
 from domain.instruction import Wanted
 from domain.protection.backup_run import next as next_step
 from domain.protection.backup_run import states, stopping
+from domain.protection.backup_run.alarms import alarms_of
+from domain.protection.backup_run.cleaning import Cleaning, cleaning_of
 from domain.protection.backup_run.events import RunEvents
+from domain.protection.backup_run.history import steps_of_cleaning_v1
 from domain.protection.backup_run.states import Copy
 from domain.protection.consistency import Consistency, with_copy
 from domain.protection.lead import MOST_MS
@@ -239,12 +242,14 @@ class BackupRun(RunEvents):
         """What a staged copy was compared with, as a part of a sentence."""
         base = self.base_of(data_set)
         point = f"recovery point {base.recovery_point}" if base else ""
-        return {
+        words = {
             "base": f"the copy started from {point}",
             "frozen": f"the copy started from {point}, compared in full",
             "head": "the copy was compared in full, as it stands",
             "nothing": "all of it was copied",
-        }[self.staged[data_set.id]["compared_with"]]
+        }
+        compared_with = self.staged[data_set.id].get("compared_with")
+        return words.get(str(compared_with), f"the copy was compared with {compared_with}")
 
     def table_for_trial(self) -> str | None:
         """The table whose clone is tried out: one drawn of those whose turn it is; None if there is none.
@@ -283,7 +288,7 @@ class BackupRun(RunEvents):
     @property
     def alarms(self) -> list[dict[str, Any]]:
         """What a person has to do something about; of the form of a finding."""
-        return [*self._barrier_alarms(), *stopping.alarms(self), *super().alarms]
+        return [*alarms_of(self), *stopping.alarms(self), *super().alarms]
 
     @property
     def patience_seconds(self) -> int:
@@ -298,24 +303,9 @@ class BackupRun(RunEvents):
             return since
         return max(since, datetime.fromtimestamp(self.plan.moment_ms / 1000, UTC))
 
-    def _barrier_alarms(self) -> list[dict[str, Any]]:
-        hooks = self.plan.settings.barrier
-        if hooks is None or self.barrier.get("released") is not False:
-            return []
-        why = f" ({self.barrier['code']}: {self.barrier['message']})" if "code" in self.barrier else ""
-        return [
-            {
-                "code": "BARRIER_NOT_RELEASED",
-                "subject": self.plan.primary,
-                "message": f"writers may still be held: nobody has proved that the barrier was released{why}.",
-                "remedy": f"Release by hand on the gateway of {self.plan.primary}: hook {hooks.release}."
-                f" The gateway's watchdog tries it {hooks.hold_max_seconds} s after the barrier was set.",
-            }
-        ]
-
     def part(self, key: str) -> Part:
         """The copy of the data set with this id."""
-        return self.copies[key]
+        return self.copies.setdefault(key, Copy(key))
 
     def next_instructions(self) -> tuple[Wanted, ...]:
         """What should be done now; see ``next``."""
@@ -362,6 +352,13 @@ class BackupRun(RunEvents):
         """Begin the copies, starting from what the replica's head shows, or from older recovery points."""
         self.fire("stage", context, base=base, older=older, disturbances=disturbances)
 
+    def finish_copy(self, context: Context, key: str, result: dict[str, Any]) -> None:
+        """Record that a data set is staged, and the grades from now on if the copy found files open at the cut."""
+        fuzzy = int(result.get("fuzzy") or 0)
+        known = self.consistency
+        corrected = with_copy(known, key, fuzzy) if fuzzy and known is not None else None
+        self.fire_part(self.copies[key], "finish", context, result=result, consistency=corrected)
+
     def apply(self, context: Context, was_dirty: bool) -> None:
         """Begin to change the heads; the caller took the replica, which was dirty or not, in the same save."""
         self.fire("apply", context, was_dirty=was_dirty)
@@ -404,19 +401,21 @@ class BackupRun(RunEvents):
             message=failure["message"],
             remedy=failure.get("remedy") or "",
             data_set=failure.get("data_set") or "",
+            cleaning=cleaning_of(self),
         )
         self._end_if_clean(context)
 
     def cancel(self, context: Context, reason: str) -> None:
         """Give the run up because a person wants it so; raises ``Refused`` once heads are being changed."""
-        self.fire("cancel", context, reason=reason)
+        self.fire("cancel", context, reason=reason, cleaning=cleaning_of(self))
         self._end_if_clean(context)
 
     def abandon(self, context: Context, reason: str) -> None:
         """Give up rolling forward because a person wants it so; raises ``Refused`` in any other state."""
         message = f"a person gave the run up: {reason}"
         remedy = "The next run heals the copies on the secondary. The last recovery point is untouched."
-        self.fire("abandon", context, code="GIVEN_UP", message=message, remedy=remedy, data_set="")
+        facts = {"code": "GIVEN_UP", "message": message, "remedy": remedy, "data_set": ""}
+        self.fire("abandon", context, **facts, cleaning=cleaning_of(self))
         self._end_if_clean(context)
 
     def cross_off(self, context: Context, step: str, result: dict[str, Any]) -> None:
@@ -428,22 +427,27 @@ class BackupRun(RunEvents):
         if not self.to_clean:
             self.fire("end_cancelled" if self.cancelled else "end_failed", context)
 
-    def begin_cleaning(self, from_state: str) -> None:
-        """Note what may be running or left over; applied by the events that lead to CLEANING."""
-        if not self.data_sets:
-            return
-        roles = ("primary", "secondary")
-        self.to_abort = {role: self.sent_to(self.cluster_of(role)) for role in roles}
-        self.to_clean = [f"abort-{r}" for r in roles if self.to_abort[r]] + [f"remove-{r}" for r in roles]
+    def begin_cleaning(self, cleaning: Cleaning | None) -> None:
+        """Note what is to be cleaned; applied by the events that lead to CLEANING (None: one of an older version)."""
+        if cleaning is None and self.data_sets:
+            to_abort = {role: self.sent_to(self.cluster_of(role)) for role in ("primary", "secondary")}
+            cleaning = Cleaning(steps_of_cleaning_v1(to_abort), to_abort)
+        if cleaning is not None:
+            self.to_abort = cleaning.to_abort
+            self.to_clean = list(cleaning.steps)
 
-    def correct_grade(self, key: str, fuzzy_files: int) -> None:
-        """Say FUZZY of a data set in whose copy files turned up that were open at the cut; applied by ``CopyStaged``.
+    def take_grades(self, consistency: Consistency) -> None:
+        """Take grades and verdict, and keep the evidence of each snapshot in step; applied by ``CopyStaged``.
 
-        Evidence and verdict are corrected together, so that page, list and manifest all say the same.
+        So page, list and manifest all say the same.
         """
-        if not fuzzy_files or self.consistency is None:
-            return
-        self.consistency = with_copy(self.consistency, key, fuzzy_files)
-        (graded,) = [grade for grade in self.consistency.grades if grade.data_set == key]
-        evidence = {"grade": graded.grade, "reason": graded.reason}
-        self.snapshots = {**self.snapshots, key: {**self.snapshots[key], "evidence": evidence}}
+        self.consistency = consistency
+        told = {grade.data_set: {"grade": grade.grade, "reason": grade.reason} for grade in consistency.grades}
+        self.snapshots = {key: _graded(snapshot, told.get(key)) for key, snapshot in self.snapshots.items()}
+
+
+def _graded(snapshot: Any, told: dict[str, str] | None) -> Any:
+    """A data set's snapshot with another grade; whatever has no evidence of the known form stays as it is."""
+    if told is None or not isinstance(snapshot, dict) or not isinstance(snapshot.get("evidence"), dict):
+        return snapshot
+    return {**snapshot, "evidence": {**snapshot["evidence"], **told}}
