@@ -10,7 +10,8 @@ formed nobody loses, so the secondary's marker (the harmless one) comes first: e
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from domain.errors import Conflict, Refused
@@ -89,8 +90,10 @@ class ClusterPair(Instructing):
         GETS_SOMEWHERE = False
 
         def evolve(self, aggregate: ClusterPair) -> None:
-            """Keep the service's claims."""
+            """Keep the service's claims, and that they are the newest."""
             aggregate.claims[self.service] = self.data_sets
+            aggregate.claims_revision += 1
+            aggregate.claimed_in[self.service] = aggregate.claims_revision
 
     class Instructed(Instructing.Instructed):
         """A marker is about to be written."""
@@ -113,6 +116,8 @@ class ClusterPair(Instructing):
         self.endpoints: dict[str, Endpoints] = {}
         self.endpoints_revision = 1
         self.claims: dict[UUID, tuple[DataSet, ...]] = {}
+        self.claims_revision = 0
+        self.claimed_in: dict[UUID, int] = {}
 
     @staticmethod
     def identity(name: str) -> UUID:
@@ -176,20 +181,19 @@ class ClusterPair(Instructing):
         service: UUID,
         data_sets: tuple[DataSet, ...],
         name_of: Callable[[UUID], str] = str,
+        compared_with: int = 0,
     ) -> None:
         """Claim data sets for a service; raise ``Conflict`` naming the first overlap with a claim or within itself.
 
-        ``name_of`` tells the name of another service: a pair knows services by their ids alone.
+        ``name_of`` tells the name of another service: a pair knows services by their ids alone. Comparing takes time
+        where there are many: whoever has shown before, by ``first_meeting``, that nothing meets the claims up to a
+        revision tells which one, and only newer claims are compared.
         """
-        others = {theirs: owner for owner, claimed in self.claims.items() if owner != service for theirs in claimed}
-        for mine, other in _meeting(data_sets, others):
-            if other in others:
-                raise Conflict(
-                    "OVERLAP",
-                    f"{mine} overlaps {other}, which service {name_of(others[other])} protects.",
-                    remedy="Data sets of all services of a pair are disjoint: take it out of one of them.",
-                )
-            raise Conflict("OVERLAP", f"{mine} and {other} of the same service overlap.", remedy="Name each data once.")
+        newer = {owner: claimed for owner, claimed in self.claims.items() if self.claimed_in[owner] > compared_with}
+        if newer or not compared_with:
+            met = first_meeting(service, data_sets, newer)
+            if met is not None:
+                raise met.refusal(name_of)
         self.note(self.DataSetsClaimed, context, service=service, data_sets=data_sets)
 
     def next_instructions(self) -> tuple[Wanted, ...]:
@@ -226,6 +230,34 @@ class ClusterPair(Instructing):
         self.fire_part(member, trigger, context, epoch=self.epoch, serial=wanted.payload["serial"])
         if all(m.state != UNASSIGNED for m in self.members.values()):
             self.fire("settle", context)
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """A data set of a service with one that it overlaps, which ``owner`` has claimed; None: the same service."""
+
+    mine: DataSet
+    other: DataSet
+    owner: UUID | None
+
+    def refusal(self, name_of: Callable[[UUID], str]) -> Conflict:
+        """The error that tells it."""
+        if self.owner is None:
+            message = f"{self.mine} and {self.other} of the same service overlap."
+            return Conflict("OVERLAP", message, remedy="Name each data once.")
+        return Conflict(
+            "OVERLAP",
+            f"{self.mine} overlaps {self.other}, which service {name_of(self.owner)} protects.",
+            remedy="Data sets of all services of a pair are disjoint: take it out of one of them.",
+        )
+
+
+def first_meeting(
+    service: UUID, data_sets: tuple[DataSet, ...], claims: Mapping[UUID, tuple[DataSet, ...]]
+) -> Meeting | None:
+    """The first overlap of a service's data sets with the claims of others, or among themselves."""
+    others = {theirs: owner for owner, claimed in claims.items() if owner != service for theirs in claimed}
+    return next((Meeting(mine, other, others.get(other)) for mine, other in _meeting(data_sets, others)), None)
 
 
 def _meeting(mine: Sequence[DataSet], others: Collection[DataSet]) -> Iterator[tuple[DataSet, DataSet]]:

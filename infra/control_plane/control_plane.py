@@ -7,6 +7,7 @@ see in the store that there is something to do. A command that is refused leaves
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -24,13 +25,14 @@ from domain.protection.pause import Pause, not_paused, scopes_of
 from domain.protection.policy import BackupPolicy, Settings
 from domain.protection.recovery_point import DAMAGED, RecoveryPoint
 from domain.protection.replica import Replica
-from domain.protection.service import Service
+from domain.protection.service import Service, check_number
 from domain.protection.sizing import Rates
 from domain.stateful import Context
 from domain.values.data_set import DataSet
 from domain.values.endpoints import Endpoints
 from infra.control_plane.caller import Caller
 from infra.control_plane.checking import ask, check
+from infra.control_plane.claims import ClaimsComparison, Offload, claims_of
 from infra.control_plane.conditions import (
     check_scope,
     load,
@@ -59,11 +61,20 @@ T = TypeVar("T")
 class ControlPlane:
     """The commands and pages of the control device."""
 
-    def __init__(self, controller: Controller, writer: Writer, queries: Queries, equipment: Equipment) -> None:
+    def __init__(
+        self,
+        controller: Controller,
+        writer: Writer,
+        queries: Queries,
+        equipment: Equipment,
+        *,
+        offload: Offload = asyncio.to_thread,
+    ) -> None:
         self._controller = controller
         self._writer = writer
         self._queries = queries
         self._equipment = equipment
+        self._comparing = ClaimsComparison(queries, offload)
         self.refusals = Refusals(writer)
 
     @recorded
@@ -156,10 +167,16 @@ class ControlPlane:
         then; and ``InvalidInput`` HBASE_DIRECTORY for what HBase keeps its own files in.
         """
         identity = Service.identity(name)
+        check_number(data_sets)
         open_run = await self._open_run_of(identity)
+        pair_id = ClusterPair.identity(pair)
+        claimed = await self._read(
+            caller, pair_id, lambda session, _: claims_of(load(session, ClusterPair, pair_id, "pair", pair))
+        )
+        compared_with = await self._comparing.compare(identity, data_sets, claimed)
 
         def decide(session: Session, context: Context) -> None:
-            owner = load(session, ClusterPair, ClusterPair.identity(pair), "pair", pair)
+            owner = load(session, ClusterPair, pair_id, "pair", pair)
             refuse_hbases_own(session, owner, data_sets)
             service = session.find(Service, identity)
             if service is None:
@@ -178,7 +195,7 @@ class ControlPlane:
                 )
             else:
                 service.change_data_sets(context, data_sets, adopts)
-            owner.claim(context, identity, data_sets, lambda other: session.load(Service, other).name)
+            owner.claim(context, identity, data_sets, lambda other: session.load(Service, other).name, compared_with)
 
         return await self._command(caller, identity, decide)
 

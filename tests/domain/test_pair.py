@@ -12,7 +12,7 @@ from domain.errors import Conflict, InvalidInput, Refused
 from domain.pair import identity, pair
 from domain.pair.cluster import Cluster
 from domain.pair.identity import PRIMARY, SECONDARY, Member
-from domain.pair.pair import ClusterPair
+from domain.pair.pair import ClusterPair, first_meeting
 from domain.values.data_set import DataSet
 from domain.values.endpoints import Endpoints
 from tests.domain import tables
@@ -236,3 +236,22 @@ def test_a_cluster_is_its_name_and_its_endpoints() -> None:
     assert tables.same_state(cluster, tables.rebuilt(cluster))
     with pytest.raises(InvalidInput, match=r"cluster\.name"):
         Cluster.register(contexts(), "no th", elsewhere)
+
+
+def test_what_was_compared_before_is_not_compared_again_but_newer_claims_are() -> None:
+    contexts = Contexts()
+    aggregate = new_pair(contexts)
+    first, second, third = (ClusterPair.identity(name) for name in ("one", "two", "three"))
+    aggregate.claim(contexts(), first, (DataSet("hdfs", "/a"),))
+    seen, claims = aggregate.claims_revision, dict(aggregate.claims)
+    mine = (DataSet("hdfs", "/b*"),)
+    assert first_meeting(third, mine, claims) is None
+    aggregate.claim(contexts(), second, (DataSet("hdfs", "/bc"),))
+    with pytest.raises(Conflict, match="OVERLAP"):
+        aggregate.claim(contexts(), third, mine, compared_with=seen)
+    aggregate.claim(contexts(), second, (DataSet("hdfs", "/c"),))
+    aggregate.claim(contexts(), third, mine, compared_with=seen)
+    aggregate.claim(contexts(), third, mine, compared_with=aggregate.claims_revision)
+    met = first_meeting(first, (DataSet("hdfs", "/bx"),), aggregate.claims)
+    assert met is not None
+    assert "which service three protects" in met.refusal(lambda _: "three").message

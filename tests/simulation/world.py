@@ -158,7 +158,7 @@ class Life:
             decisions, gateways, simple_credentials, clock, self.live, self.turns, world.settings
         )
         self.supervisor = Supervisor(self.queries, self.equipment)
-        self.control_plane = ControlPlane(self.controller, writer, self.queries, self.equipment)
+        self.control_plane = ControlPlane(self.controller, writer, self.queries, self.equipment, offload=inline)
 
     def _gateway(self, cluster: str, endpoints: Endpoints) -> _Link:
         return _Link(self, self.world.gateways[endpoints.gateway.host])
