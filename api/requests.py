@@ -5,6 +5,7 @@ Every refusal names the field. Bodies are JSON objects in UTF-8 of at most ``BOD
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from asyncio import timeout
@@ -30,6 +31,7 @@ MOST_VALUES = 50_000
 _SHOWN = 200
 ACTOR = web.RequestKey("actor", str)
 REQUEST_ID = web.RequestKey("request_id", str)
+DIGEST = web.RequestKey("digest", str)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PATH = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
@@ -48,8 +50,12 @@ class Page(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 def caller(request: web.Request) -> Caller:
-    """Return who asks, under which ids; raise ``InvalidInput`` for an Idempotency-Key that is no UUID."""
-    return Caller(actor=request[ACTOR], request_id=request[REQUEST_ID], command_id=_command_id(request))
+    """Return who asks, under which ids; raise ``InvalidInput`` for an Idempotency-Key that is no UUID.
+
+    The body is read before: a key that the caller chose stands for caller, operation and body together.
+    """
+    digest = request[DIGEST] if "Idempotency-Key" in request.headers and DIGEST in request else ""
+    return Caller(actor=request[ACTOR], request_id=request[REQUEST_ID], command_id=_command_id(request), digest=digest)
 
 
 def _command_id(request: web.Request) -> UUID:
@@ -122,7 +128,14 @@ async def body(request: web.Request, shape: type[T]) -> T:
     except RecursionError:
         raise _malformed("it is nested too deeply.") from None
     _look_through(value)
+    request[DIGEST] = _digest([request[ACTOR], request.method, request.path, value])
     return _convert(value, shape, strict=True)
+
+
+def _digest(what: list[object]) -> str:
+    """The same for the same JSON, however it is written."""
+    text = json.dumps(what, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _decode(data: bytes) -> dict[str, Any]:

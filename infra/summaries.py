@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from domain.command_key import CommandKey
 from domain.instructing import Instructing
 from domain.pair.cluster import Cluster
 from domain.pair.pair import FORMING, ClusterPair
@@ -41,6 +42,7 @@ KINDS: dict[str, type[Stateful]] = {
     "replica": Replica,
     "refusal": Refusal,
     "pause": Pause,
+    "command-key": CommandKey,
 }
 """Everything that the store holds, by the word that people use for it."""
 

@@ -1,7 +1,7 @@
 """The pair of clusters, which holds both identities, the epoch and the claims on data sets.
 
 Invariant: there are never two PRIMARY in one epoch; the epoch only grows; the claimed data sets are disjoint, and no
-directory lies inside another.
+directory lies inside another; no more runs are under way than there may be.
 
 Ordering rule for markers: intent event → losing side's marker → gaining side's marker → result event. When a pair is
 formed nobody loses, so the secondary's marker (the harmless one) comes first: every prefix leaves at most one PRIMARY.
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from domain.errors import Conflict, Refused
@@ -27,6 +28,13 @@ FORMING = "FORMING"
 STEADY = "STEADY"
 
 
+class RunLimits(NamedTuple):
+    """How many runs may be planned and not over: of one service, and of all, which share the pair's gateways."""
+
+    per_service: int
+    per_gateway: int
+
+
 class ClusterPair(Instructing):
     """Two clusters that stand in for one another. Policies name roles; this aggregate says who has which."""
 
@@ -38,6 +46,7 @@ class ClusterPair(Instructing):
         "AttemptFailed": (FORMING, STEADY),
         "Stalled": (FORMING,),
         "DataSetsClaimed": (FORMING, STEADY),
+        "RunPlanned": (FORMING, STEADY),
         "EndpointsTaken": (FORMING,),
         "SpoolsForgotten": (STEADY,),
     }
@@ -95,6 +104,19 @@ class ClusterPair(Instructing):
             aggregate.claims_revision += 1
             aggregate.claimed_in[self.service] = aggregate.claims_revision
 
+    class RunPlanned(Stateful.Event):
+        """A service is to be backed up; ``over`` are runs that were found to have ended meanwhile."""
+
+        run: UUID
+        service: UUID
+        over: tuple[UUID, ...]
+
+        def evolve(self, aggregate: ClusterPair) -> None:
+            """Count it, and those no more."""
+            for run in self.over:
+                aggregate.runs.pop(run, None)
+            aggregate.runs[self.run] = self.service
+
     class Instructed(Instructing.Instructed):
         """A marker is about to be written."""
 
@@ -118,6 +140,7 @@ class ClusterPair(Instructing):
         self.claims: dict[UUID, tuple[DataSet, ...]] = {}
         self.claims_revision = 0
         self.claimed_in: dict[UUID, int] = {}
+        self.runs: dict[UUID, UUID] = {}
 
     @staticmethod
     def identity(name: str) -> UUID:
@@ -195,6 +218,30 @@ class ClusterPair(Instructing):
             if met is not None:
                 raise met.refusal(name_of)
         self.note(self.DataSetsClaimed, context, service=service, data_sets=data_sets)
+
+    def plan_run(
+        self, context: Context, run: UUID, service: UUID, limits: RunLimits, is_over: Callable[[UUID], bool]
+    ) -> None:
+        """Count a run; raise ``Refused`` TOO_MANY_RUNS while as many as may be of its service, or of all, are not over.
+
+        Whether a run is over is asked only when there seem to be too many.
+        """
+        over: set[UUID] = set()
+        for most, counted, what, setting in (
+            (limits.per_service, [r for r, s in self.runs.items() if s == service], "the service", "runs_per_service"),
+            (limits.per_gateway, list(self.runs), f"pair {self.name}", "runs_per_gateway"),
+        ):
+            if len(set(counted) - over) >= most:
+                over |= {one for one in counted if is_over(one)}
+            left = len(set(counted) - over)
+            if left >= most:
+                raise Refused(
+                    "TOO_MANY_RUNS",
+                    f"{left} runs of {what} are not over, and there may be {most}: each has an agent on a gateway.",
+                    remedy=f"Wait until one is over, cancel one, or let [workers] {setting} be more.",
+                )
+        ended = tuple(one for one in self.runs if one in over)
+        self.note(self.RunPlanned, context, run=run, service=service, over=ended)
 
     def next_instructions(self) -> tuple[Wanted, ...]:
         """The next marker to write, one at a time, the secondary's before the primary's."""

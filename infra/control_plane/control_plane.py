@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 from domain.errors import Conflict, Refused
 from domain.pair.cluster import Cluster
 from domain.pair.identity import PRIMARY, SECONDARY
-from domain.pair.pair import FORMING, ClusterPair
+from domain.pair.pair import FORMING, ClusterPair, RunLimits
 from domain.protection.backup_run import conclude
 from domain.protection.backup_run.run import BackupRun
 from domain.protection.backup_run.states import OPEN
@@ -35,6 +35,7 @@ from infra.control_plane.checking import ask, check
 from infra.control_plane.claims import ClaimsComparison, Offload, claims_of
 from infra.control_plane.conditions import (
     check_scope,
+    is_over,
     load,
     losses_of,
     moment,
@@ -75,6 +76,7 @@ class ControlPlane:
         self._queries = queries
         self._equipment = equipment
         self._comparing = ClaimsComparison(queries, offload)
+        self._run_limits = RunLimits(equipment.settings.runs_per_service, equipment.settings.runs_per_gateway)
         self.refusals = Refusals(writer)
 
     @recorded
@@ -238,8 +240,8 @@ class ControlPlane:
         With ``is_soonest`` the moment lies as little ahead as the service's newest runs needed. A moment that nobody
         named may be chosen anew by the run, as long as nothing is cut.
 
-        Raises ``Refused`` MOMENT_PAST, MOMENT_FAR, PAUSED, NO_SUCH_IDENTITY while the pair is forming, and AMBIGUOUS
-        when the service has several policies and none is named.
+        Raises ``Refused`` MOMENT_PAST, MOMENT_FAR, PAUSED, NO_SUCH_IDENTITY while the pair is forming, TOO_MANY_RUNS,
+        and AMBIGUOUS when the service has several policies and none is named.
         """
         policy_id = await self._policy_of(service, policy)
         identity = BackupRun.identity_of_wish(policy_id, caller.command_id)
@@ -273,6 +275,7 @@ class ControlPlane:
                 moment_is_free=moment_ms is None,
             )
             session.add(run)
+            pair.plan_run(context, identity, protected.id, self._run_limits, lambda one: is_over(session, one))
             if session.find(Replica, Replica.identity(protected.id, secondary)) is None:
                 session.add(Replica.start(context, protected.id, secondary))
 
@@ -422,11 +425,12 @@ class ControlPlane:
             request_id=caller.request_id,
             cause=caller.cause,
             code_version=self._controller.code_version,
+            digest=caller.digest,
         )
 
     async def _read(self, caller: Caller, target: UUID, look: Callable[[Session, Context], T]) -> T:
         """What ``look`` finds. Its id is new: the same key sent with a command before must not stand for an answer."""
-        context = replace(self.context_of(caller), command_id=uuid4())
+        context = replace(self.context_of(caller), command_id=uuid4(), digest="")
         answer = await self._writer.execute(context, target, lambda session: look(session, context))
         assert answer.value is not None
         return answer.value

@@ -92,8 +92,7 @@ class GroupCommit:
     def _attempt(self, command: Command[Any], batch: Batch) -> Outcome:
         session = Session(batch, command.context, command.target)
         try:
-            target = batch.find(command.target)
-            version = None if target is None else target.answer_to(command.context.command_id)
+            version = _first_answer(command, batch)
             if version is not None:
                 return Answer(command.target, version, is_repeat=True)
             value = command.decide(session)
@@ -114,3 +113,17 @@ class GroupCommit:
         assert positions
         self.commits += 1
         self._positions.advance(positions[-1])
+
+
+def _first_answer(command: Command[Any], batch: Batch) -> int | None:
+    """The version that a repeated command led to the first time; None for a new one.
+
+    Raises ``InvalidInput`` for another command with the same id. Commands from before ids were kept with what they
+    stood for are known by their targets alone.
+    """
+    key = batch.key_of(command.context)
+    if key is not None:
+        key.refuse_others(command.context)
+        return key.used.version
+    target = batch.find(command.target)
+    return None if target is None else target.answer_to(command.context.command_id)
