@@ -23,8 +23,9 @@ from domain.command_key import CommandKey
 from domain.errors import Conflict, NotFound, UnderstudyError, word_for
 from domain.stateful import Context, Stateful
 from infra.store.codec import EventCodec
+from infra.store.folding import fold
 from infra.store.read_models import Change, ReadModels
-from infra.store.repository import Repository, fold
+from infra.store.repository import Repository
 
 A = TypeVar("A", bound=Stateful)
 
@@ -86,6 +87,10 @@ class Batch:
         changed = [self.find(identity) for identity in self._accepted]
         assert None not in changed
         return cast("list[Stateful]", changed)
+
+    def accepted(self) -> list[tuple[Stateful, list[StoredEvent]]]:
+        """Return the changed aggregates, each with its accepted events."""
+        return [(aggregate, self._accepted[aggregate.id]) for aggregate in self.changed_aggregates()]
 
     def release(self) -> None:
         """Give every aggregate back to the cache, once all accepted events are committed (or there are none)."""
