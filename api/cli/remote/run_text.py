@@ -313,8 +313,8 @@ def _unseen(name: str, unseen: Mapping[str, Any]) -> str:
     """Of what nobody has looked at on the primary in this run, and since when."""
     since = instant(unseen["since_ms"]) if unseen.get("since_ms") else "an earlier moment that was not recorded"
     return (
-        f"\n{name}: {count(unseen.get('files'))} files ({size(unseen.get('bytes'))}) are expected to hold what they held"
-        f" at {since}, and were compared with that: over WebHDFS alone no listing shows a file that was changed in"
+        f"\n{name}: {count(unseen.get('files'))} files ({size(unseen.get('bytes'))}) are expected to hold what they"
+        f" held at {since}, and were compared with that: over WebHDFS alone no listing shows a file that was changed in"
         " place with its length and time as before"
     )
 
