@@ -69,17 +69,35 @@ def test_a_moment_that_is_past_is_missed_and_nothing_is_taken(world: MomentWorld
     assert world.executor.milestones == {}
 
 
-@pytest.mark.parametrize(("op", "in_ms"), [("region_metrics", 120_000.0), ("tables", 15_000.0)])
-def test_a_moment_that_passes_while_it_is_prepared_is_missed(world: MomentWorld, op: str, in_ms: float) -> None:
+@pytest.mark.parametrize(
+    ("op", "in_ms", "takes_ms"), [("region_metrics", 120_000.0, 45_000.0), ("tables", 15_000.0, 20_000.0)]
+)
+def test_a_moment_that_passes_while_it_is_prepared_is_missed(
+    world: MomentWorld, op: str, in_ms: float, takes_ms: float
+) -> None:
     """Something that takes too long never makes the agent fire late."""
 
     def slow(operation: Operation) -> float:
         is_slow = isinstance(operation, HBaseCall) and operation.request["do"] in (op, "flush", "tables")
-        return 20_000.0 if is_slow else 1.0
+        return takes_ms if is_slow else 1.0
 
     with pytest.raises(OperationFailed, match="MOMENT_MISSED"):
         world.run(world.instruction(in_ms=in_ms), latency_ms=slow)
     assert world.snapshots() == {}
+
+
+@pytest.mark.parametrize("takes_ms", [6_000.0, 11_000.0])
+def test_a_look_that_would_take_longer_than_the_moment_is_away_is_not_repeated(
+    world: MomentWorld, takes_ms: float
+) -> None:
+    """Many tables: what is not fresh is looked at once more only if there is time for it."""
+
+    def slow(operation: Operation) -> float:
+        return takes_ms if isinstance(operation, HBaseCall) and operation.request["do"] == "tables" else 1.0
+
+    world.run(world.instruction(in_ms=30_000.0), latency_ms=slow)
+    looks = [request for request in world.hbase.requests if request["do"] == "tables"]
+    assert len(looks) == (2 if takes_ms < 10_000 else 1) * len(TABLES)
 
 
 def test_a_flush_that_hangs_does_not_delay_the_moment(world: MomentWorld) -> None:

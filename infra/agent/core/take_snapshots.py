@@ -72,6 +72,7 @@ class _Run:
         self.clocks: dict[str, Any] = {"namenode": None, "hbase": None}
         self.at_ms = 0.0
         self.accepted_ms = 0.0
+        self.look_ms = 0.0
         self.marker: dict[str, Any] = {}
         self.opened: Listing | None = None
         self.rpc_timeout_ms = 0.0
@@ -103,6 +104,7 @@ class _Run:
 
     def _accept(self) -> Procedure:
         """Check everything that can be checked now, and say that the moment is waited for."""
+        began_ms = yield Now()
         yield from self._measure()
         if (yield Now()) > self.at_ms + self.tolerance_ms:
             raise _missed("the instruction came, or its agent was started again, after the moment")
@@ -111,6 +113,7 @@ class _Run:
         if self.tables:
             status = yield from hbase_calls.ask(PRIMARY, "status")
             self.rpc_timeout_ms = float(status["settings"]["rpc_timeout_ms"])
+        self.look_ms = (yield Now()) - began_ms
         self.accepted_ms = yield Now()
         yield Milestone("armed", {"clocks": dict(self.clocks)})
         yield Progress({"step": "waiting for the moment"})
@@ -145,8 +148,9 @@ class _Run:
             return
         yield from self._approach(before_ms)
         yield from self._flush_tables()
+        readings = yield from self._read_tables()
         for table in self.tables:
-            reading = yield from read_metrics(table)
+            reading = readings[table.id]
             if reading is not None:
                 yield from self.known[table.id].write({"quiet": {**reading, "rpc_timeout_ms": self.rpc_timeout_ms}})
 
@@ -158,8 +162,13 @@ class _Run:
                 yield from self.known[table.id].write({"disabled": reading})
 
     def _warm_up(self) -> Procedure:
-        """Look once more, if the last look is not fresh: at the marker, at the data sets, at HBase's clock."""
-        if (yield Now()) < self.accepted_ms + FRESH_MS:
+        """Look once more, if the last look is not fresh: at the marker, at the data sets, at HBase's clock.
+
+        Many tables take long. Where that would take longer than the moment is away, the last look has to do: the marker
+        is looked at again anyhow, and a data set that has become unfit fails its snapshot.
+        """
+        now = yield Now()
+        if now < self.accepted_ms + FRESH_MS or now + self.look_ms + AIM_BEFORE_MS > self.at_ms:
             return
         yield Progress({"step": "warm-up"})
         self.marker = yield from markers.check_marker(self.instruction, PRIMARY, "PRIMARY")
@@ -282,7 +291,6 @@ class _Run:
             quiet={table.id: self.known[table.id].newest("quiet") for table in self.tables},
             disabled={table.id: self.known[table.id].newest("disabled") for table in self.tables},
             readings=readings,
-            ahead_ms=max(one["namenode"]["offset_ms"] + one["namenode"]["uncertainty_ms"] for one in (before, after)),
         )
         data_sets = {}
         for target in self.targets:
