@@ -3,7 +3,8 @@
 It passes the same contract suite as the real process (tests/contracts/hbase_admin_contract.py). ``call`` is what agents
 ask of it; ``put``, ``scan``, ``split``, ``compact`` and ``run_cleaner`` are the application's and the servers' side.
 Faults: ``fail`` (the next such request has no effect), ``lose_answer`` (it has its effect, and nobody hears of it),
-``restart_master`` (empties ``.tmp``). A clone that needs a file of another owner never finishes.
+``restart_master`` (empties ``.tmp``). A clone that needs a file of another owner never finishes; one that has a
+coprocessor ends the server that opens it (``aborted``), because nobody has put its class there.
 """
 
 from __future__ import annotations
@@ -57,6 +58,10 @@ class FakeHBase:
         self.files = StoreFiles(hdfs, root)
         self.snapshots = Snapshots(self.files)
         self.requests: list[dict[str, Any]] = []
+        self.aborted: list[str] = []
+        self.codecs: dict[str, str | None] = {"GZ": None, "SNAPPY": None, "LZO": "there is no such class"}
+        self.ciphers: dict[str, str | None] = {"AES": "there is no key provider"}
+        self.most_regions: int | None = None
         self._counter = 0
         self._faults: list[tuple[str, OperationFailed, bool]] = []
         hdfs.call("PUT", "MKDIRS", root, {"permission": "755"})
@@ -238,6 +243,9 @@ class FakeHBase:
         state = {"state": table.state, "state_since_ms": table.state_since_ms}
         return {**state, "regions": sorted(regions, key=lambda r: str(r["region"])), "asked_ms": now, "done_ms": now}
 
+    def _do_clone_conditions(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"codecs": self.codecs, "ciphers": self.ciphers, "most_tables": None, "most_regions": self.most_regions}
+
     def _do_list_snapshots(self, request: dict[str, Any]) -> dict[str, Any]:
         pattern = request.get("pattern", "*")
         return {"snapshots": [s for s in self.snapshots.listed() if fnmatch.fnmatchcase(s["name"], pattern)]}
@@ -273,6 +281,10 @@ class FakeHBase:
             raise refusal("clone", "SnapshotDoesNotExistException", request["snapshot"])
         self.clone(request["snapshot"], name)
         table = self.tables[name]
+        if any(key.lower().startswith("coprocessor") for key in table.attributes):
+            self.aborted.append(name)
+            table.state = "CHANGING"
+            raise refusal("clone", "TimeoutException", "no server is left to open it")
         try:
             for region in table.regions:
                 for family in table.families:
@@ -333,7 +345,10 @@ class FakeHBase:
             "regions_count": len(table.regions),
             "read_only": False,
             "region_replication": 1,
-            "coprocessors": [],
+            "coprocessors": [text.split("|")[1] for key, text in table.attributes.items() if key.startswith("copro")],
+            "plugins": [f"{key} {text}" for key, text in table.attributes.items() if key.endswith("_POLICY")],
+            "codecs": [],
+            "ciphers": [],
         }
 
     def _boundary(self, region: Region) -> dict[str, Any]:

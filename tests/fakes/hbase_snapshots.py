@@ -31,7 +31,10 @@ class Snapshots:
         self._hdfs.call("PUT", "MKDIRS", working, {"permission": "755"}, OWNER)
         info = snapshot_info(name, table.name, self._hdfs.now_ms(), KINDS[kind])
         regions = [self._described(table, region) for region in [*table.regions, *table.parents]]
-        for file, data in ((".snapshotinfo", info), ("data.manifest", data_manifest(table.name, regions))):
+        for file, data in (
+            (".snapshotinfo", info),
+            ("data.manifest", data_manifest(table.name, regions, table.attributes)),
+        ):
             self._hdfs.write(f"{working}/{file}", data, "644", user=OWNER)
         final = {"destination": f"{self._root}/{name}", "renameoptions": "NONE"}
         self._hdfs.call("PUT", "RENAME", working, final, OWNER)
@@ -91,7 +94,8 @@ class Snapshots:
                 self._files.write(made[region.encoded], file.family, target, b"")
         living = [made[region.encoded] for region in described if region.encoded not in parents]
         lending = [made[region.encoded] for region in described if region.encoded in parents]
-        return Table(table, families, sorted(living, key=lambda region: region.start), parents=lending)
+        living.sort(key=lambda region: region.start)
+        return Table(table, families, living, parents=lending, attributes=_attributes(data))
 
     def clean(self, ttl_ms: int) -> list[str]:
         """The cleaner: names of final snapshots and of those in ``.tmp`` are spared, a damaged one names nothing."""
@@ -136,6 +140,13 @@ def _link(table: str, encoded: str, hfile: str) -> str:
     namespace, _, name = table.partition(":")
     prefix = "" if namespace == "default" else f"{namespace}="
     return f"{prefix}{name}={encoded}-{hfile}"
+
+
+def _attributes(data: bytes) -> dict[str, str]:
+    """The attributes of the table's schema."""
+    schema = Message(Message(memoryview(data), "SnapshotDataManifest").data(1), "TableSchema")
+    pairs = [Message(part, "BytesBytesPair") for part in schema.repeated(2)]
+    return {pair.text(1): pair.text(2) for pair in pairs}
 
 
 def _shape(data: bytes) -> tuple[dict[str, tuple[str, str]], tuple[str, ...]]:

@@ -57,6 +57,7 @@ class Table:
     regions: list[Region]
     state: str = "ENABLED"
     state_since_ms: int = 0
+    attributes: dict[str, str] = field(default_factory=dict)
     parents: list[Region] = field(default_factory=list)
 
     def region_of(self, row: str) -> Region:

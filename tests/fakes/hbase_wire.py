@@ -42,10 +42,23 @@ def snapshot_info(
     )
 
 
-def data_manifest(table: str, regions: Sequence[SimulatedRegion]) -> bytes:
-    """The content of ``data.manifest``."""
-    schema = _data(1, _table_name(table))
+def data_manifest(
+    table: str,
+    regions: Sequence[SimulatedRegion],
+    attributes: Mapping[str, str] | None = None,
+    families: Mapping[str, Mapping[str, str]] | None = None,
+    configuration: Mapping[str, str] | None = None,
+) -> bytes:
+    """The content of ``data.manifest``; the rest is of the table's schema."""
+    schema = _data(1, _table_name(table)) + _pairs(2, attributes or {})
+    for family, values in (families or {}).items():
+        schema += _data(3, _data(1, family.encode()) + _pairs(2, values))
+    schema += _pairs(4, configuration or {})
     return _data(1, schema) + b"".join(_data(2, _region(region)) for region in regions)
+
+
+def _pairs(number: int, values: Mapping[str, str]) -> bytes:
+    return b"".join(_data(number, _data(1, key.encode()) + _data(2, text.encode())) for key, text in values.items())
 
 
 def _region(region: SimulatedRegion) -> bytes:

@@ -101,17 +101,27 @@ class Reading(Tree):
 class Changing(Tree):
     """Operations on the tree."""
 
+    longest_name_bytes = 255
+
     def _mkdirs(self, path: str, params: dict[str, str], user: str) -> dict[str, Any]:
         inode = self.root
         for name in (name for name in path.split("/") if name):
             child = (inode.children or {}).get(name)
             if child is None:
+                self._check_length(name)
                 is_last = path.endswith(f"/{name}")
                 child = self._add(inode, name, user, params.get("permission", "755") if is_last else "755", True)
             if not child.is_directory:
                 raise refusal("ParentNotDirectoryException", f"{path} (is not a directory)")
             inode = child
         return {"boolean": True}
+
+    def _check_length(self, name: str) -> None:
+        length, limit = len(name.encode()), self.longest_name_bytes
+        if length > limit:
+            told = f"limit={limit} length={length}"
+            message = f"The maximum path component name limit of {name} in directory / is exceeded: {told}"
+            raise refusal("PathComponentTooLongException", message)
 
     def _rename(self, path: str, params: dict[str, str], user: str) -> None:
         assert params["renameoptions"] == "NONE"
@@ -157,7 +167,13 @@ class Changing(Tree):
             )
 
     def _is_in_snapshot(self, inode: Inode) -> bool:
-        return any(True for _ in self._frozen_of(inode))
+        above = inode.parent
+        while above is not None:
+            for root in (above.snapshots or {}).values():
+                if any(frozen.present is inode for _, frozen in walk(root)):
+                    return True
+            above = above.parent
+        return False
 
     def _concat(self, path: str, params: dict[str, str], user: str) -> None:
         target = self._file(path)

@@ -6,6 +6,7 @@ became of it is told by the state of its table.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Any
 
@@ -19,8 +20,10 @@ GRACE_SECONDS = 30.0
 SCRATCH_NAMESPACE = "understudy_scratch"
 ENABLED = "ENABLED"
 DISABLED = "DISABLED"
+_DIGEST = 40
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\Z")
-_LONGEST_NAME = 240
+# A link's way back is a file "region.namespace=table", of at most 255 bytes (HFileLink.createBackReferenceName).
+_LONGEST_NAME_BYTES = 255 - 33 - len(f"{SCRATCH_NAMESPACE}=")
 # What a master or a server says, or a client says of them, while they restart or move.
 _NOT_NOW = frozenset(
     [
@@ -127,11 +130,18 @@ def drop(site: str, table: str) -> Procedure:
 
 
 def scratch_table(scratch: str, snapshot: str) -> str:
-    """The name of a clone: its purpose and its snapshot can be read from it (``scratch`` has no dot)."""
+    """The name of a clone: its purpose (``scratch`` has no dot) and its snapshot, or a digest of that if it is long."""
+    if not _PLAIN.match(scratch) or len(scratch) > _LONGEST_NAME_BYTES - _DIGEST:
+        raise OperationFailed("MALFORMED", f"{scratch[:120]!r} cannot be the name of a table")
     name = f"{scratch}.{snapshot}"
-    if not _PLAIN.match(scratch) or len(name) > _LONGEST_NAME:
-        raise OperationFailed("MALFORMED", f"{name[:120]!r} cannot be the name of a table")
+    if len(name.encode()) > _LONGEST_NAME_BYTES:
+        name = f"{scratch}.{digest_of(snapshot)}"
     return f"{SCRATCH_NAMESPACE}:{name}"
+
+
+def digest_of(snapshot: str) -> str:
+    """What stands for a snapshot's name that is too long to be a part of a table's."""
+    return hashlib.sha256(snapshot.encode()).hexdigest()[:_DIGEST]
 
 
 def parse_scratch_table(table: str) -> tuple[str, str]:

@@ -2,7 +2,8 @@
 
 A clone costs no bytes: its files are links to those of the snapshot. It stands in the namespace ``understudy_scratch``,
 so it can never be taken for a table of the application, quotas and grants can be set for all of them, and the
-administration process can refuse to drop anything else. Its name holds its purpose and its snapshot.
+administration process can refuse to drop anything else. Its name holds its purpose and its snapshot. It has no
+coprocessors and nothing else that its table's schema would load into a RegionServer (``hbase_bare``).
 
 As long as a clone lives, its snapshot is not removed (``refuse_living_clones``): links and references of its regions
 lead to the snapshot's files until a major compaction. Closing drops the clone; what it had written itself goes with it.
@@ -13,8 +14,9 @@ from __future__ import annotations
 from typing import Any
 
 from infra.agent.core import hbase_calls
+from infra.agent.core.hbase_bare import bare_name, clone_bare
 from infra.agent.core.hbase_manifest import parse_table
-from infra.agent.core.hbase_snapshot import name_of
+from infra.agent.core.hbase_snapshot import name_of, root_of
 from infra.agent.core.hdfs import exception_of
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import Now, OperationFailed
@@ -34,7 +36,7 @@ def try_clone(work: Work, data_set: dict[str, Any]) -> Procedure:
     started_ms = yield Now()
     yield from hbase_calls.drop(SECONDARY, table)  # left by an agent that died
     try:
-        yield from _clone(SECONDARY, name, table, TRIAL_SECONDS)
+        left_out = yield from _clone(work, name, table, TRIAL_SECONDS)
         counted = yield from hbase_calls.ask(SECONDARY, "count", TRIAL_SECONDS, table=table, limit=TRIAL_ROWS)
     except OperationFailed as failure:
         if failure.code == "ABORTED":
@@ -42,13 +44,14 @@ def try_clone(work: Work, data_set: dict[str, Any]) -> Procedure:
         raise (yield from _trial_failed(failure, table)) from failure
     yield from hbase_calls.drop(SECONDARY, table)
     seconds = ((yield Now()) - started_ms) / 1000
-    return {"table": data_set["table"], "rows_seen": counted["rows"], "seconds": round(seconds, 3)}
+    told = {"table": data_set["table"], "rows_seen": counted["rows"], "seconds": round(seconds, 3)}
+    return {**told, **({"left_out": left_out} if left_out else {})}
 
 
-def _clone(site: str, snapshot: str, table: str, seconds: float) -> Procedure:
-    """A clone with an end: HBase itself would wait for ever where a file cannot be opened."""
+def _clone(work: Work, snapshot: str, table: str, seconds: float) -> Procedure:
+    """A clone with an end: HBase itself would wait for ever where a file cannot be opened. Returns what it lacks."""
     try:
-        yield from hbase_calls.clone(site, snapshot, table, seconds)
+        return (yield from clone_bare(work, root_of(work, SECONDARY), snapshot, table, seconds))
     except OperationFailed as failure:
         if exception_of(failure) in _NEVER_FINISHED or failure.code == "HBASE_TIMEOUT":
             raise OperationFailed(
@@ -83,8 +86,9 @@ def open_clone(work: Work, data_set: dict[str, Any]) -> Procedure:
     started_ms = yield Now()
     if not (yield from hbase_calls.has_snapshot(site, name, data_set["table"])):
         raise OperationFailed("SNAPSHOT_MISSING", f"HBase does not know the snapshot {name}")
-    yield from _clone(site, name, table, OPEN_SECONDS)
-    return {"readable": table, "seconds": round(((yield Now()) - started_ms) / 1000, 3)}
+    left_out = yield from _clone(work, name, table, OPEN_SECONDS)
+    told = {"readable": table, "seconds": round(((yield Now()) - started_ms) / 1000, 3)}
+    return {**told, **({"left_out": left_out} if left_out else {})}
 
 
 def close_clones(work: Work, data_set: dict[str, Any]) -> Procedure:
@@ -97,17 +101,19 @@ def close_clones(work: Work, data_set: dict[str, Any]) -> Procedure:
     for found in (yield from hbase_calls.find_tables(site, f"{hbase_calls.SCRATCH_NAMESPACE}:{scratch}.*")):
         _, snapshot = hbase_calls.parse_scratch_table(found["table"])
         head, _, name = snapshot.partition(".")
-        if (head.rpartition("-")[2], name) == wanted and (yield from hbase_calls.drop(site, found["table"])):
+        is_of_this = not name or (head.rpartition("-")[2], name) == wanted  # a digest: all of this scratch name go
+        if is_of_this and (yield from hbase_calls.drop(site, found["table"])):
             removed.append(found["table"])
     return {"removed": removed}
 
 
 def refuse_living_clones(site: str, snapshot: str) -> Procedure:
     """Raise while a clone of the snapshot is open; the trial's own clone is dropped."""
-    pattern = f"{hbase_calls.SCRATCH_NAMESPACE}:*.{snapshot}"
-    for found in (yield from hbase_calls.find_tables(site, pattern)):
+    names = (snapshot, hbase_calls.digest_of(snapshot))
+    tables = yield from hbase_calls.find_tables(site, f"{hbase_calls.SCRATCH_NAMESPACE}:*.*")
+    for found in tables:
         purpose, cloned = hbase_calls.parse_scratch_table(found["table"])
-        if cloned != snapshot:
+        if cloned not in names:
             continue
         if purpose != TRIAL:
             raise OperationFailed(
@@ -117,3 +123,4 @@ def refuse_living_clones(site: str, snapshot: str) -> Procedure:
                 detail={"table": found["table"]},
             )
         yield from hbase_calls.drop(site, found["table"])
+    yield from hbase_calls.delete_snapshot(site, bare_name(snapshot))  # left by an agent that died
