@@ -12,9 +12,6 @@ from typing import Any
 
 import msgspec
 
-import domain
-import infra.store
-from domain.command_key import CommandKey
 from domain.instructing import Instructing
 from domain.pair.cluster import Cluster
 from domain.pair.pair import FORMING, ClusterPair
@@ -30,7 +27,6 @@ from domain.stateful import Stateful
 from domain.values.data_set import DataSet
 from domain.values.limits import Limits
 from infra.store.read_models import AggregateView
-from infra.store.sources import sources_digest
 from infra.store.store import StoreContents
 
 VIEWS_VERSION = "7"
@@ -45,7 +41,6 @@ KINDS: dict[str, type[Stateful]] = {
     "replica": Replica,
     "refusal": Refusal,
     "pause": Pause,
-    "command-key": CommandKey,
 }
 """Everything that the store holds, by the word that people use for it."""
 
@@ -254,14 +249,5 @@ VIEWS = (
     AggregateView(Pause, pause_summary, lambda pause: pause.scope),
 )
 
-INDEXED_FIELDS = ("can_be_swept", "pair", "service")
-"""What whole kinds are searched by, so that it must not take longer with everything that has ended long ago."""
-
-CONTENTS = StoreContents(
-    tuple(KINDS.values()),
-    VIEWS,
-    VIEWS_VERSION,
-    indexed_fields=INDEXED_FIELDS,
-    snapshots_version=sources_digest(domain, infra.store),
-)
+CONTENTS = StoreContents(tuple(KINDS.values()), VIEWS, VIEWS_VERSION)
 """What ``open_store`` needs to know."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from domain.preflight import clocks, data_sets, health, hooks, identity, observed, skew, space, versions
+from domain.preflight import clocks, data_sets, health, hooks, identity, observed, skew, space, tables, versions
 from domain.preflight.data_sets import resolved_data_sets
 from domain.preflight.finding import Facts, Finding
 
@@ -22,6 +22,7 @@ CHECKS: tuple[Callable[[Facts], list[Finding]], ...] = (
     data_sets.check,
     hooks.check,
     versions.check,
+    tables.check,
     space.check,
     skew.check,
 )

@@ -20,7 +20,7 @@ from pathlib import Path
 
 _BODY = Path(__file__).with_name("gateway_setup.sh")
 _HBASE_ADMIN = Path(__file__).parents[1] / "agent" / "shell"
-_HBASE_ADMIN_PARTS = ("hbase_admin_tables.rb", "hbase_admin_snapshots.rb", "hbase_admin_regions.rb", "hbase_admin.rb")
+_HBASE_ADMIN_PARTS = tuple(f"hbase_admin{part}.rb" for part in ("_tables", "_snapshots", "_regions", "_conditions", ""))
 _PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9_.@+-]+)+")
 _FOUND_BY_THE_SCRIPT = ("hdfs_command", "hbase_command", "python_command", "hbase_conf_dir", "java_home")
 _PATHS = ("spool", "library", "hooks_directory", "sudoers_file", "hbase_root", *_FOUND_BY_THE_SCRIPT)

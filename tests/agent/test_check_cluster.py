@@ -69,6 +69,37 @@ def test_tables_that_are_missing_disabled_or_unfit(world: CheckWorld) -> None:
     assert {value["table"] for value in result["data_sets"]} == {"closed", "changing", "special"}
 
 
+def test_every_class_that_a_table_brings_is_told_whosever_it_is(world: CheckWorld) -> None:
+    attributes = {"coprocessor$1": "|org.apache.hadoop.hbase.x.Own|1|", "SPLIT_POLICY": "com.example.Split"}
+    world.hbase["primary"].tables["default:orders"].attributes = attributes
+    _, bad = world.check()
+    message = bad["tables", "orders"]["message"]
+    assert "org.apache.hadoop.hbase.x.Own" in message
+    assert "SPLIT_POLICY com.example.Split" in message
+
+
+@pytest.mark.parametrize("longest", [255, 2_000])
+def test_the_secondary_tells_what_clones_need(world: CheckWorld, longest: int) -> None:
+    world.hdfs["secondary"].longest_name_bytes = longest
+    result, bad = world.check("secondary")
+    assert bad == {}
+    conditions = result["hbase"]["clones"]
+    assert conditions["longest_name_bytes"] == min(longest, 1_000)
+    assert conditions["codecs"]["LZO"]
+    assert not [path for path in world.paths("secondary") if "nnn" in path]
+    assert "clones" not in world.check("primary")[0]["hbase"]
+
+
+def test_a_secondary_that_cannot_tell_what_clones_need_is_no_target(world: CheckWorld) -> None:
+    world.hbase["secondary"].fail("clone_conditions", "AccessDeniedException")
+    result, bad = world.check("secondary")
+    assert result["hbase"]["clones"] is None
+    assert codes(bad) == {("b", "NO_RIGHT")}
+    failure = OperationFailed("HDFS", "no", detail={"exception": "IOException"})
+    world.hdfs["secondary"].fail("MKDIRS", failure, "nnn")
+    assert codes(world.check("secondary")[1]) == {("b", "HDFS")}
+
+
 @pytest.mark.parametrize(
     ("settings", "role", "code"),
     [

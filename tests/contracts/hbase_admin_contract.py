@@ -91,6 +91,9 @@ class HBaseAdminContract:
             "read_only": False,
             "region_replication": 1,
             "coprocessors": [],
+            "plugins": [],
+            "codecs": [],
+            "ciphers": [],
         }
         assert peer.call({"do": "tables", "pattern": table}) == {"tables": [summary]}
         assert peer.call({"do": "tables", "pattern": name}) == {"tables": [summary]}
@@ -118,6 +121,14 @@ class HBaseAdminContract:
         assert peer.call({"do": "delete_snapshot", "name": name}) == {"deleted": False}
         missing = peer.name("nothing")
         assert refused(peer, do="snapshot", table=missing, name=name) == "TableNotFoundException"
+
+    def test_what_clones_need(self, peer: Peer) -> None:
+        conditions = peer.call({"do": "clone_conditions"})
+        assert conditions["codecs"]["GZ"] is None
+        assert conditions["codecs"]["LZO"], "its licence keeps it out of every distribution"
+        assert conditions["ciphers"]["AES"], "nobody has given HBase a key provider"
+        assert (conditions["most_tables"], conditions["most_regions"]) == (None, None)
+        assert peer.call({"do": "tables", "pattern": "understudy_scratch:probe"}) == {"tables": []}
 
     def test_a_snapshot_without_flush_lacks_what_is_in_memory(self, peer: Peer, table: str) -> None:
         assert peer.call({"do": "flush", "table": table}) == {}

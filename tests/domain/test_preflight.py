@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.preflight import CHECKS, clocks, data_sets, health, hooks, identity, observed, skew, versions
+from domain.preflight import CHECKS, clocks, data_sets, health, hooks, identity, observed, skew, tables, versions
 from domain.preflight.finding import Facts, Finding
 from domain.values.data_set import DataSet, overlapping
 
@@ -230,3 +230,58 @@ def test_a_table_of_many_regions_is_warned_of() -> None:
     assert "400 regions" in found[0].message
     assert skew.check(facts({"data_sets": [FILES.to_wire()]})) == []
     assert skew.predict_ms(64) > skew.predict_ms(4) > 1_000
+
+
+CLONES = {
+    "codecs": {"GZ": None, "LZO": "class not found"},
+    "ciphers": {"AES": None},
+    "most_tables": None,
+    "most_regions": None,
+    "longest_name_bytes": 255,
+}
+
+
+def about_tables(table: dict[str, Any], clones: dict[str, Any] | None = None) -> list[Finding]:
+    wire = {**TABLE.to_wire(), "regions_count": 4, **table}
+    hbase = {"version": "2.6.4", "clones": CLONES if clones is None else clones}
+    return tables.check(facts(primary={"data_sets": [FILES.to_wire(), wire]}, secondary={"hbase": hbase}))
+
+
+@pytest.mark.parametrize(
+    ("table", "clones", "code", "words"),
+    [
+        ({"codecs": ["GZ", "LZO"]}, CLONES, "CODEC_MISSING", "orders has families with LZO"),
+        ({"codecs": ["ZSTD"]}, CLONES, "CODEC_MISSING", "does not know it"),
+        ({"ciphers": ["AES"]}, {**CLONES, "ciphers": {"AES": "no key provider"}}, "CIPHER_MISSING", "no key provider"),
+        ({"regions_count": 9}, {**CLONES, "most_regions": 8}, "SCRATCH_QUOTA", "9 regions"),
+        ({"table": "t" * 190}, CLONES, "TABLE_NAME_LONG", "256 bytes"),
+        ({"table": f"default:{'t' * 190}"}, CLONES, "TABLE_NAME_LONG", "256 bytes"),
+        ({"table": f"n:{'t' * 188}"}, CLONES, "TABLE_NAME_LONG", "256 bytes"),
+        ({"table": "ü" * 95}, CLONES, "TABLE_NAME_LONG", "256 bytes"),
+        ({"table": "t" * 190}, {}, "TABLE_NAME_LONG", "256 bytes"),
+    ],
+)
+def test_a_table_that_the_secondary_could_not_open_refuses_the_run(
+    table: dict[str, Any], clones: dict[str, Any], code: str, words: str
+) -> None:
+    (finding,) = about_tables(table, clones)
+    assert (finding.severity, finding.code) == ("REFUSE", code)
+    assert words in finding.message
+    assert finding.subject == table.get("table", "orders")
+    assert finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("table", "clones"),
+    [
+        ({"codecs": ["GZ"], "ciphers": ["AES"]}, CLONES),
+        ({"codecs": ["LZO"]}, {}),
+        ({"regions_count": 8}, {**CLONES, "most_regions": 8}),
+        ({"table": "t" * 189}, CLONES),
+        ({"table": "t" * 190}, {**CLONES, "longest_name_bytes": 256}),
+    ],
+)
+def test_what_the_secondary_can_open_or_has_not_told_about_is_left_alone(
+    table: dict[str, Any], clones: dict[str, Any]
+) -> None:
+    assert about_tables(table, clones) == []

@@ -1,4 +1,7 @@
-"""Tables that are not as most are, in one service, by whole runs of the product: disabled, with region replicas."""
+"""Tables that are not as most are, by whole runs of the product: disabled, with replicas, with classes of their own.
+
+A table with a coprocessor whose class is nowhere cannot be open anywhere: it is altered while it is disabled.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,18 @@ from typing import Any
 
 import pytest
 
+from scripts.labkit.cluster import Cluster
 from scripts.labkit.lab import Lab
-from tests.lab.hbase_peer import HBasePeer
+from tests.lab.hbase_peer import Families, HBasePeer
 from tests.lab.product import Product
 
 ROWS = ("a", "m", "x")
+UNCHECKED = {"hbase.table.sanity.checks": "false"}
+NOWHERE = {
+    "coprocessor$1": "hdfs:///jars/nowhere.jar|com.example.Nowhere|1001|",
+    "coprocessor$2": "|org.apache.hadoop.hbase.coprocessor.Nowhere|1002|",
+    "SPLIT_POLICY": "com.example.SplitPolicy",
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,29 +40,70 @@ def table(peer: HBasePeer, name: str, attributes: dict[str, str] | None = None) 
     return made
 
 
-def by_table(page: dict[str, Any]) -> dict[str, Any]:
-    """What a page tells about the snapshot of each table."""
-    return {one["name"]: page["snapshots"][one["id"]] for one in page["data_sets"]}
+def spoil(peer: HBasePeer, name: str, families: Families, attributes: dict[str, str]) -> None:
+    """Give a disabled table what no server could load."""
+    peer.disable(name)
+    peer.alter(name, {}, UNCHECKED)
+    peer.alter(name, families, attributes)
 
 
-def opened(product: Product, page: dict[str, Any]) -> dict[str, str]:
-    """The tables that opening a recovery point has made on the secondary, by what they are of."""
+def servers(product: Product) -> list[str]:
+    """The secondary's RegionServers, with the times of their starts; none of them may be dead."""
+    status = product.ask("cluster", "check", "b")["hbase"]
+    assert status["dead_servers"] == []
+    return list(status["servers"])
+
+
+def test_odd_tables_are_backed_up_tried_and_opened(product: Product, peer: HBasePeer, cluster_b: Cluster) -> None:
+    spoilt, replicated = table(peer, "spoilt"), table(peer, "replicas", {"REGION_REPLICATION": "2"})
+    long = table(peer, "n" * 165)
+    peer.console.run(f"split({replicated!r}, 'c')")  # its daughters refer to the parent's file
+    spoil(peer, spoilt, {}, NOWHERE)
+    service = peer.name("odd").replace("_", "-")
+    product.protect(service, (), (spoilt, replicated, long), ("--trial-clone-hours", "0"))
+    before = servers(product)
+    page = product.back_up(service, with_tables=True)
+    warned = [one for one in page["warnings"] if one["code"] == "COPROCESSORS"]
+    assert [one["subject"] for one in warned] == [spoilt]
+    assert all(name.rpartition("|")[0] in warned[0]["message"] or "Nowhere" in warned[0]["message"] for name in NOWHERE)
+    snapshots = {one["name"]: page["snapshots"][one["id"]] for one in page["data_sets"]}
+    assert snapshots[spoilt]["evidence"]["grade"] == "EXACT"
+    assert "disabled from before" in snapshots[spoilt]["evidence"]["reason"]
+    assert peer.call({"do": "tables", "pattern": spoilt})["tables"][0]["state"] == "DISABLED", "left as it was"
+    assert page["verification"]["trial_clone"]["rows_seen"] == len(ROWS)
+    opened = open_all(product, page)
+    print(page["verification"]["trial_clone"], opened)
+    assert any("com.example.Nowhere" in text for text in opened[spoilt]["left_out"])
+    assert opened[replicated]["left_out"] == ["REGION_REPLICATION 2"]
+    assert "left_out" not in opened[long]
+    for name, told in opened.items():
+        with cluster_b.hbase() as connection:
+            found = {row.decode() for row, _ in connection.table(told["readable"]).scan()}
+        assert found == set(ROWS), name
+    assert product.attempt("expire", page["recovery_point"], "--yes").returncode != 0, "it is open"
+    product.run("close", page["recovery_point"], "--yes")
+    assert servers(product) == before, "no RegionServer was started anew"
+
+
+def open_all(product: Product, page: dict[str, Any]) -> dict[str, Any]:
+    """What opening a recovery point has made on the secondary, by table."""
     point = page["recovery_point"]
     product.run("open", point)
-    product.wait_for("it is open", lambda: product.ask("recovery-point", "show", point)["summary"]["readable"], 60)
+    product.wait_for("it is open", lambda: product.ask("recovery-point", "show", point)["state"] == "OPEN", 60)
     readable = product.ask("recovery-point", "show", point)["summary"]["readable"]
     return {one["name"]: readable[one["id"]] for one in page["data_sets"]}
 
 
-def test_a_disabled_table_and_one_with_region_replicas(product: Product, peer: HBasePeer) -> None:
-    disabled, replicated = table(peer, "disabled"), table(peer, "replicas", {"REGION_REPLICATION": "2"})
-    peer.disable(disabled)
-    service = peer.name("odd").replace("_", "-")
-    product.protect(service, (), (disabled, replicated), ("--trial-clone-hours", "0"))
-    page = product.back_up(service, with_tables=True)
-    evidence = {name: snapshot["evidence"] for name, snapshot in by_table(page).items()}
-    print(evidence, page["verification"]["trial_clone"])
-    assert evidence[disabled]["grade"] == "EXACT"
-    assert "disabled from before" in evidence[disabled]["reason"]
-    assert peer.call({"do": "tables", "pattern": disabled})["tables"][0]["state"] == "DISABLED", "left as it was"
-    assert page["verification"]["trial_clone"]["rows_seen"] == len(ROWS)
+@pytest.mark.parametrize("code", ["CODEC_MISSING", "TABLE_NAME_LONG"])
+def test_a_table_that_the_secondary_could_never_open_is_told_in_the_check(
+    product: Product, peer: HBasePeer, code: str
+) -> None:
+    made = table(peer, "n" * 200 if code == "TABLE_NAME_LONG" else "codec")
+    if code == "CODEC_MISSING":
+        spoil(peer, made, {"f": {"COMPRESSION": "LZO"}}, {})
+    service = peer.name("never").replace("_", "-")
+    product.protect(service, (), (made,))
+    page = product.fail_to_back_up(service, with_tables=True)
+    print(page["failure"])
+    assert (page["failure"]["code"], page["snapshots"]) == (code, {})
+    assert page["failure"]["subject"] == made

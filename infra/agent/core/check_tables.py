@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Sequence
 
 from infra.agent.core import hdfs
@@ -19,7 +20,8 @@ AT_ONCE = 8
 CALL_SECONDS = 90.0
 # The cleaner must leave what is renamed into the archive alone until the manifest names it.
 SHORTEST_CLEANER_TTL_MS = 60_000
-OWN_COPROCESSORS = "org.apache.hadoop.hbase."
+SCRATCH = "/.understudy/scratch"
+LONG_NAME_BYTES = 1000  # longer than any table's link
 
 
 def check_tables(instruction: Instruction, site: str, findings: Findings) -> Procedure:
@@ -44,6 +46,7 @@ def check_tables(instruction: Instruction, site: str, findings: Findings) -> Pro
     _check_settings(site, here["cluster"], status, findings)
     yield from _check_directories(instruction, site, findings)
     if site != PRIMARY:
+        status["clones"] = yield from _clone_conditions(instruction, site, findings)
         return status, []
     found = yield Together((_resolve(site, pattern["table"], findings) for pattern in patterns), AT_ONCE)
     data_sets = [table for tables in found for table in tables]
@@ -88,10 +91,42 @@ def _judge_table(name: str, facts: dict[str, Any], findings: Findings) -> None:
     if facts["read_only"] and facts["state"] != DISABLED:  # of a disabled table nothing is flushed
         message = f"table {name} is read-only: HBase would try the flush of its snapshot without end"
         findings.bad("tables", name, "TABLE_READ_ONLY", message, "Set READONLY to false.")
-    foreign = [text for text in facts["coprocessors"] if not text.startswith(OWN_COPROCESSORS)]
-    if foreign:
-        message = f"table {name} has coprocessors of its own: {', '.join(foreign)}"
-        findings.bad("tables", name, "COPROCESSORS", message, "The secondary's RegionServers need their classes, too.")
+    loaded = [*facts["coprocessors"], *facts["plugins"]]
+    if loaded:
+        message = f"RegionServers load for table {name}: {', '.join(loaded)}"
+        remedy = (
+            "Trial clones and opened tables are made without them, so a backup needs none of them on the secondary."
+            " To take the table over, its RegionServers must have these classes, and jars in its own HDFS."
+        )
+        findings.bad("tables", name, "COPROCESSORS", message, remedy)
+
+
+def _clone_conditions(instruction: Instruction, site: str, findings: Findings) -> Procedure:
+    """What tables this HBase could open: its codecs, ciphers and quotas, and how long names may be; None if unknown."""
+    cluster = instruction.payload["sites"][site]["cluster"]
+    try:
+        conditions = yield HBaseCall(site, {"do": "clone_conditions"}, timeout_seconds=CALL_SECONDS)
+        longest = yield from _longest_name_bytes(instruction, site)
+    except OperationFailed as failure:
+        remedy = failure.remedy or "See the master's log; HBase's user must be allowed to make tables in its namespace."
+        findings.failed("clones", cluster, "nobody could tell which tables HBase could open", failure, remedy)
+        return None
+    return {**conditions, "longest_name_bytes": longest}
+
+
+def _longest_name_bytes(instruction: Instruction, site: str) -> Procedure:
+    """How long a name may be in this HDFS (dfs.namenode.fs-limits.max-component-length), up to what matters."""
+    path = f"{SCRATCH}/{instruction.id}/{'n' * LONG_NAME_BYTES}"
+    longest = LONG_NAME_BYTES
+    try:
+        yield from hdfs.make_directory(site, path, "700")
+    except OperationFailed as failure:
+        limit = re.search(r"limit=(\d+)", failure.message)
+        if hdfs.exception_of(failure) != "PathComponentTooLongException" or limit is None:
+            raise
+        longest = int(limit[1])
+    yield from hdfs.delete(site, path.rpartition("/")[0])
+    return longest
 
 
 def _check_settings(site: str, cluster: str, status: dict[str, Any], findings: Findings) -> None:

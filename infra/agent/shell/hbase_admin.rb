@@ -11,7 +11,7 @@
 # milliseconds since the epoch on this host's clock unless a name says otherwise; table names are "namespace:table", with
 # or without "default:".
 #
-# The vocabulary is in hbase_admin_tables.rb, hbase_admin_snapshots.rb and hbase_admin_regions.rb; the administrator's
+# The vocabulary is in hbase_admin_tables.rb, …_snapshots.rb, …_regions.rb and …_conditions.rb; the administrator's
 # set-up script puts all of it into one file, this one last.
 #
 # Nothing is tried twice here beyond what HBase's client does by itself: whoever asks decides about that.
@@ -65,15 +65,10 @@ def now_ms
   now.getEpochSecond * 1000.0 + now.getNano / 1_000_000.0
 end
 
-# Text in which * and ? are wildcards, as a regular expression for Java. What stands between two stars is taken where it
-# is found first, and is looked for nowhere else, (?>…): with a dozen stars, to try all places would take for ever.
+# Text in which * and ? are wildcards, as a regular expression for Java.
 def java_pattern(wildcards)
-  first, *others = wildcards.split('*', -1).map do |part|
-    part.chars.map { |c| c == '?' ? '.' : java.util.regex.Pattern.quote(c) }.join
-  end
-  last = others.pop
-  between = others.map { |part| "(?>.*?#{part})" }.join
-  java.util.regex.Pattern.compile("#{first}#{between}#{".*#{last}" if last}", java.util.regex.Pattern::DOTALL)
+  quoted = wildcards.chars.map { |c| { '*' => '.*', '?' => '.' }[c] || java.util.regex.Pattern.quote(c) }
+  java.util.regex.Pattern.compile(quoted.join)
 end
 
 def hex(bytes)
@@ -85,9 +80,10 @@ class Vocabulary
   include HBaseTables
   include HBaseSnapshots
   include HBaseRegions
+  include HBaseConditions
 
   WORDS = %w[status tables list_snapshots find_snapshot snapshot delete_snapshot flush clone disable drop region_metrics count clock
-             create_canary].freeze
+             create_canary clone_conditions].freeze
 
   def initialize(configuration)
     @configuration = configuration

@@ -2,6 +2,8 @@
 #
 # A part of hbase_admin.rb, where the whole is described; every word takes its request.
 module HBaseTables
+  JAVA_CLASS = /\A[a-z_]\w*(\.\w+)*\.[A-Z]\w*(\$\w+)?\z/
+
   # pattern: "namespace:table" with wildcards; system tables are left out.
   def tables(request)
     pattern = qualified(request.fetch('pattern'))
@@ -75,8 +77,18 @@ module HBaseTables
       'table' => qualified(table.getNameAsString), 'state' => state_of(table),
       'families_count' => descriptor.getColumnFamilyCount, 'regions_count' => @admin.getRegions(table).size,
       'read_only' => descriptor.isReadOnly, 'region_replication' => descriptor.getRegionReplication,
-      'coprocessors' => descriptor.getCoprocessorDescriptors.map(&:getClassName).sort
+      'coprocessors' => descriptor.getCoprocessorDescriptors.map(&:getClassName).sort, 'plugins' => plugins(descriptor),
+      'codecs' => descriptor.getColumnFamilies.map { |family| family.getCompressionType.toString }.uniq.sort - ['NONE'],
+      'ciphers' => descriptor.getColumnFamilies.map(&:getEncryptionType).compact.uniq.sort
     }
+  end
+
+  # Attributes whose value names a class beside coprocessors: split and flush policies, store engines, compaction policies …
+  def plugins(descriptor)
+    families = descriptor.getColumnFamilies.to_a
+    values = descriptor.getValues.to_a + families.flat_map { |f| f.getValues.to_a + f.getConfiguration.to_a }
+    texts = values.map { |key, value| [key.to_s, value.to_s] }
+    texts.select { |key, value| value =~ JAVA_CLASS && key !~ /\Acoprocessor/i }.map { |key, value| "#{key} #{value}" }.uniq.sort
   end
 
   def state_of(table)
