@@ -5,10 +5,10 @@ Every refusal names the field. Bodies are JSON objects in UTF-8 of at most ``BOD
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from asyncio import timeout
-from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 from uuid import UUID, uuid4
@@ -17,7 +17,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from api.characters import UNPRINTABLE
+from api.characters import UNPRINTABLE, escaped
 from api.problems import RequestRefused
 from domain.errors import InvalidInput
 from infra.control_plane import Caller
@@ -26,8 +26,12 @@ T = TypeVar("T")
 
 BODY_BYTES = 1 << 20
 BODY_SECONDS = 20
+DEEPEST = 16
+MOST_VALUES = 50_000
+_SHOWN = 200
 ACTOR = web.RequestKey("actor", str)
 REQUEST_ID = web.RequestKey("request_id", str)
+DIGEST = web.RequestKey("digest", str)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PATH = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
@@ -46,8 +50,12 @@ class Page(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 def caller(request: web.Request) -> Caller:
-    """Return who asks, under which ids; raise ``InvalidInput`` for an Idempotency-Key that is no UUID."""
-    return Caller(actor=request[ACTOR], request_id=request[REQUEST_ID], command_id=_command_id(request))
+    """Return who asks, under which ids; raise ``InvalidInput`` for an Idempotency-Key that is no UUID.
+
+    The body is read before: a key that the caller chose stands for caller, operation and body together.
+    """
+    digest = request[DIGEST] if "Idempotency-Key" in request.headers and DIGEST in request else ""
+    return Caller(actor=request[ACTOR], request_id=request[REQUEST_ID], command_id=_command_id(request), digest=digest)
 
 
 def _command_id(request: web.Request) -> UUID:
@@ -83,12 +91,12 @@ def identity(request: web.Request) -> UUID:
 
 def query(request: web.Request, shape: type[T]) -> T:
     """Return the query string as ``shape``; raise ``InvalidInput`` naming the parameter."""
-    names = [name for name, _ in request.query.items()]
-    for name in names:
-        if names.count(name) > 1:
-            raise InvalidInput(name[:80], "it is given twice.", remedy="Give it once.")
-    values = dict(request.query)
-    _refuse_unprintable(values)
+    values: dict[str, str] = {}
+    for name, value in request.query.items():
+        if name in values:
+            raise InvalidInput(escaped(name[:80]), "it is given twice.", remedy="Give it once.")
+        values[name] = value
+    _look_through(values)
     return _convert(values, shape, strict=False)
 
 
@@ -117,10 +125,17 @@ async def body(request: web.Request, shape: type[T]) -> T:
         ) from None
     try:
         value = _decode(data) if data or shape is not Empty else {}
-        _refuse_unprintable(value)
     except RecursionError:
         raise _malformed("it is nested too deeply.") from None
+    _look_through(value)
+    request[DIGEST] = _digest([request[ACTOR], request.method, request.path, value])
     return _convert(value, shape, strict=True)
+
+
+def _digest(what: list[object]) -> str:
+    """The same for the same JSON, however it is written."""
+    text = json.dumps(what, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _decode(data: bytes) -> dict[str, Any]:
@@ -174,24 +189,54 @@ def _invalid(message: str) -> InvalidInput:
     return InvalidInput(field[:200], "there is no such field.", remedy="Leave it out, or check its spelling.")
 
 
-def _refuse_unprintable(value: Any) -> None:
-    for path, text in _texts(value, ""):
-        if UNPRINTABLE.search(text):
-            raise InvalidInput(
-                path[:200].encode("ascii", "backslashreplace").decode(),
-                "it holds a character that cannot be printed.",
-                remedy="Use printable characters alone.",
-            )
+class _Place:
+    """Where a value stands in what holds it; written out only where something is wrong with it."""
+
+    __slots__ = ("above", "depth", "step")
+
+    def __init__(self, above: _Place | None, step: str) -> None:
+        self.above = above
+        self.step = step
+        self.depth: int = 0 if above is None else above.depth + 1
+
+    def __str__(self) -> str:
+        steps = []
+        place: _Place | None = self
+        while place is not None:
+            steps.append(place.step[:_SHOWN])
+            place = place.above
+        return "".join(reversed(steps)).lstrip(".")[:_SHOWN].encode("ascii", "backslashreplace").decode()
 
 
-def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Every text in a decoded value, names of members included, with the path of the field it is in."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
-        for name, member in value.items():
-            yield f"{path}.{name}".lstrip("."), name
-            yield from _texts(member, f"{path}.{name}".lstrip("."))
-    elif isinstance(value, list):
-        for number, member in enumerate(value):
-            yield from _texts(member, f"{path}[{number}]")
+def _look_through(whole: object) -> None:
+    """Refuse what is nested too deeply, holds too many values, or has a text that cannot be printed.
+
+    One step for each value, however they are nested; the names of members are texts, too.
+    """
+    left: list[tuple[object, _Place]] = [(whole, _Place(None, ""))]
+    seen = 1
+    while left:
+        value, place = left.pop()
+        seen += len(value) if isinstance(value, dict | list) else 0
+        if seen > MOST_VALUES:
+            raise _malformed(f"it holds more than {MOST_VALUES} values.")
+        if place.depth > DEEPEST:
+            raise _malformed(f"it is nested more than {DEEPEST} deep.")
+        if isinstance(value, str):
+            _check_printable(value, place)
+        elif isinstance(value, dict):
+            for name, member in value.items():
+                inside = _Place(place, f".{name}")
+                _check_printable(name, inside)
+                left.append((member, inside))
+        elif isinstance(value, list):
+            left += [(member, _Place(place, f"[{number}]")) for number, member in enumerate(value)]
+
+
+def _check_printable(text: str, place: _Place) -> None:
+    if UNPRINTABLE.search(text):
+        raise InvalidInput(
+            str(place),
+            "it holds a character that cannot be printed.",
+            remedy="Use printable characters alone.",
+        )

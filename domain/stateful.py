@@ -35,6 +35,7 @@ class Context:
 
     ``at`` is UTC. ``cause`` is the id of the instruction or event that led to the command, or empty for a person's
     own wish. ``command_id`` identifies the command: repeating it changes nothing and returns the first answer.
+    ``digest`` says what the id stands for where the caller chose it (see ``domain.command_key``), else it is empty.
     """
 
     command_id: UUID
@@ -43,6 +44,7 @@ class Context:
     request_id: str
     cause: str
     code_version: str
+    digest: str = ""
 
 
 class Rule(NamedTuple):

@@ -13,7 +13,7 @@ from typing import cast
 
 from domain.instructing import Instructing
 from domain.stateful import Stateful
-from infra.store.repository import fold
+from infra.store.folding import fold
 from infra.workers.outgoing import digest_of
 
 

@@ -47,14 +47,15 @@ class Listen:
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """How patiently the workers work; seconds.
+    """How patiently the workers work, in seconds, and how much they work at.
 
     ``poll_seconds``: between two looks at a gateway where something is going on, growing up to
     ``longest_poll_seconds`` while nothing is. ``retry_seconds``: after a gateway could not be reached, doubling up to
     ``longest_retry_seconds``. ``stall_seconds``: a copy that has moved neither a byte nor a file for so long is noted.
     ``copies_per_run``: how many data sets of one run are copied at once. ``sweep_seconds``: between two sweeps of the
     gateways' spools. ``spool_margin_seconds``: how long after its ``not_after`` an instruction is kept, which must
-    exceed what clocks may differ by.
+    exceed what clocks may differ by. ``runs_per_service`` and ``runs_per_gateway``: so many runs may be planned and not
+    over; each may have an agent that waits for its moment.
     """
 
     poll_seconds: float = 0.02
@@ -65,6 +66,8 @@ class WorkerSettings:
     copies_per_run: int = 8
     sweep_seconds: float = 600.0
     spool_margin_seconds: float = 300.0
+    runs_per_service: int = 16
+    runs_per_gateway: int = 256
 
 
 @dataclass(frozen=True)

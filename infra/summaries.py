@@ -12,6 +12,9 @@ from typing import Any
 
 import msgspec
 
+import domain
+import infra.store
+from domain.command_key import CommandKey
 from domain.instructing import Instructing
 from domain.pair.cluster import Cluster
 from domain.pair.pair import FORMING, ClusterPair
@@ -27,6 +30,7 @@ from domain.stateful import Stateful
 from domain.values.data_set import DataSet
 from domain.values.limits import Limits
 from infra.store.read_models import AggregateView
+from infra.store.sources import sources_digest
 from infra.store.store import StoreContents
 
 VIEWS_VERSION = "7"
@@ -41,6 +45,7 @@ KINDS: dict[str, type[Stateful]] = {
     "replica": Replica,
     "refusal": Refusal,
     "pause": Pause,
+    "command-key": CommandKey,
 }
 """Everything that the store holds, by the word that people use for it."""
 
@@ -249,5 +254,14 @@ VIEWS = (
     AggregateView(Pause, pause_summary, lambda pause: pause.scope),
 )
 
-CONTENTS = StoreContents(tuple(KINDS.values()), VIEWS, VIEWS_VERSION)
+INDEXED_FIELDS = ("can_be_swept", "pair", "service")
+"""What whole kinds are searched by, so that it must not take longer with everything that has ended long ago."""
+
+CONTENTS = StoreContents(
+    tuple(KINDS.values()),
+    VIEWS,
+    VIEWS_VERSION,
+    indexed_fields=INDEXED_FIELDS,
+    snapshots_version=sources_digest(domain, infra.store),
+)
 """What ``open_store`` needs to know."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from domain.components.glob import can_meet
+from domain.components.glob import can_meet, check_length
 from domain.errors import InvalidInput
 
 NAME = "hbase"
@@ -19,6 +19,7 @@ def validate(table: str) -> None:
     """Raise ``InvalidInput`` unless ``table`` is a name, or a pattern of names, that HBase itself would accept."""
     if not _LEGAL.fullmatch(table) or len(table) > 400:
         raise InvalidInput("table", f"{table!r} is not a table name.", remedy="Give namespace:table or table.")
+    check_length("table", table)
     if qualified(table).startswith(("hbase:", "understudy")):
         raise InvalidInput("table", f"{table!r} is a system table.", remedy="Protect tables of your application.")
 

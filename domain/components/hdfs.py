@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from domain.components.glob import can_meet
+from domain.components.glob import can_meet, check_length
 from domain.errors import InvalidInput
 
 NAME = "hdfs"
@@ -24,6 +24,7 @@ def validate(path: str) -> None:
             f"{path!r} is the root or has an empty, '.' or '..' component.",
             remedy="Give the directory's own path, without a slash at its end.",
         )
+    check_length("path", path)
     if ".snapshot" in parts or any(path == r or path.startswith(r + "/") for r in RESERVED):
         raise InvalidInput("path", f"{path!r} is reserved.", remedy="Protect a directory that holds data of its own.")
 

@@ -1,7 +1,7 @@
 """The pair of clusters, which holds both identities, the epoch and the claims on data sets.
 
 Invariant: there are never two PRIMARY in one epoch; the epoch only grows; the claimed data sets are disjoint, and no
-directory lies inside another.
+directory lies inside another; no more runs are under way than there may be.
 
 Ordering rule for markers: intent event → losing side's marker → gaining side's marker → result event. When a pair is
 formed nobody loses, so the secondary's marker (the harmless one) comes first: every prefix leaves at most one PRIMARY.
@@ -10,7 +10,9 @@ formed nobody loses, so the secondary's marker (the harmless one) comes first: e
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from domain.errors import Conflict, Refused
@@ -26,6 +28,13 @@ FORMING = "FORMING"
 STEADY = "STEADY"
 
 
+class RunLimits(NamedTuple):
+    """How many runs may be planned and not over: of one service, and of all, which share the pair's gateways."""
+
+    per_service: int
+    per_gateway: int
+
+
 class ClusterPair(Instructing):
     """Two clusters that stand in for one another. Policies name roles; this aggregate says who has which."""
 
@@ -37,6 +46,7 @@ class ClusterPair(Instructing):
         "AttemptFailed": (FORMING, STEADY),
         "Stalled": (FORMING,),
         "DataSetsClaimed": (FORMING, STEADY),
+        "RunPlanned": (FORMING, STEADY),
         "EndpointsTaken": (FORMING,),
         "SpoolsForgotten": (STEADY,),
     }
@@ -89,8 +99,23 @@ class ClusterPair(Instructing):
         GETS_SOMEWHERE = False
 
         def evolve(self, aggregate: ClusterPair) -> None:
-            """Keep the service's claims."""
+            """Keep the service's claims, and that they are the newest."""
             aggregate.claims[self.service] = self.data_sets
+            aggregate.claims_revision += 1
+            aggregate.claimed_in[self.service] = aggregate.claims_revision
+
+    class RunPlanned(Stateful.Event):
+        """A service is to be backed up; ``over`` are runs that were found to have ended meanwhile."""
+
+        run: UUID
+        service: UUID
+        over: tuple[UUID, ...]
+
+        def evolve(self, aggregate: ClusterPair) -> None:
+            """Count it, and those no more."""
+            for run in self.over:
+                aggregate.runs.pop(run, None)
+            aggregate.runs[self.run] = self.service
 
     class Instructed(Instructing.Instructed):
         """A marker is about to be written."""
@@ -113,6 +138,9 @@ class ClusterPair(Instructing):
         self.endpoints: dict[str, Endpoints] = {}
         self.endpoints_revision = 1
         self.claims: dict[UUID, tuple[DataSet, ...]] = {}
+        self.claims_revision = 0
+        self.claimed_in: dict[UUID, int] = {}
+        self.runs: dict[UUID, UUID] = {}
 
     @staticmethod
     def identity(name: str) -> UUID:
@@ -176,21 +204,44 @@ class ClusterPair(Instructing):
         service: UUID,
         data_sets: tuple[DataSet, ...],
         name_of: Callable[[UUID], str] = str,
+        compared_with: int = 0,
     ) -> None:
         """Claim data sets for a service; raise ``Conflict`` naming the first overlap with a claim or within itself.
 
-        ``name_of`` tells the name of another service: a pair knows services by their ids alone.
+        ``name_of`` tells the name of another service: a pair knows services by their ids alone. Comparing takes time
+        where there are many: whoever has shown before, by ``first_meeting``, that nothing meets the claims up to a
+        revision tells which one, and only newer claims are compared.
         """
-        others = {theirs: owner for owner, claimed in self.claims.items() if owner != service for theirs in claimed}
-        for mine, other in _meeting(data_sets, others):
-            if other in others:
-                raise Conflict(
-                    "OVERLAP",
-                    f"{mine} overlaps {other}, which service {name_of(others[other])} protects.",
-                    remedy="Data sets of all services of a pair are disjoint: take it out of one of them.",
-                )
-            raise Conflict("OVERLAP", f"{mine} and {other} of the same service overlap.", remedy="Name each data once.")
+        newer = {owner: claimed for owner, claimed in self.claims.items() if self.claimed_in[owner] > compared_with}
+        if newer or not compared_with:
+            met = first_meeting(service, data_sets, newer)
+            if met is not None:
+                raise met.refusal(name_of)
         self.note(self.DataSetsClaimed, context, service=service, data_sets=data_sets)
+
+    def plan_run(
+        self, context: Context, run: UUID, service: UUID, limits: RunLimits, is_over: Callable[[UUID], bool]
+    ) -> None:
+        """Count a run; raise ``Refused`` TOO_MANY_RUNS while as many as may be of its service, or of all, are not over.
+
+        Whether a run is over is asked only when there seem to be too many.
+        """
+        over: set[UUID] = set()
+        for most, counted, what, setting in (
+            (limits.per_service, [r for r, s in self.runs.items() if s == service], "the service", "runs_per_service"),
+            (limits.per_gateway, list(self.runs), f"pair {self.name}", "runs_per_gateway"),
+        ):
+            if len(set(counted) - over) >= most:
+                over |= {one for one in counted if is_over(one)}
+            left = len(set(counted) - over)
+            if left >= most:
+                raise Refused(
+                    "TOO_MANY_RUNS",
+                    f"{left} runs of {what} are not over, and there may be {most}: each has an agent on a gateway.",
+                    remedy=f"Wait until one is over, cancel one, or let [workers] {setting} be more.",
+                )
+        ended = tuple(one for one in self.runs if one in over)
+        self.note(self.RunPlanned, context, run=run, service=service, over=ended)
 
     def next_instructions(self) -> tuple[Wanted, ...]:
         """The next marker to write, one at a time, the secondary's before the primary's."""
@@ -226,6 +277,34 @@ class ClusterPair(Instructing):
         self.fire_part(member, trigger, context, epoch=self.epoch, serial=wanted.payload["serial"])
         if all(m.state != UNASSIGNED for m in self.members.values()):
             self.fire("settle", context)
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """A data set of a service with one that it overlaps, which ``owner`` has claimed; None: the same service."""
+
+    mine: DataSet
+    other: DataSet
+    owner: UUID | None
+
+    def refusal(self, name_of: Callable[[UUID], str]) -> Conflict:
+        """The error that tells it."""
+        if self.owner is None:
+            message = f"{self.mine} and {self.other} of the same service overlap."
+            return Conflict("OVERLAP", message, remedy="Name each data once.")
+        return Conflict(
+            "OVERLAP",
+            f"{self.mine} overlaps {self.other}, which service {name_of(self.owner)} protects.",
+            remedy="Data sets of all services of a pair are disjoint: take it out of one of them.",
+        )
+
+
+def first_meeting(
+    service: UUID, data_sets: tuple[DataSet, ...], claims: Mapping[UUID, tuple[DataSet, ...]]
+) -> Meeting | None:
+    """The first overlap of a service's data sets with the claims of others, or among themselves."""
+    others = {theirs: owner for owner, claimed in claims.items() if owner != service for theirs in claimed}
+    return next((Meeting(mine, other, others.get(other)) for mine, other in _meeting(data_sets, others)), None)
 
 
 def _meeting(mine: Sequence[DataSet], others: Collection[DataSet]) -> Iterator[tuple[DataSet, DataSet]]:

@@ -10,6 +10,10 @@ from domain.stateful import Context, Stateful
 from domain.values.data_set import FEWER, MOST_DATA_SETS, TOO_MANY, DataSet
 from domain.values.names import check_name
 
+MOST_PATTERNS = 64
+"""How many patterns a service may have: each is compared with every data set of the pair."""
+FEWER_PATTERNS = "Use wider patterns, the names themselves, or several services."
+
 
 class Service(Stateful):
     """Invariant: it has at least one data set; its claims stand in its pair (saved together with it)."""
@@ -63,7 +67,7 @@ class Service(Stateful):
     ) -> Service:
         """Enter a service; raise ``InvalidInput`` if it has no data sets, or too many."""
         check_name("service.name", name)
-        _check_number(data_sets)
+        check_number(data_sets)
         return cls.begin(
             cls.Defined,
             cls.identity(name),
@@ -77,14 +81,19 @@ class Service(Stateful):
 
     def change_data_sets(self, context: Context, data_sets: tuple[DataSet, ...], adopts: bool = False) -> None:
         """Record other data sets, unless they are the same; a service that once adopts goes on doing so."""
-        _check_number(data_sets)
+        check_number(data_sets)
         if data_sets != self.data_sets or adopts > self.adopts:
             self.note(self.DataSetsChanged, context, data_sets=data_sets, adopts=adopts or self.adopts)
 
 
-def _check_number(data_sets: tuple[DataSet, ...]) -> None:
+def check_number(data_sets: tuple[DataSet, ...]) -> None:
+    """Raise ``InvalidInput`` for no data sets, too many, or too many patterns."""
     if not data_sets:
         raise InvalidInput("data_sets", "there are none.", remedy="Name at least one directory or table.")
     if len(data_sets) > MOST_DATA_SETS:
         message = f"there are {len(data_sets)}, and a service has at most {MOST_DATA_SETS}."
         raise InvalidInput("data_sets", message, remedy=FEWER, code=TOO_MANY)
+    patterns = sum(data_set.is_pattern for data_set in data_sets)
+    if patterns > MOST_PATTERNS:
+        message = f"{patterns} of them are patterns, and a service has at most {MOST_PATTERNS}."
+        raise InvalidInput("data_sets", message, remedy=FEWER_PATTERNS, code="TOO_MANY_PATTERNS")

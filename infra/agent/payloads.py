@@ -165,6 +165,8 @@ _COPY: dict[str, Check] = {
     # Where the copy may start from instead when a cluster has lost the base's snapshot; newest first.
     "older_bases": Omissible(each(_recovery_point, most=16)),
     "open_files": each(_path),
+    # When these were listed, after the cut, on the NameNode's clock: nothing that was open then was closed earlier.
+    "open_listed_ms": Omissible(whole(0, LATEST_MS)),
     "staging": _staging,
     "level": one_of(*LEVELS),
     "workers": whole(1, 256),

@@ -11,10 +11,12 @@ class Caller:
     """A person or a program with a command.
 
     ``actor`` is the name that goes into the events. ``command_id`` identifies the command: repeating it returns the
-    first answer. ``request_id`` ties it to what was logged. ``cause`` is empty for a person's own wish.
+    first answer; ``digest`` says what that id stands for, if the caller chose it. ``request_id`` ties it to what was
+    logged. ``cause`` is empty for a person's own wish.
     """
 
     actor: str
     request_id: str
     command_id: UUID
     cause: str = ""
+    digest: str = ""

@@ -11,6 +11,7 @@ from domain.pair.cluster import Cluster
 from domain.pair.identity import PRIMARY
 from domain.pair.pair import ClusterPair
 from domain.protection.backup_run.run import BackupRun
+from domain.protection.backup_run.states import ENDED
 from domain.protection.lead import Preparation, soonest_ms
 from domain.protection.pause import EVERYTHING
 from domain.protection.service import Service
@@ -67,6 +68,12 @@ def moment(context: Context, lead_ms: int, moment_ms: int | None) -> int:
             remedy="Choose an earlier one: agents wait for it on the gateway all the time.",
         )
     return moment_ms
+
+
+def is_over(session: Session, run: UUID) -> bool:
+    """Whether nothing of a run is under way any more."""
+    found = session.find(BackupRun, run)
+    return found is None or found.state in ENDED
 
 
 def refuse_hbases_own(

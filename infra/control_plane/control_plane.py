@@ -7,6 +7,7 @@ see in the store that there is something to do. A command that is refused leaves
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -16,7 +17,7 @@ from uuid import UUID, uuid4
 from domain.errors import Conflict, Refused
 from domain.pair.cluster import Cluster
 from domain.pair.identity import PRIMARY, SECONDARY
-from domain.pair.pair import FORMING, ClusterPair
+from domain.pair.pair import FORMING, ClusterPair, RunLimits
 from domain.protection.backup_run import conclude
 from domain.protection.backup_run.run import BackupRun
 from domain.protection.backup_run.states import OPEN
@@ -24,15 +25,17 @@ from domain.protection.pause import Pause, not_paused, scopes_of
 from domain.protection.policy import BackupPolicy, Settings
 from domain.protection.recovery_point import DAMAGED, RecoveryPoint
 from domain.protection.replica import Replica
-from domain.protection.service import Service
+from domain.protection.service import Service, check_number
 from domain.protection.sizing import Rates
 from domain.stateful import Context
 from domain.values.data_set import DataSet
 from domain.values.endpoints import Endpoints
 from infra.control_plane.caller import Caller
 from infra.control_plane.checking import ask, check
+from infra.control_plane.claims import ClaimsComparison, Offload, claims_of
 from infra.control_plane.conditions import (
     check_scope,
+    is_over,
     load,
     losses_of,
     moment,
@@ -59,11 +62,21 @@ T = TypeVar("T")
 class ControlPlane:
     """The commands and pages of the control device."""
 
-    def __init__(self, controller: Controller, writer: Writer, queries: Queries, equipment: Equipment) -> None:
+    def __init__(
+        self,
+        controller: Controller,
+        writer: Writer,
+        queries: Queries,
+        equipment: Equipment,
+        *,
+        offload: Offload = asyncio.to_thread,
+    ) -> None:
         self._controller = controller
         self._writer = writer
         self._queries = queries
         self._equipment = equipment
+        self._comparing = ClaimsComparison(queries, offload)
+        self._run_limits = RunLimits(equipment.settings.runs_per_service, equipment.settings.runs_per_gateway)
         self.refusals = Refusals(writer)
 
     @recorded
@@ -156,10 +169,16 @@ class ControlPlane:
         then; and ``InvalidInput`` HBASE_DIRECTORY for what HBase keeps its own files in.
         """
         identity = Service.identity(name)
+        check_number(data_sets)
         open_run = await self._open_run_of(identity)
+        pair_id = ClusterPair.identity(pair)
+        claimed = await self._read(
+            caller, pair_id, lambda session, _: claims_of(load(session, ClusterPair, pair_id, "pair", pair))
+        )
+        compared_with = await self._comparing.compare(identity, data_sets, claimed)
 
         def decide(session: Session, context: Context) -> None:
-            owner = load(session, ClusterPair, ClusterPair.identity(pair), "pair", pair)
+            owner = load(session, ClusterPair, pair_id, "pair", pair)
             refuse_hbases_own(session, owner, data_sets)
             service = session.find(Service, identity)
             if service is None:
@@ -178,7 +197,7 @@ class ControlPlane:
                 )
             else:
                 service.change_data_sets(context, data_sets, adopts)
-            owner.claim(context, identity, data_sets, lambda other: session.load(Service, other).name)
+            owner.claim(context, identity, data_sets, lambda other: session.load(Service, other).name, compared_with)
 
         return await self._command(caller, identity, decide)
 
@@ -221,8 +240,8 @@ class ControlPlane:
         With ``is_soonest`` the moment lies as little ahead as the service's newest runs needed. A moment that nobody
         named may be chosen anew by the run, as long as nothing is cut.
 
-        Raises ``Refused`` MOMENT_PAST, MOMENT_FAR, PAUSED, NO_SUCH_IDENTITY while the pair is forming, and AMBIGUOUS
-        when the service has several policies and none is named.
+        Raises ``Refused`` MOMENT_PAST, MOMENT_FAR, PAUSED, NO_SUCH_IDENTITY while the pair is forming, TOO_MANY_RUNS,
+        and AMBIGUOUS when the service has several policies and none is named.
         """
         policy_id = await self._policy_of(service, policy)
         identity = BackupRun.identity_of_wish(policy_id, caller.command_id)
@@ -256,6 +275,7 @@ class ControlPlane:
                 moment_is_free=moment_ms is None,
             )
             session.add(run)
+            pair.plan_run(context, identity, protected.id, self._run_limits, lambda one: is_over(session, one))
             if session.find(Replica, Replica.identity(protected.id, secondary)) is None:
                 session.add(Replica.start(context, protected.id, secondary))
 
@@ -405,11 +425,12 @@ class ControlPlane:
             request_id=caller.request_id,
             cause=caller.cause,
             code_version=self._controller.code_version,
+            digest=caller.digest,
         )
 
     async def _read(self, caller: Caller, target: UUID, look: Callable[[Session, Context], T]) -> T:
         """What ``look`` finds. Its id is new: the same key sent with a command before must not stand for an answer."""
-        context = replace(self.context_of(caller), command_id=uuid4())
+        context = replace(self.context_of(caller), command_id=uuid4(), digest="")
         answer = await self._writer.execute(context, target, lambda session: look(session, context))
         assert answer.value is not None
         return answer.value

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -92,7 +92,8 @@ def recorded(
         try:
             return await command(self, caller, *args, **kwargs)
         except Refused as refused:
-            await self.refusals.record(self.context_of(caller), command.__name__, str(args[0]), refused)
+            context = replace(self.context_of(caller), digest="")  # nothing was done, so the id stands for nothing
+            await self.refusals.record(context, command.__name__, str(args[0]), refused)
             raise
 
     return run

@@ -4,7 +4,8 @@
     ├── Refused
     │   └── Conflict            ALREADY_EXISTS, NAME_TAKEN, STORE_CHANGED, CONTROLLER_RUNNING
     ├── Unavailable
-    │   └── StoreUnavailable    STORE_FULL, STORE_IO_FAILED, STORE_BUSY, STORE_DAMAGED, STORE_OVERLOADED, STORE_CLOSED
+    │   └── StoreUnavailable    STORE_FULL, STORE_IO_FAILED, STORE_BUSY, STORE_DAMAGED, STORE_OVERLOADED, STORE_CLOSED,
+    │                           REBUILDING, REBUILDING_FAILED
     └── StoreUnreadable         EVENT_UNKNOWN, EVENT_TOO_NEW, EVENT_UNDECODABLE, STORE_TOO_NEW, STORE_FOREIGN
 
 ``UnfaithfulEvent`` is a programmer error and therefore outside the tree.

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from eventsourcing.sqlite import SQLiteCursor
+
 from domain.stateful import Context, Stateful
 from infra.store.codec import EventCodec
 from infra.store.errors import typed
@@ -24,6 +26,7 @@ from infra.store.read_models import ReadModels
 from infra.store.recorder import ChainedRecorder
 from infra.store.repository import Repository
 from infra.store.session import Batch, Session
+from infra.store.snapshots import Snapshots
 
 T = TypeVar("T")
 
@@ -64,6 +67,7 @@ class GroupCommit:
         codec: EventCodec,
         read_models: ReadModels,
         positions: Positions,
+        snapshots: Snapshots,
         *,
         cached_aggregates: int = 1_000,
     ) -> None:
@@ -71,7 +75,8 @@ class GroupCommit:
         self._codec = codec
         self._read_models = read_models
         self._positions = positions
-        self._repository = Repository(recorder, codec, cached_aggregates=cached_aggregates)
+        self._snapshots = snapshots
+        self._repository = Repository(recorder, codec, snapshots, cached_aggregates=cached_aggregates)
         self.commits = 0
 
     def run(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
@@ -92,8 +97,7 @@ class GroupCommit:
     def _attempt(self, command: Command[Any], batch: Batch) -> Outcome:
         session = Session(batch, command.context, command.target)
         try:
-            target = batch.find(command.target)
-            version = None if target is None else target.answer_to(command.context.command_id)
+            version = _first_answer(command, batch)
             if version is not None:
                 return Answer(command.target, version, is_repeat=True)
             value = command.decide(session)
@@ -107,10 +111,28 @@ class GroupCommit:
     def _commit(self, batch: Batch) -> None:
         aggregates = batch.changed_aggregates()
         rows = self._read_models.rows_of(aggregates)
-        positions = self._recorder.insert_events(
-            batch.stored,
-            alongside=lambda cursor, first: self._read_models.record(cursor, first, batch.events, batch.changes, rows),
-        )
+        snapshots = self._repository.snapshots_with(batch.accepted())
+
+        def alongside(cursor: SQLiteCursor, first_position: int) -> None:
+            self._read_models.record(cursor, first_position, batch.events, batch.changes, rows)
+            self._snapshots.put(cursor, snapshots)
+
+        positions = self._recorder.insert_events(batch.stored, alongside=alongside)
         assert positions
+        self._repository.committed()
         self.commits += 1
         self._positions.advance(positions[-1])
+
+
+def _first_answer(command: Command[Any], batch: Batch) -> int | None:
+    """The version that a repeated command led to the first time; None for a new one.
+
+    Raises ``InvalidInput`` for another command with the same id. Commands from before ids were kept with what they
+    stood for are known by their targets alone.
+    """
+    key = batch.key_of(command.context)
+    if key is not None:
+        key.refuse_others(command.context)
+        return key.used.version
+    target = batch.find(command.target)
+    return None if target is None else target.answer_to(command.context.command_id)

@@ -21,6 +21,8 @@ from infra.store.chain import Anchor, ChainVerdict, verify
 from infra.store.database import ReadingDatastore
 from infra.store.errors import store_closed, typed_errors
 from infra.store.positions import Positions
+from infra.store.read_models import field_expression
+from infra.store.rebuilding import Rebuilding
 from infra.store.recorder import ChainedRecorder
 
 T = TypeVar("T")
@@ -61,10 +63,13 @@ class OpenWork(NamedTuple):
 class Queries:
     """Answers questions about what is committed."""
 
-    def __init__(self, datastore: ReadingDatastore, positions: Positions, offload: Offload) -> None:
+    def __init__(
+        self, datastore: ReadingDatastore, positions: Positions, rebuilding: Rebuilding, offload: Offload
+    ) -> None:
         self._datastore = datastore
         self._recorder = ChainedRecorder(datastore)
         self._positions = positions
+        self._rebuilding = rebuilding
         self._offload = offload
         self._changed = threading.Condition()
         self._under_way = 0
@@ -99,7 +104,7 @@ class Queries:
         for field, value in (filters or {}).items():
             if not _FIELD.fullmatch(field):
                 raise InvalidInput("filters", f"{field!r} is no field.", remedy="Use name, state or a summary's field.")
-            expression = field if field in _COLUMNS else f"json_extract(summary, '$.{field}')"
+            expression = field if field in _COLUMNS else field_expression(field)
             conditions.append(f"{expression} IS ?")
             values.append(value)
         if after is not None:
@@ -126,7 +131,7 @@ class Queries:
     async def history(self, aggregate_id: UUID) -> Sequence[dict[str, Any]]:
         """Return all events of an aggregate as plain dicts (see ``events_after``)."""
         statement = "SELECT * FROM stored_events WHERE originator_id = ? ORDER BY originator_version"
-        return await self._rows(statement, [aggregate_id.hex], _event)
+        return await self._rows(statement, [aggregate_id.hex], _event, of_events=True)
 
     async def events_after(self, position: int, limit: int = MAX_LIMIT) -> Sequence[dict[str, Any]]:
         """Return the events after a position, in order, as they are stored.
@@ -136,7 +141,7 @@ class Queries:
         version does not know can be shown.
         """
         statement = "SELECT * FROM stored_events WHERE rowid > ? ORDER BY rowid LIMIT ?"
-        return await self._rows(statement, [position, _checked(limit)], _event)
+        return await self._rows(statement, [position, _checked(limit)], _event, of_events=True)
 
     async def open_work(self) -> Sequence[OpenWork]:
         """Return all that a controller still has to do, the oldest first."""
@@ -159,21 +164,34 @@ class Queries:
         given = list(anchors)
         return await self._ask(lambda: verify(self._recorder, given))
 
+    async def rebuilt(self) -> None:
+        """Wait until all read models are whole."""
+        await self._rebuilding.whole.wait_for(1)
+
     async def ask(self, question: Callable[[SQLiteCursor], T]) -> T:
-        """Run a question of a ``Projection``'s own in one reading transaction."""
+        """Run a question about read models in one reading transaction.
 
-        def run() -> T:
-            with self._datastore.transaction(commit=False) as cursor:
-                return question(cursor)
+        Raises ``StoreUnavailable`` REBUILDING while one of them is being made anew.
+        """
+        return await self._in_transaction(question, of_events=False)
 
-        return await self._ask(run)
-
-    async def _rows(self, statement: str, values: Iterable[Any], make: Callable[[Any], T]) -> Sequence[T]:
+    async def _rows(
+        self, statement: str, values: Iterable[Any], make: Callable[[Any], T], *, of_events: bool = False
+    ) -> Sequence[T]:
         def question(cursor: SQLiteCursor) -> Sequence[T]:
             cursor.execute(statement, tuple(values))
             return [make(row) for row in cursor.fetchall()]
 
-        return await self.ask(question)
+        return await self._in_transaction(question, of_events=of_events)
+
+    async def _in_transaction(self, question: Callable[[SQLiteCursor], T], *, of_events: bool) -> T:
+        def run() -> T:
+            with self._datastore.transaction(commit=False) as cursor:
+                if not of_events:
+                    self._rebuilding.require_whole(cursor)
+                return question(cursor)
+
+        return await self._ask(run)
 
     async def _ask(self, call: Callable[[], T]) -> T:
         def run() -> T:  # counted where it runs: what is cancelled before it has a thread never does

@@ -7,7 +7,7 @@ A ``Batch`` is the overlay of one transaction, a ``Session`` the view of one com
   it changed an aggregate therefore costs no copy made in advance: the aggregate is dropped, and whoever needs it next
   gets it by replay. An aggregate that recorded nothing is unchanged (state changes only by events) and stays.
 - A command that changes anything records an event in its target, which remembers the command's id; else a repetition
-  could not be recognised.
+  could not be recognised. If its caller chose the id, what it stood for is stored with it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
+from domain.command_key import CommandKey
 from domain.errors import Conflict, NotFound, UnderstudyError, word_for
 from domain.stateful import Context, Stateful
 from infra.store.codec import EventCodec
+from infra.store.folding import fold
 from infra.store.read_models import Change, ReadModels
-from infra.store.repository import Repository, fold
+from infra.store.repository import Repository
 
 A = TypeVar("A", bound=Stateful)
 
@@ -58,6 +60,11 @@ class Batch:
                 self._overlay[identity] = aggregate
         return aggregate
 
+    def key_of(self, context: Context) -> CommandKey | None:
+        """What is known about the id that the caller chose for a command."""
+        found = self.find(CommandKey.identity(context.command_id)) if context.digest else None
+        return found if isinstance(found, CommandKey) else None
+
     def drop(self, identity: UUID) -> None:
         """Forget an aggregate that holds changes which are not accepted."""
         self._overlay.pop(identity, None)
@@ -80,6 +87,10 @@ class Batch:
         changed = [self.find(identity) for identity in self._accepted]
         assert None not in changed
         return cast("list[Stateful]", changed)
+
+    def accepted(self) -> list[tuple[Stateful, list[StoredEvent]]]:
+        """Return the changed aggregates, each with its accepted events."""
+        return [(aggregate, self._accepted[aggregate.id]) for aggregate in self.changed_aggregates()]
 
     def release(self) -> None:
         """Give every aggregate back to the cache, once all accepted events are committed (or there are none)."""
@@ -133,6 +144,8 @@ class Session:
         assert target is not None, "a command that changes anything must change its target"
         remembered = target.aggregate.answer_to(self._context.command_id)
         assert remembered is not None, "a command that changes anything must record an event in its target"
+        if self._context.digest:
+            changed.append(CommandKey.use(self._context, self._target, target.aggregate.version))
         self._batch.accept(changed)
         return target.aggregate.version
 

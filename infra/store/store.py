@@ -16,9 +16,13 @@ from infra.store.group_commit import GroupCommit
 from infra.store.positions import Positions
 from infra.store.queries import Offload, Queries
 from infra.store.read_models import AggregateView, Projection, ReadModels
+from infra.store.rebuilding import Rebuilding
 from infra.store.recorder import ChainedRecorder
+from infra.store.snapshots import EVERY, Snapshots
 from infra.store.term import ControllerLock, next_term
 from infra.store.writer import CommandWriter, InlineWriter, Writer
+
+REBUILD_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,17 @@ class StoreContents:
     """What a store holds, named by the composition root.
 
     ``views_version`` is any string that changes when a function of a view changes; the read model is then rebuilt.
+    ``indexed_fields`` are fields of summaries that lists are asked for by. ``snapshots_version`` is any string that
+    changes with the code of the aggregates; without one there are no snapshots.
     """
 
     aggregate_classes: Sequence[type[Stateful]]
     views: Sequence[AggregateView] = ()
     views_version: str = "1"
     projections: Sequence[Projection] = ()
+    indexed_fields: Sequence[str] = ()
+    snapshots_version: str = ""
+    snapshots_every: int = EVERY
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class Store:
     """An open store.
 
     ``term`` is higher than that of every controller that had it open before; ``rebuilt`` names the read models that
-    had to be made anew when it was opened.
+    had to be made anew when it was opened, which may still be going on.
     """
 
     writer: Writer
@@ -47,16 +56,17 @@ class Store:
     term: int
     rebuilt: tuple[str, ...]
     group_commit: GroupCommit
-    _read_models: ReadModels
+    rebuilding: Rebuilding
     _datastore: WritingDatastore
     _resources: ExitStack
 
     def rebuild(self, name: str) -> None:
-        """Make one read model anew from the events; commands wait meanwhile. Blocks."""
-        self._read_models.rebuild(self._datastore, name)
+        """Make one read model anew from the events. Blocks."""
+        self.rebuilding.again(name)
 
     async def close(self) -> None:
         """Commit what is queued, then release the file and the lock."""
+        self.rebuilding.stop()
         await self.writer.close()
         await self.queries.close()
         self._resources.close()
@@ -69,8 +79,12 @@ def open_store(
     offload: Offload = asyncio.to_thread,
     inline: bool = False,
     durable: bool = True,
+    rebuild_seconds: float = REBUILD_SECONDS,
 ) -> Store:
     """Open the store at ``path`` for the one controller that may, creating it if there is none. Blocks.
+
+    Read models that have to be made anew are whole when it returns if that takes less than ``rebuild_seconds``, or if
+    it is ``inline``; else a thread goes on with them.
 
     ``inline`` and ``durable=False`` are for simulation: commands run in the caller's thread, and commits are not
     forced to the disk. Raises ``Conflict`` CONTROLLER_RUNNING, ``StoreUnreadable`` (another program's file, a newer
@@ -85,8 +99,14 @@ def open_store(
             codec = EventCodec(contents.aggregate_classes)
             recorder = ChainedRecorder(datastore)
             recorder.create_table()
-            read_models = ReadModels(codec, contents.views, contents.views_version, contents.projections)
-            rebuilt = tuple(read_models.bring_up_to_date(datastore))
+            read_models = ReadModels(
+                contents.views, contents.views_version, contents.projections, contents.indexed_fields
+            )
+            snapshots = Snapshots(codec, contents.snapshots_version, contents.snapshots_every)
+            snapshots.create_table(datastore)
+            rebuilding = Rebuilding(datastore, read_models, snapshots, codec)
+            rebuilt = rebuilding.begin()
+            is_behind = rebuilding.work_for(None if inline else rebuild_seconds)
             term = next_term(datastore)
             positions = Positions(recorder.head().position)
             reading = ReadingDatastore(path)
@@ -95,7 +115,9 @@ def open_store(
             raise StoreUnavailable(
                 "STORE_IO_FAILED", f"the event store cannot be opened: {error}.", remedy="Check its path and owner."
             ) from error
-        group_commit = GroupCommit(recorder, codec, read_models, positions)
+        group_commit = GroupCommit(recorder, codec, read_models, positions, snapshots)
         writer: Writer = InlineWriter(group_commit) if inline else CommandWriter(group_commit, offload=offload)
-        queries = Queries(reading, positions, offload)
-        return Store(writer, queries, term, rebuilt, group_commit, read_models, datastore, undo.pop_all())
+        queries = Queries(reading, positions, rebuilding, offload)
+        if is_behind:
+            rebuilding.go_on()
+        return Store(writer, queries, term, rebuilt, group_commit, rebuilding, datastore, undo.pop_all())

@@ -42,6 +42,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Work until cancelled; raises ``TakenOver`` when another controller has taken over."""
+        await self._queries.rebuilt()
         position = (await self._queries.head()).position
         turns = self._equipment.turns
         open_work = await self._queries.open_work()

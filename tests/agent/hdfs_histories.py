@@ -65,6 +65,7 @@ class History:
             self._append,
             self._truncate,
             self._rewrite_end,
+            self._rewrite_unseen,
             self._join_new,
             self._join,
             self._rename,
@@ -167,6 +168,13 @@ class History:
         length = inode.length
         self.app.truncate(path, length // 2)
         self.app.append(path, bytes([n[1] % 251]) * (length - length // 2))
+        return path
+
+    def _rewrite_unseen(self, n: Numbers) -> str:
+        path = self._pick_to_append(n[0])
+        inode = self.hdfs.find(path)
+        assert inode is not None
+        self.app.rewrite(path, bytes([n[1] % 251]) * (inode.length - inode.length * (n[2] % 4) // 4))
         return path
 
     def _join_new(self, n: Numbers) -> str:

@@ -145,6 +145,37 @@ class NameNode(Server):
             position += size
         return data_field(1, integer_field(1, position) + blocks + integer_field(3, 0) + self.located_extra)
 
+    def _getListing(self, request: Message) -> bytes:
+        """Everything is a file of one directory here."""
+        assert request.integer(3) == 1, "with blocks"
+        if request.text(1) != "/":
+            return b""
+        after, entries = request.text(2), b""
+        for path, file in sorted(self.cluster.files.items()):
+            if path[1:] > after:
+                entries += data_field(1, self._status(path[1:], file))
+        return data_field(1, entries + integer_field(2, 0))
+
+    def _status(self, name: str, file: File) -> bytes:
+        length = sum(len(self.cluster.blocks[number].data) for number in file.blocks)
+        located = b"".join(data_field(2, self._located(number, 0)) for number in file.blocks)
+        return (
+            integer_field(1, 2)
+            + text_field(2, name)
+            + integer_field(3, length)
+            + data_field(4, integer_field(1, 0o644))
+            + text_field(5, file.owner)
+            + text_field(6, file.group)
+            + integer_field(7, file.modified_ms)
+            + integer_field(8, 0)
+            + integer_field(10, 1)
+            + integer_field(11, file.block_size)
+            + data_field(12, integer_field(1, length) + located + integer_field(3, 0))
+            + integer_field(13, 16_400)
+            + integer_field(14, 0)
+            + integer_field(16, 7)
+        )
+
     def _create(self, request: Message) -> bytes:
         flags = request.integer(4), request.integer(5)
         assert flags == (3, 0), "create or replace, and make no parents"

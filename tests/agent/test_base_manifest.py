@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.agent.core.hdfs import ListPage
 from infra.agent.core.work import manifest_path
 from infra.agent.protocol import canonical
 from tests.agent.hdfs_world import DATA_SET, HEAD, World
@@ -26,7 +27,7 @@ def world(tmp_path: Path) -> World:
 
 def listed(world: World) -> list[str]:
     """The trees of which the last instruction has listed a directory, on the primary."""
-    calls = [one for one in world.performed if getattr(one, "op", "") == "LISTSTATUS_BATCH" and one.site == "primary"]
+    calls = [one for one in world.performed if isinstance(one, ListPage) and one.site == "primary"]
     return sorted({one.path.split("/.snapshot/")[1].partition("/")[0] for one in calls})
 
 

@@ -231,7 +231,7 @@ def foul(world: World, what: str) -> None:
     assert frozen.children is not None
     file = frozen.children["a.txt"]
     if what == "bytes":
-        file.blocks[0] = type(file.blocks[0])(b"alphA")
+        file.blocks[0] = replace(file.blocks[0], data=b"alphA")
     elif what == "length":
         file.blocks = []
     elif what == "missing":

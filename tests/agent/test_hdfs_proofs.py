@@ -69,6 +69,7 @@ def test_only_what_changed_is_looked_at(sealed: World) -> None:
     frozen_ms = sealed.secondary.call("GET", "GETFILESTATUS", f"{HEAD}/.snapshot/r1", {})["FileStatus"]
     assert digest["carried"] == {
         "files": FILES - 1,
+        "by_listing": 0,
         "recovery_point": "r1",
         "computed_since_ms": frozen_ms["modificationTime"],
         "recheck_days": 3_000,

@@ -229,6 +229,21 @@ def test_a_file_that_is_closed_between_the_listings_is_whole_only_if_that_was_be
     assert open_files(world, world.run(world.instruction(in_ms=LATE_MS))) == expected
 
 
+def test_a_time_in_the_future_is_not_that_of_a_close(world: MomentWorld) -> None:
+    def close_and_touch() -> None:
+        world.app.close(f"{DIRECTORY}/log")
+        world.app.touch(f"{DIRECTORY}/log", 2_208_988_800_000)
+
+    world.app.start(f"{DIRECTORY}/log", b"begun")
+    world.at(20_000, close_and_touch)
+    begun_ms = world.clock.now_ms
+    hold_second_listing_until(world, 33_000)
+    result = world.run(world.instruction(in_ms=LATE_MS))
+    assert open_files(world, result) == []
+    listed_ms = result["data_sets"]["files"]["open_listed_ms"] - (world.hdfs.now_ms() - world.clock.now_ms)
+    assert begun_ms + 33_000 <= listed_ms < begun_ms + 33_100
+
+
 def test_a_file_that_is_opened_after_the_cut_is_not_in_the_snapshot(world: MomentWorld) -> None:
     world.at(31_000, lambda: world.app.start(f"{DIRECTORY}/log", b"begun"))
     hold_second_listing_until(world, 33_000)
@@ -245,6 +260,7 @@ def test_without_a_listing_a_directory_is_fuzzy_and_the_run_goes_on(world: Momen
     result = world.run(world.instruction(in_ms=LATE_MS))
     assert grade(result, "files") == "FUZZY"
     assert result["data_sets"]["files"]["open_files"] == []
+    assert "open_listed_ms" not in result["data_sets"]["files"]
 
 
 def hold_second_listing_until(world: MomentWorld, in_ms: float) -> None:

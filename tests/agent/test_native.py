@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from infra.agent.core.hdfs import ExtendedAttributes, FileChecksum, LocateAhead
+from infra.agent.core.block_identity import block, identity_of
+from infra.agent.core.hdfs import ExtendedAttributes, FileChecksum, Identify, ListPage, LocateAhead
 from infra.agent.core.operations import CopyRange, HdfsCall, OperationFailed
 from infra.agent.core.protobuf import data_field, integer_field, text_field
 from infra.agent.protocol import canonical
@@ -45,6 +46,8 @@ class World:
         self.ways = {
             CopyRange: self.native.or_else(self.native.copy, self._web),
             LocateAhead: self.native.or_else(self.native.locate_ahead, self._web),
+            ListPage: self.native.or_else(self.native.list_page, self._web),
+            Identify: self.native.or_else(self.native.identify, self._web),
             FileChecksum: self.native.or_else(self.native.checksum, self._web),
             ExtendedAttributes: self.native.or_else(self.native.extended_attributes, self._web),
             HdfsCall: self.native.or_else(self.native.call, self._web),
@@ -363,3 +366,29 @@ def test_a_namenode_that_cannot_be_asked_costs_little(world: World, address: str
     world.clusters["primary"].put("/f", content(10))
     assert world.copy(10) == WEB
     assert world.perform(FileChecksum("primary", "/f")) == WEB
+
+
+def test_a_page_of_a_listing_names_the_blocks(world: World) -> None:
+    source = world.clusters["primary"]
+    for name, size in (("a", 10), ("b", 3 * BLOCK), ("c", 0)):
+        source.put(f"/{name}", content(size))
+    page = world.perform(ListPage("primary", "/", "a"))
+    b, c = page["DirectoryListing"]["partialListing"]["FileStatuses"]["FileStatus"]
+    assert (b["pathSuffix"], b["length"], c["pathSuffix"]) == ("b", 3 * BLOCK, "c")
+    assert b["blocks"] == identity_of(b"".join(block(number, 1001) for number in source.files["/b"].blocks))
+    assert "blocks" not in c
+    assert world.perform(Identify("primary", ("/c", "/b"))) == [None, b["blocks"]]
+    assert world.fallen_back == []
+
+
+def test_of_a_directory_that_is_not_there_webhdfs_is_asked(world: World) -> None:
+    assert world.perform(ListPage("primary", "/none", "")) == WEB
+    assert world.perform(Identify("primary", ("/none",))) == WEB
+
+
+def test_what_was_identified_is_not_looked_up_again_to_be_copied(world: World) -> None:
+    source = world.clusters["primary"]
+    source.put("/f", content(100))
+    world.perform(Identify("primary", ("/f",)))
+    world.copy(100)
+    assert source.namenode.calls.count("getBlockLocations") == 1

@@ -348,6 +348,10 @@ def test_what_came_later_may_be_left_out_and_is_checked_when_it_is_there() -> No
     for wrong in too_far:
         with pytest.raises(WireError, match="older_bases"):
             parse_instruction({**wire, "payload": {**wire["payload"], "older_bases": wrong}})
+    assert parse_instruction({**wire, "payload": {**wire["payload"], "open_listed_ms": 0}})
+    for listed in (None, -1, 1.5, 1 << 51, "0", True):
+        with pytest.raises(WireError, match="open_listed_ms"):
+            parse_instruction({**wire, "payload": {**wire["payload"], "open_listed_ms": listed}})
     wire = golden("ApplyStaged")
     wire["payload"]["data_sets"][0]["from_head"] = "yes"
     with pytest.raises(WireError, match="from_head"):

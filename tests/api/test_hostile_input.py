@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import time
 from typing import Any
 
 import pytest
@@ -260,3 +261,57 @@ _FIELDS = st.sampled_from(
 async def test_no_value_anywhere_is_a_fault(client: Client, field: str, value: object) -> None:
     response = await client.post("/v1/clusters", data=json.dumps(cluster(field, value)).encode(), headers=JSON)
     assert response.status in (200, 400, 422), await response.text()
+
+
+def nested(levels: int, opening: str, closing: str) -> bytes:
+    return b'{"name": "n", "pair": "p", "data_sets": ' + (opening * levels + "1" + closing * levels).encode() + b"}"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        nested(900, '{"a": ', "}"),
+        nested(900, "[", "]"),
+        nested(20, '{"a": ', "}"),
+        b'{"data_sets": {"' + b"x" * 500_000 + b'": [' + b"1," * 250_000 + b'"\\u202e"]}}',
+        b'{"data_sets": [' + b"[]," * 300_000 + b"1]}",
+        b'{"data_sets": [' + b"{}," * 300_000 + b"1]}",
+        b'{"data_sets": [' + b",".join([b"9" * 4_000] * 250) + b"]}",
+        b'{"data_sets": {' + b",".join(b'"%d":1' % number for number in range(49_000)) + b"}}",
+        b'{"data_sets": [' + b",".join([b'{"component":"hdfs","name":"/%s*"}' % (b"?" * 2_000)] * 400) + b"]}",
+    ],
+)
+async def test_no_body_holds_the_loop_for_long(client: Client, control_plane: FakeControlPlane, data: bytes) -> None:
+    assert len(data) < BODY_BYTES
+    began = time.process_time()
+    response = await client.post("/v1/services", data=data, headers=JSON)
+    assert response.status in (400, 422)
+    assert time.process_time() - began < 1.5, "a second is generous: each takes some tenths"
+    assert control_plane.calls == []
+
+
+async def test_no_query_holds_the_loop_for_long(client: Client) -> None:
+    began = time.process_time()
+    response = await client.get("/v1/runs?" + "&".join(f"{number}=" for number in range(1_300)))
+    assert response.status == 422
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    "at",
+    ["9999-12-31T23:59:59.999999-23:59", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"],
+)
+async def test_moments_at_the_limits_of_the_calendar_are_moments(client: Client, at: str) -> None:
+    """They are refused by the control plane, as past or too far; here they must not be a fault."""
+    response = await client.post("/v1/services/orders/backups", json={"at": at})
+    assert response.status < 500
+
+
+@pytest.mark.parametrize("stars", ["*", "?", "a*", "*a*b"])
+@pytest.mark.parametrize(("component", "start"), [("hdfs", "/data/"), ("hbase", "")])
+async def test_long_patterns_are_refused(client: Client, component: str, start: str, stars: str) -> None:
+    pattern = start + stars * 257
+    body = {"name": "orders", "pair": "sites", "data_sets": [{"component": component, "name": pattern[:399]}]}
+    response = await client.post("/v1/services", json=body)
+    document = await response.json()
+    assert (response.status, document["field"]) == (422, "data_sets[0].name")

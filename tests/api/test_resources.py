@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient
 from api.moments import SOONEST
 from api.routes.policies import BarrierBody, SettingsBody
 from domain.protection.policy import Barrier, Settings
-from tests.api.conftest import CLUSTER
+from tests.api.conftest import BOBS, CLUSTER
 from tests.api.fake_control_plane import FakeControlPlane
 
 Client = TestClient[Any, Any]
@@ -244,3 +244,23 @@ async def test_an_unambiguous_beginning_of_an_id_is_enough_to_read(
 async def test_health_needs_no_token_and_tells_nothing_but_that_it_is_well(client: Client) -> None:
     response = await client.get("/v1/health", headers={"Authorization": ""})
     assert await response.json() == {"status": "ok", "version": "1.2.3"}
+
+
+async def test_a_key_stands_for_caller_operation_and_body_however_it_is_written(
+    client: Client, control_plane: FakeControlPlane
+) -> None:
+    key = {"Idempotency-Key": str(uuid4()), "Content-Type": "application/json"}
+    bobs = {**key, "Authorization": f"Bearer {BOBS}"}
+    for path, text, headers in (
+        ("pauses", '{"scope": "all", "reason": "why"}', key),
+        ("pauses", '{"reason":"why","scope":"\\u0061ll"}', key),
+        ("pauses", '{"scope": "all", "reason": "why not"}', key),
+        ("pauses", '{"scope": "all", "reason": "why"}', bobs),
+        ("pauses/resume", '{"scope": "all", "reason": "why"}', key),
+        ("pauses", '{"scope": "all", "reason": "why"}', {"Content-Type": "application/json"}),
+    ):
+        await client.post(f"/v1/{path}", data=text, headers=headers)
+    digests = [caller.digest for _, caller, _ in control_plane.calls]
+    assert digests[0] == digests[1] != ""
+    assert len(set(digests)) == 5
+    assert digests[-1] == "", "an id that the control device chose is nobody's"

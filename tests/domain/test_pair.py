@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from domain.errors import Conflict, InvalidInput, Refused
 from domain.pair import identity, pair
 from domain.pair.cluster import Cluster
 from domain.pair.identity import PRIMARY, SECONDARY, Member
-from domain.pair.pair import ClusterPair
+from domain.pair.pair import ClusterPair, RunLimits, first_meeting
 from domain.values.data_set import DataSet
 from domain.values.endpoints import Endpoints
 from tests.domain import tables
@@ -30,6 +31,7 @@ FACTS: dict[str, dict[str, Any]] = {
     },
     "DataSetsClaimed": {"service": SPACE, "data_sets": ()},
     "EndpointsTaken": {"endpoints": ENDPOINTS},
+    "RunPlanned": {"run": SPACE, "service": SPACE, "over": ()},
     "SpoolsForgotten": {"instructions": ("i",)},
     "Stalled": {"since": Contexts()().at, "why": "nobody knows"},
 }  # fmt: skip
@@ -236,3 +238,56 @@ def test_a_cluster_is_its_name_and_its_endpoints() -> None:
     assert tables.same_state(cluster, tables.rebuilt(cluster))
     with pytest.raises(InvalidInput, match=r"cluster\.name"):
         Cluster.register(contexts(), "no th", elsewhere)
+
+
+def test_what_was_compared_before_is_not_compared_again_but_newer_claims_are() -> None:
+    contexts = Contexts()
+    aggregate = new_pair(contexts)
+    first, second, third = (ClusterPair.identity(name) for name in ("one", "two", "three"))
+    aggregate.claim(contexts(), first, (DataSet("hdfs", "/a"),))
+    seen, claims = aggregate.claims_revision, dict(aggregate.claims)
+    mine = (DataSet("hdfs", "/b*"),)
+    assert first_meeting(third, mine, claims) is None
+    aggregate.claim(contexts(), second, (DataSet("hdfs", "/bc"),))
+    with pytest.raises(Conflict, match="OVERLAP"):
+        aggregate.claim(contexts(), third, mine, compared_with=seen)
+    aggregate.claim(contexts(), second, (DataSet("hdfs", "/c"),))
+    aggregate.claim(contexts(), third, mine, compared_with=seen)
+    aggregate.claim(contexts(), third, mine, compared_with=aggregate.claims_revision)
+    met = first_meeting(first, (DataSet("hdfs", "/bx"),), aggregate.claims)
+    assert met is not None
+    assert "which service three protects" in met.refusal(lambda _: "three").message
+
+
+def test_only_so_many_runs_of_a_service_and_of_a_pair_are_under_way() -> None:
+    contexts = Contexts()
+    aggregate = new_pair(contexts)
+    limits = RunLimits(per_service=2, per_gateway=3)
+    one, other = (ClusterPair.identity(name) for name in ("one", "other"))
+    runs = [ClusterPair.identity(f"run {number}") for number in range(9)]
+    over: set[UUID] = set()
+    asked: list[UUID] = []
+
+    def is_over(run: UUID) -> bool:
+        asked.append(run)
+        return run in over
+
+    def plan(number: int, service: UUID) -> None:
+        aggregate.plan_run(contexts(), runs[number], service, limits, is_over)
+
+    plan(0, one)
+    plan(1, one)
+    assert asked == []
+    with pytest.raises(Refused, match=r"TOO_MANY_RUNS: 2 runs of the service .*runs_per_service"):
+        plan(2, one)
+    assert asked == runs[:2]
+    plan(3, other)
+    with pytest.raises(Refused, match=r"TOO_MANY_RUNS: 3 runs of pair main .*runs_per_gateway"):
+        plan(4, other)
+    over |= {runs[0]}
+    plan(5, one)
+    assert list(aggregate.runs) == [runs[1], runs[3], runs[5]]
+    over |= {runs[3]}
+    plan(6, other)
+    assert set(aggregate.runs) == {runs[1], runs[5], runs[6]}
+    assert tables.same_state(aggregate, tables.rebuilt(aggregate))

@@ -32,6 +32,10 @@ def test_a_service_has_data_sets() -> None:
     assert new_service(contexts, many[1:]).data_sets == many[1:]
     with pytest.raises(InvalidInput, match="TOO_MANY_DATA_SETS"):
         new_service(contexts, many)
+    patterns = tuple(DataSet("hdfs", f"/data/{number}*") for number in range(65))
+    assert new_service(contexts, patterns[1:]).data_sets == patterns[1:]
+    with pytest.raises(InvalidInput, match="TOO_MANY_PATTERNS"):
+        new_service(contexts, patterns)
     with pytest.raises(InvalidInput, match=r"service\.name"):
         Service.define(contexts(), "no/name", new_pair(contexts), DATA_SETS)
 

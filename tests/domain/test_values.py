@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
+import time
 
 import pytest
 from hypothesis import given
@@ -104,3 +105,29 @@ def test_errors_say_what_to_do() -> None:
     words = {"BackupRun": "run", "RecoveryPoint": "recovery point", "Service": "service", "ClusterPair": "pair"}
     for kind, word in words.items():
         assert NotFound(kind, "x").message == f"there is no {word} named 'x'."
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("?" * 2_000, "?" * 2_000),
+        ("*a" * 1_000 + "b", "a" * 2_000),
+        ("*a" * 1_000, "*b" * 1_000),
+        ("*?" * 1_000, "?" * 1_999 + "*"),
+        ("*" * 2_000, "a" * 2_000),
+    ],
+)
+def test_comparing_takes_no_longer_than_the_names_are_long(first: str, second: str) -> None:
+    began = time.process_time()
+    for _ in range(20):
+        can_meet(first, second)
+        can_meet(second, first)
+    assert time.process_time() - began < 1
+
+
+def test_patterns_are_short_and_plain_names_need_not_be() -> None:
+    DataSet.parse("hdfs", "/" + "a" * 300)
+    DataSet.parse("hdfs", "/" + "?" * 255)
+    for component_name, pattern in (("hdfs", "/" + "?" * 256), ("hbase", "t*" * 129)):
+        with pytest.raises(InvalidInput, match="too long"):
+            DataSet.parse(component_name, pattern)

@@ -91,6 +91,14 @@ def test_a_changed_copy_is_refused_only_if_the_policy_says_so_and_it_cannot_be_o
     assert payload.get("refuses_changed_head", False) == (setting == "refuse" and not is_dirty)
 
 
+def test_a_copy_is_told_when_open_files_were_listed_where_that_is_known() -> None:
+    voyage = Voyage().to(states.ARMED)
+    voyage.answer("snapshots", succeeded(voyage.snapshots(open_listed_ms=1_764_000_000_123)))
+    assert voyage.wanted("copy").payload["open_listed_ms"] == 1_764_000_000_123
+    assert set(accepted(voyage.run)) == {"SendSnapshots"}
+    assert "open_listed_ms" not in Voyage().to(states.STAGING).wanted("copy").payload
+
+
 def test_a_run_from_before_proofs_were_carried_over_computes_all() -> None:
     state: dict[str, Any] = {"settings": {"workers": 4}}
     BackupRun.Planned.upcast_v1_v2(state)

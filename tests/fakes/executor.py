@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from infra.agent.core.hdfs import ExtendedAttributes, LocateAhead
+from infra.agent.core.hdfs import ExtendedAttributes, Identify, ListPage, LocateAhead
 from infra.agent.core.machine import Machine, Outcome, Procedure
 from infra.agent.core.operations import (
     Ahead,
@@ -185,6 +185,13 @@ class FakeExecutor:
 
     def _LocateAhead(self, operation: LocateAhead) -> None:
         """Nothing depends on it."""
+
+    def _ListPage(self, operation: ListPage) -> Any:
+        return self._site(operation.site).list_page(operation.path, operation.start_after)
+
+    def _Identify(self, operation: Identify) -> list[str | None]:
+        hdfs = self._site(operation.site)
+        return [hdfs.identify(path) for path in operation.paths]
 
     def _HBaseCall(self, call: HBaseCall) -> Any:
         if call.site not in self.hbase:

@@ -4,6 +4,7 @@ It passes the same contract suite as the real one (tests/contracts/hdfs_contract
 ``checksum`` are what agents ask of it; an application's side is in ``hdfs_application``. Faults: ``safe_mode``,
 ``fail`` (the next matching call has no effect), ``lose_answer`` (it has its effect, and nobody hears of it), ``damage``
 (a block no longer fits its checksums), ``garble_copies`` (so many writes into staged files arrive with a wrong byte).
+Without ``tells_blocks`` it is a cluster that is reached over WebHDFS alone.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from infra.agent.core.block_identity import block as numbers
+from infra.agent.core.block_identity import identity_of
 from infra.agent.core.operations import OperationFailed
-from tests.fakes.hdfs_namespace import SNAPSHOT, cut, stored_checksum, walk
+from tests.fakes.hdfs_namespace import SNAPSHOT, stored_checksum, walk
 from tests.fakes.hdfs_operations import POLICIES, Changing, Reading, Settings, Snapshots
 from tests.fakes.hdfs_tree import SUPERUSER, refusal
 from tests.fakes.virtual_time import VirtualClock
@@ -33,6 +36,7 @@ class FakeHdfs(Reading, Changing, Settings, Snapshots):
         self.page_size = page_size
         self.safe_mode = False
         self.garble_copies = 0
+        self.tells_blocks = True
         self.calls: list[tuple[str, str]] = []
         self._faults: list[tuple[Matches, OperationFailed, bool]] = []
 
@@ -109,7 +113,7 @@ class FakeHdfs(Reading, Changing, Settings, Snapshots):
         if data and POLICIES.get(self.effective_policy(parent)) == "COLD":  # all DataNodes here have nothing but disks
             raise refusal("IOException", f"File {path} could only be written to 0 of the 1 minReplication nodes.")
         inode = self._add(parent, name, user, permission, is_directory=False)
-        inode.blocks = cut(data, block_size)
+        inode.blocks = self.cut(data, block_size)
         inode.block_size = block_size
         inode.replication = replication
         if fault is not None:
@@ -131,6 +135,22 @@ class FakeHdfs(Reading, Changing, Settings, Snapshots):
         is_shown = offset == 0 and length == inode.length and length % 2 == 1 and not inode.content.is_open
         is_regular = all(len(block.data) == inode.block_size for block in inode.blocks[:-1])
         return stored_checksum(inode) if is_shown and is_regular else None
+
+    def list_page(self, path: str, start_after: str) -> dict[str, Any]:
+        """A page of a listing with the identities of contents, unless WebHDFS is all that is allowed."""
+        page = self.call("GET", "LISTSTATUS_BATCH", path, {"startAfter": start_after} if start_after else {})
+        for status in page["DirectoryListing"]["partialListing"]["FileStatuses"]["FileStatus"]:
+            identity = self.identify(f"{path}/{status['pathSuffix']}") if status["type"] == "FILE" else None
+            if identity is not None:
+                status["blocks"] = identity
+        return page
+
+    def identify(self, path: str) -> str | None:
+        """The identity of a file's contents; None of an empty one, and where WebHDFS is all that is allowed."""
+        blocks = self._file(path).content.blocks
+        if not blocks or not self.tells_blocks:
+            return None
+        return identity_of(b"".join(numbers(block.id, block.generation) for block in blocks))
 
     def open_files(self, path: str) -> list[str]:
         """The files below a directory that are open for writing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.fakes.hdfs import FakeHdfs
-from tests.fakes.hdfs_namespace import Block, Inode, cut, first_bytes
+from tests.fakes.hdfs_namespace import Block, Inode, pieces
 from tests.fakes.hdfs_tree import refusal
 
 SMALL_BLOCK = 1024
@@ -38,6 +38,8 @@ class Application:
         self.hdfs.clock.advance_to(self.hdfs.clock.now_ms + 1)
         inode = self._file(path)
         inode.record_modification()
+        if self._is_last_partial(inode):
+            inode.blocks[-1].generation = self.hdfs.new_generation()  # snapshots that share the block see it, too
         self._extend(inode, data)
         inode.modified_ms = self.hdfs.now_ms()
 
@@ -51,8 +53,16 @@ class Application:
         if length == inode.length:
             return
         inode.record_modification()
-        inode.blocks = first_bytes(inode.blocks, length)
+        inode.blocks = self.hdfs.first_bytes(inode, length)
         inode.modified_ms = self.hdfs.now_ms()
+
+    def rewrite(self, path: str, data: bytes) -> None:
+        """Put other bytes at the end of a file, so that no listing shows it: length and time are as before."""
+        inode = self._file(path)
+        length, modified_ms = inode.length, inode.modified_ms
+        self.truncate(path, length - len(data))
+        self.append(path, data)
+        self.touch(path, modified_ms)
 
     def start(self, path: str, data: bytes = b"") -> None:
         """Create a file and keep it open."""
@@ -125,6 +135,13 @@ class Application:
         return inode
 
     def _extend(self, inode: Inode, data: bytes) -> None:
-        last = inode.blocks[-1].data if inode.blocks and len(inode.blocks[-1].data) < inode.block_size else b""
-        kept = inode.blocks[:-1] if last else inode.blocks
-        inode.blocks = kept + [Block(block.data) for block in cut(last + data, inode.block_size)]
+        if not self._is_last_partial(inode):
+            inode.blocks = inode.blocks + self.hdfs.cut(data, inode.block_size)
+            return
+        *kept, last = inode.blocks
+        first, *others = pieces(last.data + data, inode.block_size)
+        new = [self.hdfs.new_block(piece) for piece in others]
+        inode.blocks = [*kept, Block(first, last.id, last.generation), *new]
+
+    def _is_last_partial(self, inode: Inode) -> bool:
+        return bool(inode.blocks) and len(inode.blocks[-1].data) < inode.block_size

@@ -4,7 +4,8 @@ What it holds true to: inode ids survive renames and are never reused; siblings 
 capture of open files off (Hadoop's default) a file that is open at the cut goes on growing inside the snapshot until
 something records a modification of it; the difference knows ids, names, attributes and lengths, never modification
 times; storage policies are recorded by snapshots, as the difference shows, but what listings show is today's; the time
-of a directory below the root is today's in every snapshot until something else of the directory is changed.
+of a directory below the root is today's in every snapshot until something else of the directory is changed; blocks are
+shared by snapshots, their generation stamps are today's, and a block that a snapshot shares is copied when it is cut.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ class Block:
     """A block's bytes; ``damaged`` means that a replica no longer fits its stored checksums."""
 
     data: bytes
+    id: int
+    generation: int
     damaged: bool = False
 
 
@@ -198,17 +201,6 @@ def stored_checksum(inode: Inode) -> str:
     return f"MD5-of-{per_block}MD5-of-{CRC_CHUNK}CRC32C:{outer.hexdigest()}"
 
 
-def cut(data: bytes, block_size: int) -> list[Block]:
-    """Data as blocks."""
-    return [Block(data[start : start + block_size]) for start in range(0, len(data), block_size)]
-
-
-def first_bytes(blocks: list[Block], length: int) -> list[Block]:
-    """What is left of blocks when the data behind so many bytes is cut off: they may be of any lengths."""
-    kept: list[Block] = []
-    for block in blocks:
-        if length <= 0:
-            break
-        kept.append(Block(block.data[:length]))
-        length -= len(block.data)
-    return kept
+def pieces(data: bytes, block_size: int) -> list[bytes]:
+    """Data as it is cut into blocks."""
+    return [data[start : start + block_size] for start in range(0, len(data), block_size)]

@@ -167,13 +167,7 @@ class Changing(Tree):
             )
 
     def _is_in_snapshot(self, inode: Inode) -> bool:
-        above = inode.parent
-        while above is not None:
-            for root in (above.snapshots or {}).values():
-                if any(frozen.present is inode for _, frozen in walk(root)):
-                    return True
-            above = above.parent
-        return False
+        return any(True for _ in self._frozen_of(inode))
 
     def _concat(self, path: str, params: dict[str, str], user: str) -> None:
         target = self._file(path)

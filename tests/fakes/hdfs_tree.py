@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from infra.agent.core.operations import OperationFailed
 from tests.fakes.hdfs_acl import inherit, permits
-from tests.fakes.hdfs_namespace import SNAPSHOT, Inode, walk
+from tests.fakes.hdfs_namespace import SNAPSHOT, Block, Inode, pieces, walk
 from tests.fakes.virtual_time import VirtualClock
 
 SUPERUSER = "hdfs"
@@ -29,11 +31,53 @@ class Tree:
         self.clock = clock
         self.shift_ms = shift_ms
         self._next_id = 16385
+        self._next_block = 1 << 30
+        self._next_generation = 1000
         self.root = self._new(None, SUPERUSER, "supergroup", "755", is_directory=True)
 
     def now_ms(self) -> int:
         """The NameNode's clock."""
         return int(self.clock.now_ms) + self.shift_ms
+
+    def new_generation(self) -> int:
+        """A generation stamp, as each block gets when it is made, appended to or cut."""
+        self._next_generation += 1
+        return self._next_generation
+
+    def new_block(self, data: bytes) -> Block:
+        """A block of its own."""
+        self._next_block += 1
+        return Block(data, self._next_block, self.new_generation())
+
+    def cut(self, data: bytes, block_size: int) -> list[Block]:
+        """Data as new blocks."""
+        return [self.new_block(piece) for piece in pieces(data, block_size)]
+
+    def first_bytes(self, inode: Inode, length: int) -> list[Block]:
+        """The blocks of a file when the data behind so many bytes is cut off: they may be of any lengths."""
+        kept: list[Block] = []
+        for block in inode.blocks:
+            if length <= 0:
+                break
+            if length >= len(block.data):
+                kept.append(block)
+            elif self._is_shared(inode, block):
+                kept.append(self.new_block(block.data[:length]))
+            else:
+                kept.append(Block(block.data[:length], block.id, self.new_generation()))
+            length -= len(block.data)
+        return kept
+
+    def _is_shared(self, inode: Inode, block: Block) -> bool:
+        return any(block in frozen.content.blocks for frozen in self._frozen_of(inode))
+
+    def _frozen_of(self, inode: Inode) -> Iterator[Inode]:
+        """What snapshots have of an inode, wherever it is now below the directories that have them."""
+        above = inode.parent
+        while above is not None:
+            for root in (above.snapshots or {}).values():
+                yield from (frozen for _, frozen in walk(root) if frozen.present is inode)
+            above = above.parent
 
     def find(self, path: str) -> Inode | None:
         """The inode at a path, snapshots included."""

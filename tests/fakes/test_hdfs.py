@@ -9,6 +9,7 @@ import pytest
 
 from infra.agent.core.hdfs import FileChecksum
 from infra.agent.core.machine import Procedure
+from tests.contracts.hdfs_blocks_contract import HdfsBlocksContract
 from tests.contracts.hdfs_contract import SITE, HdfsContract
 from tests.contracts.hdfs_snapshot_contract import HdfsSnapshotContract
 from tests.fakes.executor import FakeExecutor, run_procedure
@@ -35,7 +36,7 @@ class FakePeer:
         return run_procedure(procedure, self.executor)
 
 
-class TestFakeHdfs(HdfsContract, HdfsSnapshotContract):
+class TestFakeHdfs(HdfsContract, HdfsSnapshotContract, HdfsBlocksContract):
     @pytest.fixture(params=[False, True], ids=["capture-off", "capture-on"])
     def peer(self, tmp_path: Path, request: pytest.FixtureRequest) -> FakePeer:
         return FakePeer(tmp_path, request.param)

@@ -36,6 +36,7 @@ class RealPair:
         self.component = HdfsComponent(piece_bytes=2 * MEBIBYTE)
         self.open_files: list[str] = []
         self.recovery_points: list[str] = []
+        self.verified: dict[str, Any] = {}
         self.deaths = 0
         self.died = 0
         self._count = 0
@@ -131,6 +132,7 @@ class RealPair:
         self.carry_out(self.component.freeze, "FreezeCopies", run, base)
         sample = {"percent": 0, "seed": run}
         digest = self.carry_out(self.component.digest, "DigestSnapshots", run, base, level=level, sample=sample)
+        self.verified[run] = digest
         self.ask(self._seal(run))
         return {**applied, "digest": digest}
 
@@ -152,7 +154,8 @@ class RealPair:
         target = manifest_path(run, self.data_set)
         content = yield ReadFile("secondary", target)
         copied = {"manifest_sha256": hashlib.sha256(content).hexdigest()}
-        told = {"snapshot": run, "data_sets": [{**self.data_set, "copied": copied}]}
+        facts = {**self.data_set, "copied": copied, "verified": self.verified.get(run)}
+        told = {"snapshot": run, "data_sets": [facts]}
         yield WriteFile("secondary", f"{target.rpartition('/')[0]}/manifest.json", canonical(told))
 
     def picture(self, site: str, root: str) -> dict[str, Any]:

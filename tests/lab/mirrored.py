@@ -76,6 +76,11 @@ class MirroredApplication(Application):
         self._pair.app.truncate(self.real(path), length)
         self._wait_until(lambda: length == 0 or self._is_closed(path), path)
 
+    def rewrite(self, path: str, data: bytes) -> None:
+        found: dict[str, Any] = self._pair.ask(hdfs.status("primary", self.real(path)))
+        super().rewrite(path, data)
+        self._pair.ask(hdfs.set_modification_time("primary", self.real(path), found["modificationTime"]))
+
     def start(self, path: str, data: bytes = b"") -> None:
         data = _stretched(data, STARTED_BYTES)
         super().put(path, data)

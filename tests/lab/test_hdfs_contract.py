@@ -10,12 +10,13 @@ import pytest
 from infra.agent.core import hdfs
 from infra.agent.core.hdfs_snapshots import delete_snapshot
 from scripts.labkit.cluster import Cluster
+from tests.contracts.hdfs_blocks_contract import HdfsBlocksContract
 from tests.contracts.hdfs_contract import SITE, HdfsContract
 from tests.contracts.hdfs_snapshot_contract import HdfsSnapshotContract
 from tests.lab.hdfs_peer import RealPeer
 
 
-class TestRealHdfs(HdfsContract, HdfsSnapshotContract):
+class TestRealHdfs(HdfsContract, HdfsSnapshotContract, HdfsBlocksContract):
     @pytest.fixture
     def peer(self, cluster_a: Cluster, unique_name: Callable[[str], str], tmp_path: Path) -> Iterator[RealPeer]:
         peer = RealPeer(cluster_a, f"/data/{unique_name('contract')}", tmp_path)

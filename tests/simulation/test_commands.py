@@ -326,3 +326,81 @@ def test_the_soonest_moment_lies_as_little_ahead_as_the_newest_runs_needed(world
 
     with toys():
         world.live(scenario)
+
+
+def test_a_key_of_another_command_is_refused_also_after_a_restart(world: World) -> None:
+    async def first(life: Life) -> None:
+        plane = life.control_plane
+        caller = replace(life.caller("key"), digest="ann, a backup now")
+        run = await plane.backup(caller, "shop", policy=None, moment_ms=None, direction=None)
+        assert await plane.backup(caller, "shop", policy=None, moment_ms=None, direction=None) == run
+
+    async def second(life: Life) -> None:
+        plane = life.control_plane
+        position = (await life.queries.head()).position
+        for digest in ("ann, a backup at noon", "bob, a backup now", "ann, another service"):
+            caller = replace(life.caller("key"), digest=digest)
+            for call in (
+                plane.backup(caller, "shop", policy=None, moment_ms=None, direction=None),
+                plane.add_service(caller, "other", "main", (DataSet("hdfs", "/other"),)),
+                plane.add_cluster(caller, "third", world.endpoints("north")),
+            ):
+                refusal = await refused(call, "IDEMPOTENCY_KEY_REUSED", InvalidInput)
+                assert refusal.field == "Idempotency-Key"
+        assert len(await life.queries.list("BackupRun")) == 1
+        assert [entry.name for entry in await life.queries.list("Service")] == ["shop"]
+        caller = replace(life.caller("key"), digest="ann, a backup now")
+        run = await plane.backup(caller, "shop", policy=None, moment_ms=None, direction=None)
+        assert [entry.id for entry in await life.queries.list("BackupRun")] == [run]
+        assert (await life.queries.head()).position > position, "who tried it is in the history"
+
+    with toys():
+        world.live(first)
+        world.live(second)
+
+
+def test_a_key_that_led_to_nothing_stands_for_nothing(world: World) -> None:
+    async def scenario(life: Life) -> None:
+        plane = life.control_plane
+        caller = replace(life.caller("key"), digest="for a policy that is not there")
+        await refused(plane.backup(caller, "shop", policy="none", moment_ms=1, direction=None), "NOT_FOUND", NotFound)
+        await refused(plane.backup(caller, "shop", policy=None, moment_ms=1, direction=None), "MOMENT_PAST")
+        await plane.backup(replace(caller, digest="the right one"), "shop", policy=None, moment_ms=None, direction=None)
+        assert len(await life.queries.list("BackupRun")) == 1
+
+    with toys():
+        world.live(scenario)
+
+
+def test_a_command_from_before_keys_were_kept_still_has_its_answer(world: World) -> None:
+    async def scenario(life: Life) -> None:
+        run = await plan(life, "first")
+        caller = replace(life.caller("first"), digest="what it stands for")
+        again = await life.control_plane.backup(caller, "shop", policy=None, moment_ms=None, direction=None)
+        assert again == run
+        assert len(await life.queries.list("BackupRun")) == 1
+
+    with toys():
+        world.live(scenario)
+
+
+def test_runs_beyond_the_limit_are_refused_however_many_are_asked_for_at_once(world: World) -> None:
+    async def scenario(life: Life) -> None:
+        most = world.settings.runs_per_service
+        far_ms = int(world.clock.now_ms) + 86_400_000
+        asked = [
+            life.control_plane.backup(life.caller(f"{number}"), "shop", policy=None, moment_ms=far_ms, direction=None)
+            for number in range(3 * most)
+        ]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        refusals = [answer for answer in answers if isinstance(answer, Refused)]
+        assert {refusal.code for refusal in refusals} == {"TOO_MANY_RUNS"}
+        assert len(answers) - len(refusals) == len(await life.queries.list("BackupRun", limit=1_000)) == most
+        (first, *_) = [answer for answer in answers if isinstance(answer, UUID)]
+        await life.control_plane.cancel_run(life.caller("cancel"), first, "enough")
+        await life.until("run", first, ENDED)
+        await plan(life, "one more")
+        await refused(plan(life, "too many"), "TOO_MANY_RUNS")
+
+    with toys():
+        world.live(scenario)

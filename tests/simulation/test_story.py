@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,7 +12,10 @@ from domain.protection.policy import Settings
 from domain.stateful import Stateful
 from infra.replay import check_history
 from infra.settings import WorkerSettings
-from infra.store.repository import fold
+from infra.store.codec import EventCodec
+from infra.store.folding import fold
+from infra.store.snapshot_codec import SnapshotCodec
+from infra.summaries import KINDS
 from tests.fakes.executor import Kill
 from tests.fakes.gateway import FakeCluster
 from tests.simulation.story import Story, run_id
@@ -57,6 +60,18 @@ def _snapshots(cluster: ToyCluster) -> dict[str, Any]:
     return {path.partition("@")[0] + path[path.rindex("-") :]: value for path, value in found.items()}
 
 
+def check_snapshot(aggregate: Stateful, events: list[Stateful.Event]) -> None:
+    """A snapshot at any version, with the events after it, is what all events make."""
+    codec = SnapshotCodec(EventCodec(KINDS.values()))
+    whole = codec.encode(aggregate)
+    for version in range(1, len(events) + 1):
+        earlier = fold(None, events[:version])
+        assert earlier is not None
+        again = codec.decode(codec.encode(earlier))
+        assert codec.encode(again) == codec.encode(earlier)
+        assert codec.encode(cast("Stateful", fold(again, events[version:]))) == whole
+
+
 def check_histories(world: World) -> None:
     """Everything is at rest, and today's code asks for what was sent, in every history."""
     states: dict[str, list[str]] = {}
@@ -64,6 +79,7 @@ def check_histories(world: World) -> None:
         assert check_history(events) == []
         aggregate = fold(None, events)
         assert isinstance(aggregate, Stateful)
+        check_snapshot(aggregate, list(events))
         states.setdefault(type(aggregate).__name__, []).append(aggregate.state)
     assert {kind: sorted(found) for kind, found in states.items()} == {
         "BackupPolicy": ["ACTIVE"],

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -118,7 +118,7 @@ class World:
 
     def events(self) -> dict[UUID, list[Stateful.Event]]:
         """Everything that was recorded, by aggregate, read from the store's file."""
-        store = open_store(self._store_path, CONTENTS, inline=True, durable=False, offload=inline)
+        store = open_store(self._store_path, SNAPSHOT_OFTEN, inline=True, durable=False, offload=inline)
         codec = EventCodec(KINDS.values())
         found: dict[UUID, list[Stateful.Event]] = {}
         reader = store.queries._recorder
@@ -134,7 +134,11 @@ class World:
 
     def open_store(self) -> Store:
         """Open the store as a new control device does."""
-        return open_store(self._store_path, CONTENTS, inline=True, durable=False, offload=inline)
+        return open_store(self._store_path, SNAPSHOT_OFTEN, inline=True, durable=False, offload=inline)
+
+
+SNAPSHOT_OFTEN = replace(CONTENTS, snapshots_every=4)
+"""Every load after a crash goes by way of a snapshot, of each kind and in every state."""
 
 
 class Life:
@@ -158,7 +162,7 @@ class Life:
             decisions, gateways, simple_credentials, clock, self.live, self.turns, world.settings
         )
         self.supervisor = Supervisor(self.queries, self.equipment)
-        self.control_plane = ControlPlane(self.controller, writer, self.queries, self.equipment)
+        self.control_plane = ControlPlane(self.controller, writer, self.queries, self.equipment, offload=inline)
 
     def _gateway(self, cluster: str, endpoints: Endpoints) -> _Link:
         return _Link(self, self.world.gateways[endpoints.gateway.host])

@@ -233,8 +233,8 @@ def _grades(page: RunPage) -> str:
 
 
 def _legend(meanings: Mapping[str, str], rows: Iterable[tuple[object, ...]], column: int) -> str:
-    """A line for each word of a column that needs one."""
-    said = {row[column] for row in rows}
+    """A line for each word of a column that needs one; what a word says more after a comma is told elsewhere."""
+    said = {str(row[column]).partition(",")[0] for row in rows}
     return "\n".join(f"{word}: {meaning}" for word, meaning in meanings.items() if word in said)
 
 
@@ -293,6 +293,7 @@ def _verification(page: RunPage) -> str:
         )
     headings = ("DATA SET", "CONTENT", "METADATA", "PROVED BY", "COMPUTED", "CARRIED OVER", "READ", "BYTES READ")
     text = f"{table(headings, rows, right=(4, 5, 6, 7))}\n\n{_legend(PROOFS, rows, 3)}".rstrip()
+    text += "".join(_unseen(part.name, part.verified["unseen"]) for part in parts if part.verified.get("unseen"))
     text += "".join(_carried(part.name, part.verified["carried"]) for part in parts if part.verified.get("carried"))
     differences = [(part.name, path) for part in parts for path in part.verified.get("differences") or ()]
     if differences:
@@ -308,13 +309,25 @@ def _verification(page: RunPage) -> str:
     return _section(f"Verification by the secondary, level {page.level}", text)
 
 
+def _unseen(name: str, unseen: Mapping[str, Any]) -> str:
+    """Of what nobody has looked at on the primary in this run, and since when."""
+    since = instant(unseen["since_ms"]) if unseen.get("since_ms") else "an earlier moment that was not recorded"
+    return (
+        f"\n{name}: {count(unseen.get('files'))} files ({size(unseen.get('bytes'))}) are expected to hold what they"
+        f" held at {since}, and were compared with that: over WebHDFS alone no listing shows a file that was changed in"
+        " place with its length and time as before"
+    )
+
+
 def _carried(name: str, carried: Mapping[str, Any]) -> str:
     """Whose proof stands for the files that were not looked at again, and how old it may be."""
+    by_listing = carried.get("by_listing")
     return (
         f"\n{printable(name)}: {count(carried.get('files'))} files are as recovery point"
         f" {short(str(carried['recovery_point']))} proved them;"
         f" computed since {instant(carried.get('computed_since_ms'))}, each anew within"
         f" {count(carried.get('recheck_days'))} days"
+        f"{f'; {count(by_listing)} of them are known to be the same by their listing alone' if by_listing else ''}"
     )
 
 

@@ -110,6 +110,8 @@ def _copy(run: BackupRun) -> tuple[Wanted, ...]:
             "level": run.plan.settings.verification,
             "workers": run.plan.settings.workers,
         }
+        if "open_listed_ms" in run.snapshots[data_set.id]:
+            payload["open_listed_ms"] = run.snapshots[data_set.id]["open_listed_ms"]
         if older:
             payload["older_bases"] = [
                 {"snapshot": kept.snapshot, "recovery_point": kept.recovery_point.hex} for kept in older if kept

@@ -6,7 +6,6 @@ where copies stand or something foreign does.
 
 from __future__ import annotations
 
-import re
 import shlex
 from typing import Any, NamedTuple, Sequence
 from uuid import NAMESPACE_URL, uuid5
@@ -17,6 +16,7 @@ from infra.agent.core.hdfs_ownership import OWNERSHIP, signature
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import OperationFailed
 from infra.agent.core.sizes import directory_size
+from infra.agent.core.wildcards import fitting
 from infra.agent.core.work import PRIMARY, ROOT
 from infra.agent.protocol import Instruction
 
@@ -77,24 +77,21 @@ def resolve(site: str, pattern: str) -> Procedure:
     """Every path that fits, component by component; sorted. ``*`` and ``?`` match within one component."""
     paths = [""]
     for part in pattern.split("/")[1:]:
-        if not re.search(r"[*?]", part):
+        if "*" not in part and "?" not in part:
             paths = [f"{path}/{part}" for path in paths]
             continue
-        expression = re.compile("".join(_WILDCARDS.get(letter) or re.escape(letter) for letter in part), re.DOTALL)
+        fits = fitting(part)
         listings = yield Together((hdfs.list_directory(site, path or "/") for path in paths), AT_ONCE)
         paths = [
             f"{path}/{entry['pathSuffix']}"
             for path, entries in zip(paths, listings)
             for entry in entries or ()
-            if entry["type"] == "DIRECTORY" and expression.fullmatch(entry["pathSuffix"])
+            if entry["type"] == "DIRECTORY" and fits(entry["pathSuffix"])
         ]
     # Never our own directory, whatever the pattern says.
     paths = [path for path in paths if path != ROOT and not path.startswith(f"{ROOT}/")]
     found = yield Together((hdfs.status(site, path) for path in paths), AT_ONCE)
     return sorted(path for path, status in zip(paths, found) if status is not None)
-
-
-_WILDCARDS = {"*": ".*", "?": "."}
 
 
 def _snapshottable(site: str) -> Procedure:

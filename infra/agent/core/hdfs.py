@@ -66,6 +66,30 @@ class LocateAhead(Operation):
     paths: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class ListPage(Operation):
+    """Ask for a page of a directory's listing, with what tells the contents of the files apart.
+
+    Result: as LISTSTATUS_BATCH; a file that is not empty has ``blocks``, the identity of its contents
+    (``block_identity``), where the NameNode tells which blocks it has.
+    """
+
+    site: str
+    path: str
+    start_after: str
+
+
+@dataclass(frozen=True)
+class Identify(Operation):
+    """Ask for the identities of the contents of many files, which will be copied in a moment.
+
+    Result: for each path, in their order, the identity, or None where it is not told.
+    """
+
+    site: str
+    paths: tuple[str, ...]
+
+
 class StoragePolicy(NamedTuple):
     """On which media blocks are put; without a ``has_fallback`` nothing can be written where those are missing."""
 
@@ -108,7 +132,7 @@ def call(
     return (yield from ask(HdfsCall(site, method, op, path, params, user)))
 
 
-def ask(request: HdfsCall) -> Procedure:
+def ask(request: Operation) -> Procedure:
     """The same for a request that is made already."""
 
     def once() -> Procedure:
@@ -141,7 +165,12 @@ def page_request(site: str, path: str, start_after: str = "", user: str = "hdfs"
 
 def list_page(site: str, path: str, start_after: str = "", user: str = "hdfs") -> Procedure:
     """One ``Page`` of a directory's listing after the name ``start_after``; fails when the directory is not there."""
-    answer = yield from ask(page_request(site, path, start_after, user))
+    return (yield from ask_page(page_request(site, path, start_after, user)))
+
+
+def ask_page(request: Operation) -> Procedure:
+    """The ``Page`` that a ``page_request`` or a ``ListPage`` asks for."""
+    answer = yield from ask(request)
     listing = answer["DirectoryListing"]
     return Page(listing["partialListing"]["FileStatuses"]["FileStatus"], int(listing["remainingEntries"]))
 

@@ -63,7 +63,7 @@ def take_stock(comparison: Comparison) -> Procedure:
             if fate != "equal":
                 yield from writer.write(encode({"do": fate, **{key: have[key] for key in _TOLD if key in have}}))
     yield from writer.end(durable=True)
-    return {**counts, "fingerprint": (yield from _fingerprint(comparison.file("have")))}
+    return {**counts, "fingerprint": (yield from _fingerprint(comparison.file("have"), identifies=True))}
 
 
 def list_losses(instruction: Instruction, journal: bytes) -> Procedure:
@@ -90,20 +90,24 @@ def check_as_found(work: Work, data_set: dict[str, Any]) -> Procedure:
     if not (yield from can_be_adopted(data_set)):
         raise _changed(data_set["path"])
     name = work.work_file(data_set, "as-found")
-    yield from write_listing(SECONDARY, data_set["path"], name, frozenset(), False)
-    if (yield from _fingerprint(name)) != data_set["as_found"]:
-        raise _changed(data_set["path"])
+    yield from write_listing(SECONDARY, data_set["path"], name)
+    # Where contents could not be identified when it was compared, they are not part of that fingerprint.
+    for identifies in (True, False):
+        if (yield from _fingerprint(name, identifies)) == data_set["as_found"]:
+            return
+    raise _changed(data_set["path"])
 
 
-def _fingerprint(listing: str) -> Procedure:
+def _fingerprint(listing: str, identifies: bool) -> Procedure:
     digest = hashlib.sha256()
     reader = LineReader(listing)
+    seen = (*_SEEN, "B") if identifies else _SEEN
     while True:
         entry = yield from reader.record()
         if entry is None:
             return digest.hexdigest()
         if entry["p"]:
-            digest.update(canonical({key: entry[key] for key in _SEEN if key in entry}) + b"\n")
+            digest.update(canonical({key: entry[key] for key in seen if key in entry}) + b"\n")
 
 
 def _changed(path: str) -> OperationFailed:

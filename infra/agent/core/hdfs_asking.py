@@ -44,6 +44,18 @@ def _locate(site: str, paths: tuple[str, ...]) -> Procedure:
     yield hdfs.LocateAhead(site, paths)
 
 
+def identify(side: Side, entries: Sequence[Entry]) -> Procedure:
+    """Give each file that has contents ``B``, as far as that is told; those that are copied next are located by it."""
+    wanted = [entry for entry in entries if entry["l"] > 0 and not entry.get("f")]
+    batches = [wanted[begin : begin + PATHS_AT_ONCE] for begin in range(0, len(wanted), PATHS_AT_ONCE)]
+    requests = (hdfs.Identify(side.site, tuple(below(side.root, entry["p"]) for entry in batch)) for batch in batches)
+    answers = yield Together((hdfs.ask(request) for request in requests), BATCHES_AT_ONCE)
+    for batch, identities in zip(batches, answers):
+        for entry, identity in zip(batch, identities):
+            if identity is not None:
+                entry["B"] = identity
+
+
 def ask_acl(side: Side, entry: Entry) -> Procedure:
     """Give an entry ``a``, if it has one."""
     if entry.get("A"):

@@ -2,15 +2,18 @@
 
 Three things show it together: HDFS's own difference from the base's snapshot to now is empty, so nothing was made,
 deleted, renamed, appended to or given other attributes; no file is open for writing; and the listing of the head is
-what the manifest of the base says, which finds what that difference does not: other times, and a truncation that was
-appended to until the length was the old one. Where one of them is missing, ``hdfs_heal`` compares both trees.
+what the manifest of the base says, with the blocks that the base's snapshot was seen with when it was verified. The
+latter finds what that difference does not: other times, and a truncation that was appended to until the length was the
+old one, even if the time was set back. Where one of them is missing, ``hdfs_heal`` compares both trees.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from infra.agent.core.hdfs_entries import Entry, same_attributes_listed, same_contents_listed
+from infra.agent.core.block_identity import TreeIdentity
+from infra.agent.core.hdfs_entries import FILE, Entry, same_attributes_listed, same_contents_listed
+from infra.agent.core.hdfs_manifest import sealed_facts
 from infra.agent.core.hdfs_plain import Quoted, beginning_of_line, rest_of_line, without_moved
 from infra.agent.core.hdfs_snapshots import difference_page, is_last
 from infra.agent.core.hdfs_walk import Walk
@@ -28,7 +31,10 @@ def is_at_base(data_set: dict[str, Any], manifest: str) -> Procedure:
         return False
     if (yield from open_files(head)):
         return False
-    return (yield from _is_listed(head, manifest))
+    sealed = yield from sealed_facts(data_set["recovery_point"], data_set)
+    verified = None if sealed is None else sealed.get("verified")
+    blocks = verified.get("blocks") if isinstance(verified, dict) else None
+    return (yield from _is_listed(head, manifest, blocks))
 
 
 def open_files(head: str) -> Procedure:
@@ -42,9 +48,14 @@ def open_files(head: str) -> Procedure:
     return frozenset(path[len(head) + 1 :] for path in paths if path.startswith(f"{head}/"))
 
 
-def _is_listed(head: str, manifest: str) -> Procedure:
-    """Whether the head's listing is what the manifest says; the root's own attributes are the protection's."""
-    walk, lines, names = Walk(SECONDARY, head), LineReader(manifest), Quoted()
+def _is_listed(head: str, manifest: str, blocks: str | None) -> Procedure:
+    """Whether the head's listing is what the manifest says; the root's own attributes are the protection's.
+
+    So are the ``blocks``, unless the head's are not told. Where they are, and those of the base are not known, the
+    answer is no: then both trees have to be listed.
+    """
+    walk, lines, names = Walk(SECONDARY, head, identifies=True), LineReader(manifest), Quoted()
+    identity = TreeIdentity()
 
     def accept(found: dict[str, Any], path: str) -> bool:
         if not lines.at_hand:
@@ -53,15 +64,18 @@ def _is_listed(head: str, manifest: str) -> Procedure:
         if beginning_of_line(line, rest_of_line(found, path, names)) is None:
             return False
         lines.at_hand.popleft()
+        identity.add(found["length"], found.get("blocks"))
         return True
 
     while True:
         found: Entry | None = yield from walk.next()
         known: Entry | None = yield from lines.record()
         if found is None or known is None:
-            return found is known
+            return found is known and identity.told() in (None, blocks)
         if found["p"] != known["p"] or (found["p"] and not _is_same(found, known)):
             return False
+        if found["t"] == FILE:
+            identity.add(found["l"], found.get("B"))
         walk.take_plain(accept)
 
 

@@ -8,6 +8,10 @@ below matched directories, so a directory that was deleted and made again is kep
 The rules rest on one fact: *any* one-to-one matching that respects types gives a right plan (see ``hdfs_plan``); a
 better matching only moves fewer bytes.
 
+Contents are the same if inode, length, time and blocks are (``block_identity``): who appends or cuts gets other blocks,
+and times can be set back. Where the blocks are not told, contents are *expected* to be the same, and the manifest says
+since when nobody has looked at them.
+
 What the listings cannot show comes from two other sources: the snapshot difference names (by inode id) entries whose
 ACL or extended attributes changed; the manifest of the base says what the copy holds: checksums, ACLs, extended
 attributes, times of directories (a snapshot shows those of today), and which files were copied while they were open and
@@ -22,6 +26,7 @@ and ``changes`` (all others, keyed by class and path: ``h`` what one has, ``w`` 
 
 from __future__ import annotations
 
+import math
 from array import array
 from bisect import bisect_left
 from dataclasses import dataclass, field
@@ -31,16 +36,18 @@ from infra.agent.core.hdfs_entries import (
     DIRECTORY,
     FILE,
     Entry,
+    expect,
     manifest_line,
     name_of,
     parent_of,
     path_key,
     same_attributes_listed,
+    same_blocks,
     same_contents_listed,
 )
-from infra.agent.core.hdfs_plain import Quoted, entry_line, is_line_of, rest_of_line, without_moved
+from infra.agent.core.hdfs_plain import Quoted, entry_line, line_of, rest_of_line
 from infra.agent.core.hdfs_snapshots import difference_page, is_last
-from infra.agent.core.hdfs_trees import EntryReader, Listed, Recorded, add_known
+from infra.agent.core.hdfs_trees import Known, Listed, Recorded
 from infra.agent.core.hdfs_walk import Listing
 from infra.agent.core.lines import LineReader, LineWriter, encode
 from infra.agent.core.machine import Procedure, Together
@@ -70,7 +77,7 @@ class Comparison:
     stands for a listing. ``times`` is the one whose times the directories of the wanted tree have. With
     ``keeps_listing`` what one has is written, too. ``modified`` holds the inode ids that the snapshot difference names.
     ``open_files`` and ``distrusted_in_have`` are paths relative to the roots; the latter, open or known to be damaged,
-    are put into place anew whatever is stored about them.
+    are put into place anew whatever is stored about them. ``latest_close_ms``: see ``Listing``.
     ``for_manifest`` says that the wanted tree is a snapshot of the source and that the details of every entry that is
     kept are needed, not only of those that change.
     """
@@ -85,12 +92,20 @@ class Comparison:
     times: str | None = None
     keeps_listing: bool = False
     open_files: frozenset[str] = frozenset()
+    latest_close_ms: float = math.inf
     distrusted_in_have: frozenset[str] = frozenset()
     modified: array[int] = field(default_factory=lambda: array("Q"))
 
     def file(self, name: str) -> str:
         """The name of a work file."""
         return self.prefix + name
+
+    def listing(self, identifies: bool) -> Listing:
+        """The wanted tree."""
+        want = self.want
+        return Listing(
+            want.site, want.root, self.open_files, self.for_manifest, identifies, latest_close_ms=self.latest_close_ms
+        )
 
     def is_modified(self, inode_id: int) -> bool:
         """Tell whether the snapshot difference names the entry with this inode id."""
@@ -121,11 +136,11 @@ class _Matching:
         self._comparison = comparison
         names = ("same", "same.directories", "moved", "unsorted", "have.rest", "want.rest", "have.left", "want.left")
         self._writers = {name: LineWriter(comparison.file(name)) for name in (*names, "have")}
-        want, have = comparison.want, comparison.have
+        have = comparison.have
         assert have is not None
-        listing = Listing(want.site, want.root, comparison.open_files, comparison.for_manifest)
-        self.want = Listed(listing, comparison.times)
-        listing = Listing(have.site, have.root, comparison.distrusted_in_have, False)
+        self.want = Listed(comparison.listing(identifies=True), comparison.times)
+        identifies = comparison.comparable or comparison.keeps_listing
+        listing = Listing(have.site, have.root, comparison.distrusted_in_have, False, identifies)
         written = self._writers["have"] if comparison.keeps_listing else None
         self.have: Listed | Recorded = Listed(listing, written=written)
         self._names = Quoted()
@@ -157,7 +172,7 @@ class _Matching:
             if (yield from recorded.names_ids()):
                 self.have = recorded
                 return None
-        return EntryReader(comparison.manifest)
+        return Known(comparison.manifest, is_of_source=comparison.comparable)
 
     def _end(self, *names: str) -> Procedure:
         for name in names:
@@ -165,10 +180,11 @@ class _Matching:
             if name not in _LASTING:
                 yield SpoolSort(self._comparison.file(name), self._comparison.file(f"{name}.sorted"))
 
-    def _by_path(self, known: EntryReader | None) -> Procedure:
+    def _by_path(self, known: Known | None) -> Procedure:
         """Merge both trees; what is the same by path and id needs no more looking at."""
         want, have = self.want, self.have
-        yield Together([reader.advance() for reader in (want, have, known) if reader is not None], limit=3)
+        readers = (want, have, known.reader if known is not None else None)
+        yield Together([reader.advance() for reader in readers if reader is not None], limit=3)
         while want.entry is not None or have.entry is not None:
             if have.entry is None or (want.entry is not None and want.key < have.key):
                 assert want.entry is not None
@@ -178,7 +194,7 @@ class _Matching:
                     yield from want.advance()
                 continue
             if known is not None:
-                yield from add_known(have.entry, have.key, known)
+                yield from known.add(have.entry, have.key)
             if want.entry is None or have.key < want.key:
                 yield from self._unmatched_had(have.entry)
                 yield from self._had_below()
@@ -207,16 +223,13 @@ class _Matching:
         if not isinstance(have, Recorded) or directory is None or have.directory_id(directory["p"]) != directory["i"]:
             return
         lines, writer, distrusted = have.lines.at_hand, self._writers["same"], comparison.distrusted_in_have
+        cut_ms = have.cut_ms
 
         def accept(found: dict[str, Any], path: str, ordinal: int) -> bool:
             if not lines:
                 return False
-            line = without_moved(lines[0])
-            if (
-                not is_line_of(line, found, rest_of_line(found, path, names))
-                or comparison.is_modified(found["fileId"])
-                or path in distrusted
-            ):
+            line = line_of(lines[0], found, rest_of_line(found, path, names), cut_ms)
+            if line is None or comparison.is_modified(found["fileId"]) or path in distrusted:
                 return False
             lines.popleft()
             writer.add(b"%012d %b" % (ordinal, line))
@@ -229,6 +242,7 @@ class _Matching:
     def _add_same(self, name: str, have: Entry, want: Entry) -> None:
         """Write what has nothing to be done as it will stand in the manifest; the file may have to be flushed."""
         details: Entry = {name: have[name] for name in _DETAILS if name in have}
+        expect(have, want)
         self._writers[name].add(b"%012d %b" % (want["n"], manifest_line({**want, **details})))
 
     def _same_path(self, have: Entry, want: Entry) -> Procedure:
@@ -250,6 +264,7 @@ class _Matching:
             have["i"] == want["i"]
             and have["u"] == want["u"]
             and same_contents_listed(have, want)
+            and same_blocks(have, want)
             and same_attributes_listed(have, want)
             and not have.get("F")
             and not have.get("f")

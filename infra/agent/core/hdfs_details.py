@@ -20,10 +20,18 @@ from infra.agent.core.hdfs_asking import (
     ask_checksum,
     ask_extended_attributes,
     checksum_by_bytes,
-    locate_ahead,
+    identify,
 )
 from infra.agent.core.hdfs_compare import GONE, KEPT, Comparison, Side
-from infra.agent.core.hdfs_entries import FILE, Entry, below, same_attributes_listed, same_contents_listed
+from infra.agent.core.hdfs_entries import (
+    FILE,
+    Entry,
+    below,
+    expect,
+    same_attributes_listed,
+    same_blocks,
+    same_contents_listed,
+)
 from infra.agent.core.lines import LineReader, LineWriter, encode
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import OperationFailed
@@ -64,6 +72,7 @@ class _Details:
     def __init__(self, comparison: Comparison) -> None:
         self._comparison = comparison
         self._want = comparison.want
+        self._cut_ms = 0
 
     def settle(self, change: dict[str, Any]) -> bool:
         """Complete a change where nothing has to be asked; False for any other, which is left as it is.
@@ -73,6 +82,8 @@ class _Details:
         want: Entry = change["w"]
         have: Entry = change["h"]
         is_file = want["t"] == FILE
+        if not want["p"]:
+            self._cut_ms = want["m"]  # the root comes first
         if (
             not self._is_known(have)
             or not self._is_untouched(have, want)
@@ -83,14 +94,14 @@ class _Details:
         _take_over(want, have, ("a", "e"))
         if is_file:
             change["R"] = False
-            _take_over(want, have, ("c",))
+            self._keep_contents(have, want)
         return True
 
     def ask_together(self, changes: list[dict[str, Any]]) -> Procedure:
         """Ask for all of the changes at once what can be asked like that."""
         wanted: list[Entry] = [change["w"] for change in changes]
         yield from ask_extended_attributes(self._want, wanted)
-        yield from locate_ahead(self._want, [entry for entry in wanted if entry["t"] == FILE])
+        yield from identify(self._want, [entry for entry in wanted if entry["t"] == FILE])
 
     def complete(self, change: dict[str, Any]) -> Procedure:
         """Add all that is needed to plan the change, for which was asked together already."""
@@ -119,6 +130,7 @@ class _Details:
             comparison.comparable
             and have["i"] == want["i"]
             and same_contents_listed(have, want)
+            and same_blocks(have, want)
             and not have.get("F")
             and not have.get("f")
             and not want.get("f")
@@ -143,11 +155,19 @@ class _Details:
         is_sure = self._is_sure(have, want)
         change["R"] = False
         if is_sure and self._is_known(have):
-            _take_over(want, have, ("c",))
+            self._keep_contents(have, want)
             return
         yield from ask_checksum(self._want, want)
+        if "B" not in want:
+            want["K"] = self._cut_ms  # looked at now, and not to be recognised
         if not is_sure:
             change["R"] = not (yield from self._is_equal(have, want))
+
+    def _keep_contents(self, have: Entry, want: Entry) -> None:
+        """Take the contents for those that one has."""
+        _take_over(want, have, ("c",))
+        if self._comparison.for_manifest:
+            expect(have, want)
 
     def _is_equal(self, have: Entry, want: Entry) -> Procedure:
         """Tell whether both files hold the same bytes, by what is stored about them."""
@@ -155,7 +175,7 @@ class _Details:
             return False  # what is open may become anything, and what is damaged does not show it
         if want["l"] == 0:
             return True
-        if not have.get("D"):
+        if not have.get("D") or (have.get("c") is None and not self._comparison.comparable):
             assert self._comparison.have is not None
             try:
                 yield from ask_checksum(self._comparison.have, have)

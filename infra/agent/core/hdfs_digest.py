@@ -14,12 +14,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from infra.agent.core import hdfs
+from infra.agent.core.block_identity import TreeIdentity
 from infra.agent.core.hdfs_asking import BY_BYTES, ask_acl, ask_extended_attributes, checksum_by_bytes, locate_ahead
 from infra.agent.core.hdfs_compare import Side
 from infra.agent.core.hdfs_entries import FILE, Entry, TreeDigest, below, path_key
 from infra.agent.core.hdfs_proofs import Proofs
 from infra.agent.core.hdfs_snapshots import snapshot_path
 from infra.agent.core.hdfs_trees import EntryReader, count_files
+from infra.agent.core.hdfs_unseen import Unseen
 from infra.agent.core.hdfs_walk import Walk
 from infra.agent.core.known_damage import Judgement, known_damage
 from infra.agent.core.levels import Level
@@ -67,6 +69,8 @@ class _Digesting:
         self._files_computed = 0
         self._damage = Judgement(frozenset())
         self._proofs = Proofs(work, data_set)
+        self._blocks = TreeIdentity()
+        self._unseen = Unseen()
 
     def run(self) -> Procedure:
         """Walk both and return the result."""
@@ -74,7 +78,7 @@ class _Digesting:
         manifest = yield from self._fetch_manifest()
         yield from self._count(manifest)
         expected = EntryReader(manifest)
-        walk = Walk(SECONDARY, self._root)
+        walk = Walk(SECONDARY, self._root, identifies=True)
         found = yield from walk.next()
         yield from self._proofs.begin(found)
         yield from expected.advance()
@@ -137,7 +141,10 @@ class _Digesting:
                 found["c"] = expected["c"]
             complaint = told.get(found["p"], "")
             self._expected.add(expected)
+            self._unseen.add(expected)
             self._found.add(found)
+            if found["t"] == FILE:
+                self._blocks.add(found["l"], found.get("B"))
             if complaint:
                 self._is_partial = True
                 self._differs(found["p"], complaint, content=True)
@@ -234,7 +241,7 @@ class _Digesting:
                 "verdict": "EQUAL" if self._is_content_equal else "DIFFERENT",
                 "expected": expected.content(),
                 "found": None if self._is_partial else found.content(),
-                "proved": self._level.proved,
+                "proved": self._unseen.qualify(self._level.proved),
             },
             "metadata": {
                 "verdict": "EQUAL" if self._is_metadata_equal else "DIFFERENT",
@@ -247,6 +254,8 @@ class _Digesting:
             "damaged_in_base": self._damage.in_base,
             "files_computed": self._files_computed,
             "carried": self._proofs.told(),
+            "unseen": self._unseen.told(),
+            "blocks": self._blocks.told(),
             "files_read": self._files_read,
             "bytes_read": self._bytes_read,
         }

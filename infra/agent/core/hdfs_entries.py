@@ -4,6 +4,8 @@ An *entry* is a dict with the members of a manifest line (docs/agent.md) and, wh
 ``i`` inode id (``I`` in the manifest, which has the source's), ``u`` inode id of the directory above ("up"), ``n``
 ordinal in its tree, ``A`` True when it has an ACL, ``D`` True when its details (``c``, ``a``, ``e``) are known, ``F``
 True when its contents must not be taken for known.
+``B`` identifies the contents of a file that has any (``block_identity``), where that was told. In a manifest it is what
+identified those that ``c`` is the checksum of, and ``K`` says since when they are only expected (see ``expect``).
 ``s`` is there only where an entry has a storage policy of its own: one that differs from the directory's above.
 
 The order of a tree is depth first with siblings as HDFS lists them: their UTF-8 bytes compared as *signed* values
@@ -27,7 +29,7 @@ DIRECTORY = "d"
 FILE = "f"
 # What every tree's copy has to agree in, beside contents: told by the listing alone.
 LISTED_ATTRIBUTES = ("o", "g", "x", "r", "s", "A")
-_MANIFEST = ("p", "t", "l", "m", "o", "g", "x", "a", "e", "b", "r", "s", "c", "f", "w", "q")
+_MANIFEST = ("p", "t", "l", "m", "o", "g", "x", "a", "e", "b", "r", "s", "c", "f", "w", "q", "B", "K")
 _CONTENT = ("p", "t", "l", "c")
 _METADATA = ("p", "o", "g", "x", "a", "e")
 _SIGNED = bytes(value ^ 0x80 for value in range(256))
@@ -85,6 +87,8 @@ def entry_of(status: dict[str, Any], path: str, parent_id: int, parent_policy: i
     }
     if is_file:
         entry.update(l=status["length"], b=status["blockSize"], r=status["replication"])
+        if "blocks" in status:
+            entry["B"] = status["blocks"]
     if status.get("aclBit"):
         entry["A"] = True
     if status["storagePolicy"] not in (0, parent_policy):  # 0: none, of what was moved away from under one since
@@ -114,6 +118,36 @@ def same_contents_listed(have: Entry, want: Entry) -> bool:
     return have["t"] == want["t"] and have["m"] == want["m"] and have.get("l") == want.get("l")
 
 
+def same_blocks(have: Entry, want: Entry) -> bool:
+    """Tell whether the blocks do not speak against equal contents; both are states of one inode.
+
+    They do also where those of what one has were never told: then nobody has looked. Where those of what is wanted are
+    not told, nothing speaks.
+    """
+    return want.get("B") is None or have.get("B") == want["B"]
+
+
+def known_since(line: Entry, cut_ms: int) -> int:
+    """Since when the contents of a file are known that a manifest names, as of whose cut at ``cut_ms`` it was written.
+
+    0: nobody knows any more, because the manifest is older than the identities of contents.
+    """
+    if "K" in line:
+        return int(line["K"])
+    return cut_ms if "B" in line or line.get("w") else 0
+
+
+def expect(have: Entry, want: Entry) -> None:
+    """Take the contents of a file for those that one has, where only its listing says so: ``K`` tells since when.
+
+    ``have["K"]`` is ``known_since`` of them.
+    """
+    if want["t"] == FILE and want["l"] and "B" not in want and "K" in have:
+        want["K"] = have["K"]
+        if "B" in have:
+            want["B"] = have["B"]
+
+
 def same_attributes_listed(have: Entry, want: Entry) -> bool:
     """Tell whether two listings show the same attributes; ACLs and extended attributes are not in a listing."""
     for name in LISTED_ATTRIBUTES:  # noqa: SIM110 - asked for every entry: a generator costs more than the work
@@ -130,6 +164,8 @@ def manifest_line(entry: Entry) -> bytes:
     line = {name: value for name, value in entry.items() if name in _IN_MANIFEST and value not in (None, [], {})}
     if "i" in entry:
         line["I"] = entry["i"]
+    if "f" in line:
+        line.pop("B", None)  # what is copied of it is not all that its blocks hold
     return canonical(line)
 
 

@@ -19,7 +19,7 @@ from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import Download, OperationFailed, ReadFile, SpoolSort
 from infra.agent.core.work import RECOVERY_POINTS, SECONDARY, manifest_path
 
-_DETAILS = ("c", "a", "e", "f")
+_DETAILS = ("c", "a", "e", "f", "B")
 
 
 class Fetched(NamedTuple):

@@ -13,7 +13,7 @@ import re
 from typing import Any, Dict, Match
 
 _TEXT = rb'"(?:[^"\\]|\\.)*"'
-_BEGINNING = rb'\{(?:"I":(\d+),)?"b":(\d+),(?:"c":("[^"\\]*"),)?'
+_BEGINNING = rb'\{(?:"B":"([0-9a-f]+)",)?(?:"I":(\d+),)?(?:"K":(\d+),)?"b":(\d+),(?:"c":("[^"\\]*"),)?'
 _REST = rb'"g":(%b),"l":(\d+),"m":(\d+),"o":(%b),"p":(%b),"r":\d+,"t":"f",(?:"w":true,)?"x":("\d+")\}' % (
     _TEXT,
     _TEXT,
@@ -62,27 +62,47 @@ def without_moved(line: bytes) -> bytes:
 
 
 def beginning_of_line(line: bytes, rest: bytes) -> Match[bytes] | None:
-    """How a line begins (inode id, block size, checksum) if it is that of a plain file which ends in ``rest``."""
+    """How a line begins (identity of the contents, inode id, since when they are expected, block size, checksum).
+
+    None unless it is that of a plain file which ends in ``rest``.
+    """
     if not line.endswith(rest):
         return None
     return _beginning.fullmatch(line, 0, len(line) - len(rest))
 
 
-def is_line_of(line: bytes, found: dict[str, Any], rest: bytes) -> bool:
-    """Tell whether a line of the source's manifest is that of a plain file, by everything that its listing shows."""
+def line_of(recorded: bytes, found: dict[str, Any], rest: bytes, cut_ms: int) -> bytes | None:
+    """The new line of a plain file in place of the one that is recorded, which was written as of a cut at ``cut_ms``.
+
+    None unless the file is the same, by everything that its listing shows.
+    """
+    line = without_moved(recorded)
     begins = beginning_of_line(line, rest)
-    return (
-        begins is not None
-        and begins[1] is not None
-        and int(begins[1]) == found["fileId"]
-        and int(begins[2]) == found["blockSize"]
-        and (begins[3] is not None or found["length"] == 0)
-    )
+    if begins is None:
+        return None
+    blocks, inode, since, block_size, checksum = begins.groups()
+    if (
+        inode is None
+        or int(inode) != found["fileId"]
+        or int(block_size) != found["blockSize"]
+        or (checksum is None and found["length"] != 0)
+    ):
+        return None
+    if "blocks" in found:
+        if blocks != found["blocks"].encode("ascii"):
+            return None
+        return line if since is None else line[: begins.start(3) - 4] + line[begins.end(3) + 1 :]
+    if since is None and found["length"]:
+        known_ms = cut_ms if blocks is not None or line is not recorded else 0
+        return b'%b"K":%d,%b' % (line[: begins.start(4) - 4], known_ms, line[begins.start(4) - 4 :])
+    return line
 
 
 def entry_line(found: dict[str, Any], path: str, names: Quoted, up: int, ordinal: int) -> bytes:
     """A plain file as a record: what ``hdfs_entries.entry_of`` gives, and its ordinal."""
-    return b'{"p":%b,"t":"f","m":%d,"o":%b,"g":%b,"x":"%b","i":%d,"u":%d,"l":%d,"b":%d,"r":%d,"n":%d}' % (
+    blocks = b'"B":"%b",' % found["blocks"].encode("ascii") if "blocks" in found else b""
+    return b'{%b"p":%b,"t":"f","m":%d,"o":%b,"g":%b,"x":"%b","i":%d,"u":%d,"l":%d,"b":%d,"r":%d,"n":%d}' % (
+        blocks,
         _quote(path).encode("utf-8"),
         found["modificationTime"],
         names[found["owner"]],
@@ -102,20 +122,26 @@ def new_line(found: dict[str, Any], path: str, names: Quoted, up: int, ordinal: 
     return b'%b,"path":%b}' % (entry_line(found, path, names, up, ordinal)[:-1], _quote(staged).encode("utf-8"))
 
 
-def line_below(line: bytes, directory: str, up: int) -> tuple[int, bytes] | None:
+def line_below(line: bytes, directory: str, up: int, cut_ms: int) -> tuple[int, bytes] | None:
     """(inode id, record) of a line of the source's manifest that is a plain file's right in a directory; else None.
 
-    The record is what ``hdfs_trees.Recorded`` makes of the line; ``up`` is the directory's inode id.
+    The record is what ``hdfs_trees.Recorded`` makes of the line; ``up`` is the directory's inode id, and the manifest
+    was written as of a cut at ``cut_ms``.
     """
     found = _whole.fullmatch(line)
-    if found is None or found[1] is None:
+    if found is None or found[2] is None:
         return None
     above = _quote(directory).encode("utf-8")[:-1] + (b"/" if directory else b"")
-    path = found[8]
+    path = found[10]
     if not path.startswith(above) or b"/" in path[len(above) :]:
         return None
-    rest = without_moved(line)[found.end(1) + 1 :]
-    return int(found[1]), b'{"i":%b,"u":%d,"D":true,%b' % (found[1], up, rest)
+    blocks, inode, since = found[1], found[2], found[3]
+    unmoved = without_moved(line)
+    known = b'"B":"%b",' % blocks if blocks is not None else b""
+    if since is None:
+        since = b"%d" % (cut_ms if blocks is not None or unmoved is not line else 0)
+    rest = unmoved[found.start(4) - 4 :]
+    return int(inode), b'{"i":%b,"u":%d,"D":true,%b"K":%b,%b' % (inode, up, known, since, rest)
 
 
 def digest_lines(line: bytes) -> tuple[bytes, bytes, int] | None:
@@ -123,7 +149,7 @@ def digest_lines(line: bytes) -> tuple[bytes, bytes, int] | None:
     found = _whole.fullmatch(line)
     if found is None:
         return None
-    checksum, group, length, time, owner, path, mode = found.groups()[2:]
+    checksum, group, length, time, owner, path, mode = found.groups()[4:]
     proof = b"" if checksum is None else b'"c":%b,' % checksum
     return (
         b'{%b"l":%b,"p":%b,"t":"f"}\n' % (proof, length, path),

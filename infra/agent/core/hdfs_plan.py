@@ -74,8 +74,7 @@ def plan_first_copy(comparison: Comparison) -> Procedure:
     """The same where nothing is there yet; returns the ``Plan`` and the number of entries."""
     for name in ("same", "moved.sorted", "gone", "kept"):
         yield SpoolTruncate(comparison.file(name))
-    want = comparison.want
-    listing = Listing(want.site, want.root, comparison.open_files, comparison.for_manifest)
+    listing = comparison.listing(identifies=False)
     planner = _Planner(comparison)
     yield from planner.run(planner.all_of(listing))
     return planner.plan, listing.count

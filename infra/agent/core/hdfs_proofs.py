@@ -6,16 +6,17 @@ files these are. Everything that it goes by is the secondary's own:
 
 - the sealed manifest of that recovery point says that the contents were equal by stored checksums, or by bytes;
 - its source manifest is the very one that was sealed, and gives the file the checksum that is expected now;
-- the file is the same inode in the two frozen trees, with the same length and modification time, under the same path,
-  and the snapshot difference does not call it modified. What this run has moved is never carried over.
+- the file is the same inode in the two frozen trees, with the same length, modification time and blocks, under the same
+  path, and the snapshot difference does not call it modified. What this run has moved is never carried over.
 
 Invariant: no proof grows older than ``recheck_days``. Each inode has an instant of its own within every such period; in
 the first run after that instant the file is looked at. So all are within the time, spread over the runs, and nothing
 has to be remembered for single files. Instants are those of the frozen snapshots, on the secondary's own clock: where
 it has gone backwards, or the period has changed, everything is looked at.
 
-What is left out: who may set times on the secondary can truncate a file, write it to its old length and set its time
-back, between two runs; only the recheck finds that. Damage of blocks is found by reading alone, as at any time.
+What is left out: where the secondary tells no blocks, because it is reached over WebHDFS alone, who may set times there
+can truncate a file, write it to its old length and set its time back, between two runs; only the recheck finds that,
+and ``by_listing`` says of how many files that is so. Damage of blocks is found by reading alone, as at any time.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from infra.agent.core.hdfs_entries import FILE, Entry, path_key, same_contents_l
 from infra.agent.core.hdfs_manifest import sealed_facts
 from infra.agent.core.hdfs_snapshots import snapshot_path
 from infra.agent.core.hdfs_trees import EntryReader
+from infra.agent.core.hdfs_unseen import unqualified
 from infra.agent.core.hdfs_walk import Walk
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import Download, OperationFailed
@@ -57,6 +59,7 @@ class Proofs:
         self._oldest_ms: int = 0
         self._modified = array("Q")
         self._files = 0
+        self._files_by_listing = 0
         self._frozen: Entry | None = None
         self._walk: Walk
         self._proved: EntryReader
@@ -69,7 +72,7 @@ class Proofs:
         sealed = yield from self._sealed()
         if sealed is None or (yield from hdfs.status(SECONDARY, snapshot_path(path, base))) is None:
             return
-        self._walk = Walk(SECONDARY, snapshot_path(path, base))
+        self._walk = Walk(SECONDARY, snapshot_path(path, base), identifies=True)
         self._frozen = yield from self._walk.next()
         assert self._frozen is not None
         self._now_ms = self._oldest_ms = frozen["m"]
@@ -87,8 +90,9 @@ class Proofs:
             return None
         verified = found.get("verified")
         verdict = verified.get("content") if isinstance(verified, dict) else None
-        is_proof = isinstance(verdict, dict) and verdict.get("verdict") == "EQUAL" and verdict.get("proved") in _PROOFS
-        return found if is_proof else None
+        if not isinstance(verdict, dict) or verdict.get("verdict") != "EQUAL":
+            return None
+        return found if unqualified(str(verdict.get("proved"))) in _PROOFS else None
 
     def _take_ages(self, sealed: dict[str, Any]) -> bool:
         """Since when what is proved was computed; False where that cannot be told, or the period was another one."""
@@ -127,6 +131,7 @@ class Proofs:
             return False
         self._oldest_ms = min(self._oldest_ms, max(self._since_ms, turn_ms))
         self._files += 1
+        self._files_by_listing += bool(found["l"] and "B" not in found)
         return True
 
     def _is_same(self, expected: Entry, found: Entry, key: bytes) -> bool:
@@ -136,6 +141,7 @@ class Proofs:
             and then["p"] == found["p"]
             and then["i"] == found["i"]
             and same_contents_listed(then, found)
+            and then.get("B") == found.get("B")
             and not self._is_modified(found["i"])
             and proved is not None
             and self._proved.key == key
@@ -163,6 +169,7 @@ class Proofs:
             return None
         return {
             "files": self._files,
+            "by_listing": self._files_by_listing,
             "recovery_point": self._base["recovery_point"],
             "computed_since_ms": self._oldest_ms,
             "recheck_days": self._recheck_days,

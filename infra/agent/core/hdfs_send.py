@@ -27,11 +27,12 @@ from infra.agent.core.hdfs_stage import Staging, fill
 from infra.agent.core.known_damage import known_damage
 from infra.agent.core.machine import Procedure
 from infra.agent.core.meter import Meter
-from infra.agent.core.operations import SpoolTruncate, Upload
+from infra.agent.core.operations import Now, SpoolTruncate, Upload
 from infra.agent.core.staging import guarded, prepare_run, scratch
 from infra.agent.core.work import PRIMARY, SECONDARY, Work, offered_bases
 
 WORKERS_LIMIT = 64
+LONGEST_READING_MS = 86_400_000  # of a listing, and the most that the gateway's clock may be behind the NameNode's
 PLAN_FORM = 2
 """Of the work files that belong to a plan. 2: ``same`` has lines of the manifest."""
 
@@ -54,9 +55,24 @@ def plan_copy(work: Work, data_set: dict[str, Any]) -> Procedure:
     adopts = work.payload.get("adopts", False)
     bases, on_source = offered_bases(work.payload), work.payload["base_is_on_source"]
     start = yield from choose_start(bases, data_set, on_source, adopts)
-    comparison = yield from _with_start(_comparison(work, data_set), work, data_set, start)
+    wanted = _comparison(work, data_set)
+    wanted = replace(wanted, latest_close_ms=(yield from _latest_close_ms(work, wanted.want)))
+    comparison = yield from _with_start(wanted, work, data_set, start)
     planned = yield from _plan(replace(comparison, keeps_listing=adopts), data_set, adopts)
     return {**planned, "form": PLAN_FORM, "start": start.told()}
+
+
+def _latest_close_ms(work: Work, want: Side) -> Procedure:
+    """Until when a file that was open at the cut may have been closed without being known as open, NameNode's clock.
+
+    Where open files could not be listed after the cut, that is as long as the snapshot is being read.
+    """
+    listed_ms: float | None = work.payload.get("open_listed_ms")
+    if listed_ms is not None:
+        return listed_ms
+    found = yield from hdfs.status(want.site, want.root)
+    now_ms = yield Now()
+    return max(now_ms, 0 if found is None else found["modificationTime"]) + LONGEST_READING_MS
 
 
 def _comparison(work: Work, data_set: dict[str, Any]) -> Comparison:

@@ -24,7 +24,7 @@ from infra.agent.core.hdfs_asking import (
     ask_checksum,
     ask_extended_attributes,
     checksum_by_bytes,
-    locate_ahead,
+    identify,
 )
 from infra.agent.core.hdfs_compare import Side
 from infra.agent.core.hdfs_entries import Entry, below
@@ -103,7 +103,7 @@ def _each(staging: Staging, name: str, step: Callable[[Entry], Procedure], limit
         if not entries:
             return
         if name != "directories":
-            yield from locate_ahead(staging.source, entries)
+            yield from identify(staging.source, entries)
         if name != "replaced":
             yield from ask_extended_attributes(staging.source, entries)
         yield Together((step(entry) for entry in entries), limit, keep_results=False)

@@ -15,8 +15,10 @@ from infra.agent.core.hdfs_entries import (
     FILE,
     Entry,
     key_below,
+    known_since,
     parent_of,
     path_key,
+    same_blocks,
     same_contents_listed,
 )
 from infra.agent.core.hdfs_plain import line_below
@@ -84,6 +86,7 @@ class Recorded(Entries):
     def __init__(self, manifest: str, distrusted: frozenset[str]) -> None:
         super().__init__()
         self.lines = LineReader(manifest)
+        self.cut_ms = 0
         self.count = 0
         self._distrusted = distrusted
         self._above: list[tuple[str, int]] = []
@@ -120,7 +123,7 @@ class Recorded(Entries):
         if directory is None or directory["t"] != DIRECTORY or self._distrusted:
             return
         while self.lines.at_hand:
-            found = line_below(self.lines.at_hand[0], directory["p"], directory["i"])
+            found = line_below(self.lines.at_hand[0], directory["p"], directory["i"], self.cut_ms)
             if found is None:
                 return
             self.lines.at_hand.popleft()
@@ -129,6 +132,10 @@ class Recorded(Entries):
 
     def _entry(self, known: Entry) -> Entry:
         path = known["p"]
+        if not path:
+            self.cut_ms = known["m"]
+        if known["t"] == FILE:
+            known["K"] = known_since(known, self.cut_ms)
         known.update(i=known.pop("I"), u=self.directory_id(parent_of(path)) if path else 0, D=True)
         if "a" in known:
             known["A"] = True
@@ -217,12 +224,35 @@ def count_files(manifest: str) -> Procedure:
         lines.at_hand.clear()
 
 
-def add_known(entry: Entry, key: bytes, known: EntryReader) -> Procedure:
-    """Go on in a manifest to where an entry is or would be, and give the entry what it has."""
-    while known.entry is not None and known.key < key:
-        if not known.step():
-            yield from known.advance()
-    _add_details(entry, known.entry if known.key == key else None)
+class Known:
+    """A manifest that tells of another tree's entries what no listing shows.
+
+    ``is_of_source``: that tree is the source's snapshot which the manifest was written of, so its inodes are the same.
+    """
+
+    def __init__(self, manifest: str, is_of_source: bool) -> None:
+        self.reader = EntryReader(manifest)
+        self._is_of_source = is_of_source
+        self._cut_ms = 0
+
+    def add(self, entry: Entry, key: bytes) -> Procedure:
+        """Go on to where an entry is or would be, and give the entry what the manifest has."""
+        reader = self.reader
+        while reader.entry is not None and reader.key < key:
+            if not reader.step():
+                yield from reader.advance()
+        found = reader.entry if reader.key == key else None
+        _add_details(entry, found)
+        if not entry["p"] and found is not None:
+            self._cut_ms = found["m"]
+        if entry["t"] == FILE and not self._is_of_source:
+            entry.pop("c", None)  # somebody may have put other bytes into that place
+        elif entry["t"] == FILE and found is not None and not entry.get("F"):
+            entry["K"] = known_since(found, self._cut_ms)
+            if not same_blocks(found, entry):  # what was copied of it then is not what it holds now
+                entry["F"] = True
+            elif "B" in found:
+                entry["B"] = found["B"]
 
 
 def _add_details(entry: Entry, known: Entry | None) -> None:

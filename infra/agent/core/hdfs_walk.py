@@ -7,14 +7,15 @@ while what has come is worked with.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Callable, Dict
 
-from infra.agent.core.hdfs import Page, list_page, page_request, status
+from infra.agent.core.hdfs import ListPage, Page, ask_page, page_request, status
 from infra.agent.core.hdfs_entries import DIRECTORY, FILE, Entry, below, check_supported, entry_of, name_key
 from infra.agent.core.hdfs_plain import is_plain
 from infra.agent.core.lines import LineWriter, encode
 from infra.agent.core.machine import Procedure, Together
-from infra.agent.core.operations import Ahead, OperationFailed
+from infra.agent.core.operations import Ahead, Operation, OperationFailed
 
 DIRECTORIES_AHEAD = 32
 ENTRIES_AHEAD = 2000
@@ -39,13 +40,15 @@ class _Level:
 class Walk:
     """Gives the entries below ``root`` in the order of a tree, the root itself (path "") first.
 
-    A walk of what is to be copied is ``strict``: it raises for what cannot be copied faithfully.
+    A walk of what is to be copied is ``strict``: it raises for what cannot be copied faithfully. One that
+    ``identifies`` gives files ``B``, where that is told: it takes longer.
     """
 
-    def __init__(self, site: str, root: str, strict: bool = False) -> None:
+    def __init__(self, site: str, root: str, strict: bool = False, identifies: bool = False) -> None:
         self._site = site
         self._root = root
         self._strict = strict
+        self._identifies = identifies
         self._levels: list[_Level] = []
         self._started = False
 
@@ -87,7 +90,7 @@ class Walk:
             if level.position < len(level.statuses):
                 return (yield from self._take(level))
             if level.remaining and level.statuses:
-                page = yield from list_page(self._site, self._path(level), level.statuses[-1]["pathSuffix"])
+                page = yield from ask_page(self._request(self._path(level), level.statuses[-1]["pathSuffix"]))
                 _check_order(page.entries, after=level.statuses[-1]["pathSuffix"])
                 level.statuses, level.remaining, level.position, level.ahead = page.entries, page.remaining, 0, {}
                 yield from self._announce_page(level)
@@ -100,7 +103,7 @@ class Walk:
         if found is None or found["type"] != "DIRECTORY":
             raise OperationFailed("NO_SUCH_DIRECTORY", f"{self._root} is not a directory on the {self._site} cluster")
         entry = self._entry(found, "", 0, found["storagePolicy"])
-        yield from self._descend(entry, found["storagePolicy"], (yield from list_page(self._site, self._root)))
+        yield from self._descend(entry, found["storagePolicy"], (yield from ask_page(self._request(self._root))))
         return entry
 
     def _take(self, level: _Level) -> Procedure:
@@ -127,16 +130,23 @@ class Walk:
 
     def _announce_page(self, level: _Level) -> Procedure:
         if level.remaining and level.statuses:
-            yield Ahead(page_request(self._site, self._path(level), level.statuses[-1]["pathSuffix"]))
+            yield Ahead(self._request(self._path(level), level.statuses[-1]["pathSuffix"]))
 
     def _look_ahead(self, level: _Level) -> Procedure:
         """Ask for the first pages of the directory just taken and of the next ones, as far as they are small."""
         names, next_position = _batch(level, level.position - 1)
         base = self._path(level)
-        pages = yield Together((list_page(self._site, f"{base}/{name}") for name in names), limit=DIRECTORIES_AHEAD)
+        requests = [self._request(f"{base}/{name}") for name in names]
+        pages = yield Together((ask_page(request) for request in requests), limit=DIRECTORIES_AHEAD)
         level.ahead.update(zip(names, pages))
         for name in _batch(level, next_position)[0]:
-            yield Ahead(page_request(self._site, f"{base}/{name}"))
+            yield Ahead(self._request(f"{base}/{name}"))
+
+    def _request(self, path: str, start_after: str = "") -> Operation:
+        """What asks for a page."""
+        if self._identifies:
+            return ListPage(self._site, path, start_after)
+        return page_request(self._site, path, start_after)
 
     def _path(self, level: _Level) -> str:
         return below(self._root, level.entry["p"])
@@ -172,11 +182,21 @@ class Listing:
 
     Files among ``open_files`` (paths relative to the root) get ``f``; the length in the listing is the one that counts.
     With ``is_cut`` (a snapshot on the cluster that is its source) the root's time is the cut, and a file that was
-    modified after it was open at the cut and has been closed since: it gets ``f`` too.
+    modified after it was open at the cut and has been closed since: it gets ``f`` too. But not if that time is later
+    than ``latest_close_ms``: then it was set by somebody, and says nothing.
     """
 
-    def __init__(self, site: str, root: str, open_files: frozenset[str], is_cut: bool) -> None:
-        self._walk = Walk(site, root, strict=is_cut)
+    def __init__(
+        self,
+        site: str,
+        root: str,
+        open_files: frozenset[str],
+        is_cut: bool,
+        identifies: bool = False,
+        latest_close_ms: float = math.inf,
+    ) -> None:
+        self._latest_close_ms = latest_close_ms
+        self._walk = Walk(site, root, strict=is_cut, identifies=identifies)
         self._open_files = open_files
         self._is_cut = is_cut
         self._cut_ms = 0
@@ -196,8 +216,11 @@ class Listing:
         """As ``Walk.take_plain``, with the ordinal, and without files that get ``f``."""
 
         def numbered(found: dict[str, Any], path: str) -> bool:
-            is_late = self._is_cut and found["modificationTime"] > self._cut_ms
-            if is_late or path in self._open_files or not accept(found, path, self.count):
+            if (
+                self._is_late(found["modificationTime"])
+                or path in self._open_files
+                or not accept(found, path, self.count)
+            ):
                 return False
             self.count += 1
             return True
@@ -214,15 +237,18 @@ class Listing:
             self._cut_ms = entry["m"]
         entry["n"] = self.count
         self.count += 1
-        is_late = self._is_cut and entry["m"] > self._cut_ms
-        if entry["t"] == FILE and (is_late or entry["p"] in self._open_files):
+        if entry["t"] == FILE and (self._is_late(entry["m"]) or entry["p"] in self._open_files):
             entry["f"] = True
         return entry
 
+    def _is_late(self, modified_ms: int) -> bool:
+        """Whether it is the time of a close after the cut."""
+        return self._is_cut and self._cut_ms < modified_ms <= self._latest_close_ms
 
-def write_listing(site: str, root: str, name: str, open_files: frozenset[str], is_cut: bool) -> Procedure:
-    """Write a ``Listing`` to a work file; returns how many entries there are."""
-    listing = Listing(site, root, open_files, is_cut)
+
+def write_listing(site: str, root: str, name: str) -> Procedure:
+    """Write a ``Listing`` to a work file, with the identities of contents; returns how many entries there are."""
+    listing = Listing(site, root, frozenset(), is_cut=False, identifies=True)
     writer = LineWriter(name)
     yield from writer.begin()
     while True:

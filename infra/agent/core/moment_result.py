@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Mapping, NamedTuple
 
 from infra.agent.core import evidence
@@ -15,18 +16,23 @@ BY_STAMPS = "the request's answer was lost, the times are the servers' own stamp
 
 
 class After(NamedTuple):
-    """What is known once all snapshots are there; listings and readings that could not be had are None."""
+    """What is known once all snapshots are there; listings and readings that could not be had are None.
+
+    ``ahead_ms`` is the most that the NameNode's clock may have been ahead of the gateway's.
+    """
 
     opened_before: Listing | None
     opened_after: Listing | None
     quiet: Mapping[str, Any]
     disabled: Mapping[str, Any]
     readings: Mapping[str, Any]
+    ahead_ms: float
 
 
 def result_of(target: Target, taken: Taken, moment: Moment, after: After) -> Procedure:
     """One entry of the result's ``data_sets``; SNAPSHOT_FAILED when the snapshot is gone again."""
     opened: list[str] | None = []
+    listed_ms: float | None = None
     server_ms = taken.server_ms
     asked_ms, done_ms = taken.asked_cluster_ms - moment.offset_ms, taken.done_cluster_ms - moment.offset_ms
     if target.component == HDFS or server_ms is None:
@@ -34,8 +40,15 @@ def result_of(target: Target, taken: Taken, moment: Moment, after: After) -> Pro
     if target.component == HDFS:
         opened = None
         if after.opened_after is not None:
+            listed_ms = after.opened_after.done_ms + after.ahead_ms
             opened = yield from open_at_cut(
-                target.name, target.snapshot, server_ms, after.opened_before, after.opened_after, moment.offset_ms
+                target.name,
+                target.snapshot,
+                server_ms,
+                after.opened_before,
+                after.opened_after,
+                listed_ms,
+                moment.offset_ms,
             )
         grade = evidence.of_directory(opened)
     else:
@@ -57,6 +70,7 @@ def result_of(target: Target, taken: Taken, moment: Moment, after: After) -> Pro
         "asked_cluster_ms": taken.asked_cluster_ms,
         "done_cluster_ms": taken.done_cluster_ms,
         "open_files": opened or [],
+        **({} if listed_ms is None else {"open_listed_ms": math.ceil(listed_ms)}),
         "evidence": grade,
         "attempts": taken.attempts,
     }

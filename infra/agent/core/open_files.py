@@ -5,10 +5,13 @@ taken, one while warming up and one right after the cut (docs/decisions/0004):
 
 - what is open in the second one is FUZZY, unless the snapshot does not have it (it was created after the cut);
 - what is open in the first one alone was closed in between. Its modification time inside the snapshot is the close, by
-  the NameNode's own clock: it is whole if that lies between the first listing and the cut, and FUZZY otherwise.
+  the NameNode's own clock: it is whole if that lies between the first listing and the cut, and FUZZY if it lies between
+  the cut and the second listing.
 
 A file that was opened and closed between both listings around the cut is in neither. Its modification time inside the
-snapshot lies after the cut, so the one who copies the snapshot sees it.
+snapshot lies after the cut, so the one who copies the snapshot sees it. A time that is later than the second listing
+(``open_listed_ms``, by the NameNode's clock) cannot be that of a close: who closed later is in that listing. Somebody
+has set it.
 """
 
 from __future__ import annotations
@@ -25,9 +28,10 @@ AT_ONCE = 16
 
 
 class Listing(NamedTuple):
-    """Absolute paths that were open at some instant after ``asked_ms`` (gateway's clock)."""
+    """Absolute paths that were open at some instant between ``asked_ms`` and ``done_ms`` (gateway's clock)."""
 
     asked_ms: float
+    done_ms: float
     paths: frozenset[str]
 
 
@@ -37,14 +41,15 @@ def list_open(directories: Sequence[str], quick: bool = False) -> Procedure:
     With ``quick`` also where it would take seconds.
     """
     if not directories:
-        return Listing(0.0, frozenset())
+        return Listing(0.0, 0.0, frozenset())
     asked_ms = yield Now()
     try:
         listed = yield OpenFiles(PRIMARY, common_directory(directories), quick)
     except OperationFailed:
         return None
     below = tuple(f"{directory}/" for directory in directories)
-    return Listing(asked_ms, frozenset(path for path in listed["paths"] if path.startswith(below)))
+    paths = frozenset(path for path in listed["paths"] if path.startswith(below))
+    return Listing(asked_ms, (yield Now()), paths)
 
 
 def common_directory(directories: Sequence[str]) -> str:
@@ -59,11 +64,18 @@ def common_directory(directories: Sequence[str]) -> str:
 
 
 def open_at_cut(
-    directory: str, snapshot: str, cut_ms: float, before: Listing | None, after: Listing, offset_ms: float
+    directory: str,
+    snapshot: str,
+    cut_ms: float,
+    before: Listing | None,
+    after: Listing,
+    listed_ms: float,
+    offset_ms: float,
 ) -> Procedure:
     """The paths, relative to the directory, of the files that were open at the cut; sorted.
 
-    ``cut_ms`` is the snapshot's own time on the NameNode's clock, which is ``offset_ms`` ahead of the gateway's.
+    ``cut_ms`` is the snapshot's own time on the NameNode's clock, which is ``offset_ms`` ahead of the gateway's;
+    ``listed_ms`` on the same clock is later than the end of the second listing.
     """
     prefix = f"{directory}/"
     since_ms = None if before is None else before.asked_ms + offset_ms
@@ -76,10 +88,12 @@ def open_at_cut(
         for name, status in zip(names, found)
         if status is not None
         and status["type"] == "FILE"
-        and (f"{prefix}{name}" in after.paths or not _was_closed(status["modificationTime"], since_ms, cut_ms))
+        and (
+            f"{prefix}{name}" in after.paths or not _was_closed(status["modificationTime"], since_ms, cut_ms, listed_ms)
+        )
     ]
 
 
-def _was_closed(modified_ms: float, since_ms: float | None, cut_ms: float) -> bool:
-    """Whether a file that was open at ``since_ms`` was closed before the cut."""
-    return since_ms is not None and since_ms <= modified_ms < cut_ms
+def _was_closed(modified_ms: float, since_ms: float | None, cut_ms: float, listed_ms: float) -> bool:
+    """Whether a file that was open at ``since_ms`` and not at ``listed_ms`` was closed before the cut."""
+    return (since_ms is not None and since_ms <= modified_ms < cut_ms) or modified_ms > listed_ms

@@ -178,7 +178,7 @@ class Ahead(Operation):
     A hint, which may be ignored: the read is asked for all the same, once, and fails then if it fails.
     """
 
-    call: HdfsCall
+    read: Operation
 
 
 @dataclass(frozen=True)

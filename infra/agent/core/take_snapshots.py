@@ -291,6 +291,7 @@ class _Run:
             quiet={table.id: self.known[table.id].newest("quiet") for table in self.tables},
             disabled={table.id: self.known[table.id].newest("disabled") for table in self.tables},
             readings=readings,
+            ahead_ms=max(one["namenode"]["offset_ms"] + one["namenode"]["uncertainty_ms"] for one in (before, after)),
         )
         data_sets = {}
         for target in self.targets:

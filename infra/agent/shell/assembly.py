@@ -8,7 +8,7 @@ import time
 from typing import Any, Callable, Sequence
 
 from infra.agent.core.abort import EndInstruction
-from infra.agent.core.hdfs import ExtendedAttributes, FileChecksum, LocateAhead
+from infra.agent.core.hdfs import ExtendedAttributes, FileChecksum, Identify, ListPage, LocateAhead
 from infra.agent.core.operations import (
     CopyRange,
     DigestFile,
@@ -57,6 +57,7 @@ from infra.agent.shell.spool import Entry, Spool
 from infra.agent.shell.throttle import Throttle
 from infra.agent.shell.transfers import Transfers
 from infra.agent.shell.watchdog import WatchdogStarter
+from infra.agent.shell.web_listing import WebListing
 from infra.agent.shell.webhdfs import Limits, WebHdfs
 from infra.agent.shell.work_files import WorkFiles
 
@@ -115,6 +116,7 @@ def make_executor(
     blocks = BlockTransfers(sites, client, cancelled, throttle.pay)
     native = Native(rpc, blocks, client, cancelled, log.write)
     checksums = Checksums(sites, webhdfs, connections, limits)
+    listing = WebListing(webhdfs.call)
     transfers = Transfers(DataNodes(sites, webhdfs, connections, limits), cancelled, limits, throttle)
     appender = Appender(spool.disk, entry.directory)
     files = WorkFiles(entry, spool.disk, appender, transfers)
@@ -136,6 +138,8 @@ def make_executor(
         HdfsCall: native.or_else(native.call, webhdfs.call),
         ExtendedAttributes: native.or_else(native.extended_attributes, webhdfs.extended_attributes),
         LocateAhead: native.or_else(native.locate_ahead, lambda operation: None),
+        ListPage: native.or_else(native.list_page, listing.list_page),
+        Identify: native.or_else(native.identify, listing.identify),
         FileChecksum: native.or_else(native.checksum, checksums.checksum),
         ReadFile: transfers.read,
         WriteFile: transfers.write,

@@ -15,6 +15,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable, NamedTuple, Sequence
 
+from infra.agent.core.hdfs import ListPage
 from infra.agent.core.machine import Outcome
 from infra.agent.core.operations import (
     Ahead,
@@ -70,7 +71,7 @@ class Executor:
         self._close = close
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._timers: list[_Timer] = []
-        self._ahead: dict[HdfsCall, Future[Any]] = {}
+        self._ahead: dict[Operation, Future[Any]] = {}
         self._workers = ThreadPoolExecutor(workers, "worker")
         self._callers = ThreadPoolExecutor(CALL_THREADS, "caller")
 
@@ -80,9 +81,9 @@ class Executor:
             self._outcomes.put(Outcome(number, self._now_ms()))
         elif isinstance(operation, Ahead):
             if len(self._ahead) < MOST_AHEAD:
-                self._ahead[operation.call] = self._workers.submit(self._performs[HdfsCall], operation.call)
+                self._ahead[operation.read] = self._workers.submit(self._performs[type(operation.read)], operation.read)
             self._outcomes.put(Outcome(number))
-        elif isinstance(operation, HdfsCall):
+        elif isinstance(operation, (HdfsCall, ListPage)):
             self._workers.submit(self._perform, number, operation, self._ahead.pop(operation, None))
         elif isinstance(operation, SleepUntil):
             left_seconds = max(0.0, operation.at_ms - self._now_ms()) / 1000

@@ -65,10 +65,15 @@ def now_ms
   now.getEpochSecond * 1000.0 + now.getNano / 1_000_000.0
 end
 
-# Text in which * and ? are wildcards, as a regular expression for Java.
+# Text in which * and ? are wildcards, as a regular expression for Java. What stands between two stars is taken where it
+# is found first, and is looked for nowhere else, (?>…): with a dozen stars, to try all places would take for ever.
 def java_pattern(wildcards)
-  quoted = wildcards.chars.map { |c| { '*' => '.*', '?' => '.' }[c] || java.util.regex.Pattern.quote(c) }
-  java.util.regex.Pattern.compile(quoted.join)
+  first, *others = wildcards.split('*', -1).map do |part|
+    part.chars.map { |c| c == '?' ? '.' : java.util.regex.Pattern.quote(c) }.join
+  end
+  last = others.pop
+  between = others.map { |part| "(?>.*?#{part})" }.join
+  java.util.regex.Pattern.compile("#{first}#{between}#{".*#{last}" if last}", java.util.regex.Pattern::DOTALL)
 end
 
 def hex(bytes)

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Sequence, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
+from infra.agent.core import block_identity
 from infra.agent.core.operations import HdfsCall, OperationFailed
 from infra.agent.core.protobuf import Message, ProtobufError, data_field, integer_field, text_field
 from infra.agent.shell.connections import reached_as
 from infra.agent.shell.credentials import Credentials
 from infra.agent.shell.hadoop_rpc import RpcClient, RpcFailed
+from infra.agent.shell.listed_files import page_of
 
 # Where a file would be created, were the NameNode's answer followed: it is asked for the address in that answer alone.
 NOWHERE = "/.understudy/clock/rpc-address"
@@ -51,11 +53,13 @@ AskNameNode = Callable[[HdfsCall, bool], Mapping[str, Any]]
 class LocatedBlock:
     """A block of a file: its identity and length, where it begins in the file, who has it.
 
-    ``identity`` is the message ``ExtendedBlock`` without a length, ``nodes`` are messages ``DatanodeInfo``, the nearest
-    first, ``storages`` the kinds of storage there, and ``token`` is the message that gives access to it.
+    ``identity`` is the message ``ExtendedBlock`` without a length, ``block`` the part of it behind the pool, ``nodes``
+    are messages ``DatanodeInfo``, the nearest first, ``storages`` the kinds of storage there, and ``token`` is the
+    message that gives access to it.
     """
 
     identity: bytes
+    block: bytes
     length: int
     offset: int
     nodes: tuple[memoryview, ...]
@@ -71,6 +75,11 @@ class LocatedFile:
     length: int
     blocks: tuple[LocatedBlock, ...]
     is_plain: bool
+
+    @property
+    def contents(self) -> str | None:
+        """The identity of the contents, if these are all blocks of the file; an empty one has none."""
+        return block_identity.identity_of(b"".join(one.block for one in self.blocks)) if self.blocks else None
 
 
 class NameNodeRpc:
@@ -121,6 +130,15 @@ class NameNodeRpc:
         requests = [_part_of(path, 0, WHOLE) for path in paths]
         answers = self._client(site).call_many("getBlockLocations", requests)
         return [_located_file(path, answer) for path, answer in zip(paths, answers)]
+
+    @understood
+    def list_page(self, site: str, path: str, start_after: str) -> dict[str, Any]:
+        """A page of a directory's listing with the files' blocks, as ``ListPage``; raises ``RpcFailed``."""
+        request = text_field(1, path) + text_field(2, start_after) + integer_field(3, 1)
+        page = page_of(self._call(site, "getListing", request))
+        if page is None:
+            raise RpcFailed(f"{path} is not there", "FileNotFoundException")
+        return page
 
     @understood
     def create(self, site: str, path: str, client: str, mode: int, replication: int, block_size: int) -> int:
@@ -242,10 +260,10 @@ def _located_file(path: str, answer: Message) -> LocatedFile:
 def _located(data: memoryview) -> LocatedBlock:
     block = Message(data, "LocatedBlock")
     extended = Message(block.data(1), "ExtendedBlock")
+    numbers = block_identity.block(extended.integer(2), extended.integer(3))
     return LocatedBlock(
-        identity=data_field(1, extended.data(1))
-        + integer_field(2, extended.integer(2))
-        + integer_field(3, extended.integer(3)),
+        identity=data_field(1, extended.data(1)) + numbers,
+        block=numbers,
         length=extended.integer(4, 0),
         offset=block.integer(2),
         nodes=tuple(block.repeated(3)),

@@ -19,7 +19,7 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import Any, Callable, Sequence, TypeVar
 
-from infra.agent.core.hdfs import ExtendedAttributes, FileChecksum, LocateAhead
+from infra.agent.core.hdfs import ExtendedAttributes, FileChecksum, Identify, ListPage, LocateAhead
 from infra.agent.core.operations import CopyRange, HdfsCall, OperationFailed
 from infra.agent.core.protobuf import ProtobufError
 from infra.agent.shell.block_transfer import BlockFailed, BlockSum, BlockTransfers
@@ -127,11 +127,24 @@ class Native:
         """Those of many paths."""
         return self._rpc.extended_attributes(operation.site, operation.paths)
 
+    def list_page(self, operation: ListPage) -> dict[str, Any]:
+        """A page of a directory's listing with the files' blocks."""
+        return self._rpc.list_page(operation.site, operation.path, operation.start_after)
+
     def locate_ahead(self, operation: LocateAhead) -> None:
         """Find out where the blocks of many files are, for whoever copies them or asks for their checksums next."""
-        located = self._rpc.locate_many(operation.site, operation.paths)
-        for path, found in zip(operation.paths, located):
-            self._remember(operation.site, path, found)
+        self._locate_all(operation.site, operation.paths)
+
+    def identify(self, operation: Identify) -> list[str | None]:
+        """The same, and tell the identities of the contents."""
+        return [found.contents for found in self._locate_all(operation.site, operation.paths)]
+
+    def _locate_all(self, site: str, paths: Sequence[str]) -> list[LocatedFile]:
+        located = self._rpc.locate_many(site, paths)
+        for path, found in zip(paths, located):
+            if len(found.blocks) == 1:  # larger ones may be copied in pieces
+                self._remember(site, path, found)
+        return located
 
     def checksum(self, operation: FileChecksum) -> str:
         """The stored checksum of a file as "algorithm:hex", made of those of its blocks as HDFS's client does."""

@@ -19,7 +19,7 @@ from domain.stateful import Context, Stateful
 from domain.values.endpoints import Endpoints, Gateway
 from domain.values.limits import Limits
 from infra.store.codec import EventCodec
-from infra.store.repository import fold
+from infra.store.folding import fold
 from infra.store.session import Session
 from infra.store.store import Store, open_store
 from infra.summaries import CONTENTS

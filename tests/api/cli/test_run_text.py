@@ -24,6 +24,24 @@ def test_a_run_without_a_trial_clone_says_how_often_there_is_one() -> None:
     assert "trial clone" not in run_text(RunPage(page))
 
 
+def test_contents_that_nobody_looked_at_are_called_what_they_are() -> None:
+    page = pages.completed()
+    verified = page["verification"]["data_sets"][pages.FILES]
+    proved = "bytes, some of it as of an earlier moment"
+    verified |= {"content": {**verified["content"], "proved": proved}}
+    verified |= {"unseen": {"files": 1100, "bytes": 3 << 30, "since_ms": pages.MOMENT_MS - 86_400_000}}
+    verified["carried"] |= {"by_listing": 7}
+    text = run_text(RunPage(page))
+    assert proved in text
+    assert (
+        " files (3.00 GiB) are expected to hold what they held at 2026-05-03T03:00:00Z, and"
+        " were compared with that: over WebHDFS alone" in text
+    )
+    assert "each anew within 7 days; 7 of them are known to be the same by their listing alone" in text
+    verified["unseen"] |= {"since_ms": 0}
+    assert "what they held at an earlier moment that was not recorded" in run_text(RunPage(page))
+
+
 def test_files_that_the_copy_found_open_count_even_if_nobody_listed_them() -> None:
     page = pages.completed()
     page["snapshots"][pages.FILES]["open_files"] = []
