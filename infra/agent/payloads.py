@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from infra.agent.names import is_absolute_path, is_path
 from infra.agent.shapes import Check, Omissible, Unfit, each, flag, mapping, one_of, optional, record, text, whole
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ LATEST_MS = 1 << 50
 MOST_DATA_SETS = 10_000
 LONGEST_PATH = 8_000  # HDFS's own limit
 _RESERVED_PATHS = (ROOT, "/.reserved")
-_NO_COMPONENTS = ("", ".", "..", ".snapshot")
 
 # Names that become names of files and directories: letters, digits, dash and underscore alone.
 identifier = text(r"[A-Za-z0-9_-]{1,200}", "letters, digits, dashes and underscores")
@@ -53,8 +53,8 @@ _staging = text(
 
 def _path(where: str, value: Any, first: str = "") -> None:
     """A normal path whose text begins with ``first``: "/" for absolute ones, "" for relative ones."""
-    whole_path = isinstance(value, str) and value.startswith(first) and len(value) <= LONGEST_PATH and "\0" not in value
-    if not whole_path or any(part in _NO_COMPONENTS for part in value[len(first) :].split("/")):
+    is_normal = is_absolute_path(value) if first else value != "" and is_path(value)
+    if not is_normal or len(value) > LONGEST_PATH:
         raise Unfit(where, "a normal absolute path" if first else "a normal path within a data set", value)
 
 

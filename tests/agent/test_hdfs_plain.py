@@ -201,6 +201,9 @@ def test_a_line_below_a_directory_is_read_like_its_entry(
     known = entry(status, path, c=checksum, w=True if was_moved else None, B=blocks, K=since)
     directory = path.rpartition("/")[0]
     found = line_below(manifest_line(known), directory, 5, CUT)
+    if b"\\u" in manifest_line({"p": path.rpartition("/")[2]}):  # what is escaped like that goes the general way
+        assert found is None
+        return
     assert found is not None
     inode_id, record = found
     since = known_since(known, CUT)

@@ -9,12 +9,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 AGENT = ROOT / "infra" / "agent"
-WIRE = ("payloads", "protocol", "quick_json", "shapes")
+WIRE = ("names", "payloads", "protocol", "quick_json", "shapes")
 CORE_MAY_IMPORT = {
     "__future__",
     "array",
     "binascii",
     "bisect",
+    "operator",
     "collections",
     "dataclasses",
     "enum",

@@ -262,4 +262,4 @@ class _Applying:
     def _staged(self) -> Procedure:
         """The lengths of the staged files by their ordinals."""
         listed = yield from hdfs.list_directory(SECONDARY, f"{self._staging}/files")
-        return {int(status["pathSuffix"]): status["length"] for status in listed or ()}
+        return {int(one["pathSuffix"]): one["length"] for one in listed or () if one["pathSuffix"].isdecimal()}

@@ -12,7 +12,13 @@ from typing import Any, Dict, Iterable
 
 from infra.agent.core.hbase_files import Found
 from infra.agent.core.hbase_layout import SNAPSHOTS, HFile
-from infra.agent.core.hbase_manifest import Table
+from infra.agent.core.hbase_manifest import (
+    SnapshotDamaged,
+    checked_family,
+    checked_region,
+    checked_store_file,
+    checked_table,
+)
 from infra.agent.core.hbase_snapshot import FILES
 from infra.agent.core.operations import OperationFailed
 from infra.agent.protocol import canonical
@@ -55,7 +61,9 @@ def is_own(entry: Entry) -> bool:
 def file_of(entry: Entry) -> HFile:
     """The store file of a line."""
     namespace, table, region, family, name = entry["p"].split("/")
-    return HFile(Table(namespace, table), region, family, name)
+    return HFile(
+        checked_table(namespace, table), checked_region(region), checked_family(family), checked_store_file(name)
+    )
 
 
 class Manifest:
@@ -71,8 +79,8 @@ class Manifest:
         try:
             manifest = cls([json.loads(line) for line in data.splitlines()])
             paths = [entry["p"] for entry in (*manifest.own, *manifest.files)]
-            sound = all(isinstance(entry["l"], int) and file_of(entry) for entry in manifest.files)
-        except (ValueError, KeyError, TypeError) as error:
+            sound = all(type(entry["l"]) is int and entry["l"] >= 0 and file_of(entry) for entry in manifest.files)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SnapshotDamaged) as error:
             raise OperationFailed("STAGING_DAMAGED", f"this is not the manifest of a table: {error!r:.200}") from error
         if tuple(paths[: len(OWN_FILES)]) != OWN_FILES or not sound:
             raise OperationFailed("STAGING_DAMAGED", "this is not the manifest of a table: something is missing in it")

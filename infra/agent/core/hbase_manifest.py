@@ -98,6 +98,20 @@ def checked_table(namespace: str, name: str) -> Table:
     return Table(namespace, name)
 
 
+def checked_family(name: str) -> str:
+    """A column family's name; raises ``SnapshotDamaged``."""
+    if not name or name.startswith(".") or _FAMILY_FORBIDDEN.search(name) or len(name) > 250:
+        raise SnapshotDamaged(f"{name[:80]!r} is not the name of a column family")
+    return name
+
+
+def checked_store_file(name: str) -> str:
+    """A store file's name, a link's or a reference's; raises ``SnapshotDamaged``."""
+    if not _STORE_FILE.match(name) or name.startswith("."):
+        raise SnapshotDamaged(f"{name[:80]!r} is not the name of a store file")
+    return name
+
+
 def checked_region(encoded: str) -> str:
     """An encoded region name; raises ``SnapshotDamaged``."""
     if not _ENCODED_REGION.match(encoded):
@@ -160,15 +174,11 @@ def _encoded_name(info: Message, table: Table) -> str:
 
 
 def _family(message: Message) -> list[StoreFile]:
-    family = message.text(1)
-    if not family or family.startswith(".") or _FAMILY_FORBIDDEN.search(family) or len(family) > 250:
-        raise SnapshotDamaged(f"{family[:80]!r} is not the name of a column family")
+    family = checked_family(message.text(1))
     return [_store_file(family, Message(part, "SnapshotRegionManifest.StoreFile")) for part in message.repeated(2)]
 
 
 def _store_file(family: str, message: Message) -> StoreFile:
-    name = message.text(1)
-    if not _STORE_FILE.match(name) or name.startswith("."):
-        raise SnapshotDamaged(f"{name[:80]!r} is not the name of a store file")
+    name = checked_store_file(message.text(1))
     length = message.integer(3) if message.has(3) else None
     return StoreFile(family, name, length, message.has(2))

@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Callable, NamedTuple
 
+from infra.agent.core.listings import Page as Page
+from infra.agent.core.listings import page_of, status_of
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import HdfsCall, Now, Operation, OperationFailed, SleepUntil
 from infra.agent.core.work import ROOT
@@ -97,13 +99,6 @@ class StoragePolicy(NamedTuple):
     has_fallback: bool
 
 
-class Page(NamedTuple):
-    """One page of a directory's listing, in HDFS's own order, and how many entries are still to come."""
-
-    entries: list[dict[str, Any]]
-    remaining: int
-
-
 def persist(make: Callable[[], Procedure], repeat_unknown: bool = True) -> Procedure:
     """Run ``make()`` and run it again after transient failures, for at most ``PATIENCE_MS``.
 
@@ -154,7 +149,7 @@ def status(site: str, path: str, user: str = "hdfs") -> Procedure:
         if exception_of(failure) in ("FileNotFoundException", "ParentNotDirectoryException"):
             return None
         raise
-    return answer["FileStatus"]
+    return status_of(answer, f"{site}: {path}")
 
 
 def page_request(site: str, path: str, start_after: str = "", user: str = "hdfs") -> HdfsCall:
@@ -168,11 +163,11 @@ def list_page(site: str, path: str, start_after: str = "", user: str = "hdfs") -
     return (yield from ask_page(page_request(site, path, start_after, user)))
 
 
-def ask_page(request: Operation) -> Procedure:
+def ask_page(request: HdfsCall | ListPage) -> Procedure:
     """The ``Page`` that a ``page_request`` or a ``ListPage`` asks for."""
     answer = yield from ask(request)
-    listing = answer["DirectoryListing"]
-    return Page(listing["partialListing"]["FileStatuses"]["FileStatus"], int(listing["remainingEntries"]))
+    after = request.start_after if isinstance(request, ListPage) else dict(request.params).get("startAfter", "")
+    return page_of(answer, f"{request.site}: {request.path}", after)
 
 
 def list_directory(site: str, path: str, user: str = "hdfs") -> Procedure:
@@ -181,7 +176,7 @@ def list_directory(site: str, path: str, user: str = "hdfs") -> Procedure:
     try:
         page = yield from list_page(site, path, user=user)
         entries.extend(page.entries)
-        while page.remaining and page.entries:
+        while page.remaining:
             page = yield from list_page(site, path, page.entries[-1]["pathSuffix"], user)
             entries.extend(page.entries)
     except OperationFailed as failure:

@@ -18,7 +18,7 @@ from infra.agent.core.hdfs_compare import Comparison
 from infra.agent.core.hdfs_entries import DIRECTORY, FILE, Entry
 from infra.agent.core.hdfs_ownership import OWNERSHIP, signature
 from infra.agent.core.hdfs_walk import write_listing
-from infra.agent.core.lines import LineReader, LineWriter, encode
+from infra.agent.core.lines import LineReader, LineWriter, damaged, encode
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import OperationFailed, ReadFile
 from infra.agent.core.work import SECONDARY, Work
@@ -81,6 +81,8 @@ def list_losses(instruction: Instruction, journal: bytes) -> Procedure:
         raise OperationFailed("BAD_OFFSET", message, remedy="Give 0, or what the page before calls 'next'.")
     data = yield ReadFile(SECONDARY, path, offset, min(PAGE_BYTES, length - offset))
     whole = data[: data.rfind(b"\n") + 1]
+    if not whole:
+        raise damaged(path, f"a line of more than {PAGE_BYTES} bytes")
     after = offset + len(whole)
     return {"losses": [json.loads(line) for line in whole.splitlines()], "next": after if after < length else None}
 

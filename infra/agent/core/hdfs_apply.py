@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from infra.agent.core import hdfs
+from infra.agent.core.checked_records import checked_step
 from infra.agent.core.hdfs import StoragePolicy
 from infra.agent.core.hdfs_entries import below
 from infra.agent.core.hdfs_plan import IN, OUT, SET, TIME
@@ -59,6 +60,8 @@ class Applying:
         self.steps = 0
         while True:
             line = yield from reader.record()
+            if line is not None:
+                checked_step(line, self._plan)
             is_full = len(window) >= WINDOW or (
                 ordered and line is not None and window and line["d"] != window[-1]["d"]
             )

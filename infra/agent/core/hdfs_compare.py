@@ -50,9 +50,11 @@ from infra.agent.core.hdfs_snapshots import difference_page, is_last
 from infra.agent.core.hdfs_trees import Known, Listed, Recorded
 from infra.agent.core.hdfs_walk import Listing
 from infra.agent.core.lines import LineReader, LineWriter, encode
+from infra.agent.core.listings import invalid
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import SpoolSort, SpoolTruncate
 
+MOST_PAGES = 1_000_000
 GONE = b"0/"
 KEPT = b"1/"
 NEW = b"2/"
@@ -118,7 +120,12 @@ def modified_ids(site: str, directory: str, older: str, newer: str) -> Procedure
     found = array("Q")
     page = yield from difference_page(site, directory, older, newer)
     found.extend(page.modified)
+    asked: set[int] = set()
     while not is_last(page):
+        cursor = hash((page.next_path, page.next_index))
+        if cursor in asked or len(asked) >= MOST_PAGES:
+            raise invalid(f"{site}: {directory}", f"the difference of {older} and {newer or 'today'} does not end")
+        asked.add(cursor)
         page = yield from difference_page(site, directory, older, newer, page.next_path, page.next_index)
         found.extend(page.modified)
     return array("Q", sorted(found))

@@ -15,12 +15,14 @@ from __future__ import annotations
 from typing import Any
 
 from infra.agent.core import hdfs
+from infra.agent.core.checked_records import checked_step
 from infra.agent.core.hdfs_adopt import check_as_found
 from infra.agent.core.hdfs_apply import Applying, head_changed
 from infra.agent.core.hdfs_heal import HEALED, check_base, heal, refuse_changed
 from infra.agent.core.hdfs_ownership import OWNERSHIP, is_signed, signature
+from infra.agent.core.hdfs_plan import IN
 from infra.agent.core.hdfs_skeleton import PLAN
-from infra.agent.core.lines import LineReader
+from infra.agent.core.lines import LineReader, damaged
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import Download, OperationFailed
 from infra.agent.core.staging import begin, has_sign, leave_sign
@@ -66,7 +68,9 @@ def apply(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
     yield Download(SECONDARY, f"{staging}/{PLAN}", plan)
     if _is_first(data_set):
         # Signed before it is put into place, so that even an unfinished first copy is known as ours.
-        step = yield from LineReader(plan).record()
+        step = checked_step((yield from LineReader(plan).record()) or {}, plan)
+        if step["do"] != IN:
+            raise damaged(plan, "the plan of a first copy does not begin with putting it into place")
         yield from _protect(f"{staging}/{step['from']}", user, work.payload["head_mode"], data_set["id"])
     applying = Applying(plan, head, staging)
     yield from applying.run()

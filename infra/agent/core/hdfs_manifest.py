@@ -59,7 +59,7 @@ def sealed_facts(recovery_point: str | None, data_set: dict[str, Any]) -> Proced
         if not failure.is_final:
             raise
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

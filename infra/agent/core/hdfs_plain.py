@@ -12,6 +12,8 @@ import json.encoder
 import re
 from typing import Any, Dict, Match
 
+from infra.agent.names import NO_NAMES
+
 _TEXT = rb'"(?:[^"\\]|\\.)*"'
 _BEGINNING = rb'\{(?:"B":"([0-9a-f]+)",)?(?:"I":(\d+),)?(?:"K":(\d+),)?"b":(\d+),(?:"c":("[^"\\]*"),)?'
 _REST = rb'"g":(%b),"l":(\d+),"m":(\d+),"o":(%b),"p":(%b),"r":\d+,"t":"f",(?:"w":true,)?"x":("\d+")\}' % (
@@ -24,6 +26,7 @@ _whole = re.compile(_BEGINNING + _REST)
 _MOVED, _NOT_MOVED = b'"t":"f","w":true,"x":', b'"t":"f","x":'
 _quote = json.encoder.encode_basestring
 PLAIN_TYPE = "FILE"
+_NO_NAMES = frozenset(name.encode("ascii") for name in NO_NAMES)
 
 
 class Quoted(Dict[str, bytes]):
@@ -133,7 +136,9 @@ def line_below(line: bytes, directory: str, up: int, cut_ms: int) -> tuple[int, 
         return None
     above = _quote(directory).encode("utf-8")[:-1] + (b"/" if directory else b"")
     path = found[10]
-    if not path.startswith(above) or b"/" in path[len(above) :]:
+    name = path[len(above) : -1]
+    # A name with an escaped letter may be another one than it looks, once it is decoded.
+    if not path.startswith(above) or b"/" in name or b"\\u" in name or name in _NO_NAMES:
         return None
     blocks, inode, since = found[1], found[2], found[3]
     unmoved = without_moved(line)

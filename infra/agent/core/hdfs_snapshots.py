@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from infra.agent.core.hdfs import call, exception_of, persist, status
+from infra.agent.core.listings import invalid
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import HdfsCall, OperationFailed
 
@@ -91,10 +92,17 @@ def difference_page(
             ("snapshotdiffindex", str(index)),
         ),
     )
-    listing = answer["SnapshotDiffReportListing"]
-    modified = [int(entry["fileId"]) for entry in listing["modifyList"]]
-    others = len(listing["createList"]) + len(listing["deleteList"])
-    return DifferencePage(modified, others, listing["lastPath"], int(listing["lastIndex"]))
+    try:
+        listing = answer["SnapshotDiffReportListing"]
+        modified = [entry["fileId"] for entry in listing["modifyList"]]
+        others = len(listing["createList"]) + len(listing["deleteList"])
+        page = DifferencePage(modified, others, listing["lastPath"], listing["lastIndex"])
+    except (KeyError, TypeError) as error:
+        raise invalid(f"{site}: {directory}", f"{answer!r:.300} is not a snapshot difference") from error
+    is_sound = isinstance(page.next_path, str) and type(page.next_index) is int
+    if not is_sound or any(type(one) is not int or not 0 <= one < 1 << 63 for one in modified):
+        raise invalid(f"{site}: {directory}", f"{answer!r:.300} is not a snapshot difference")
+    return page
 
 
 def is_last(page: DifferencePage) -> bool:

@@ -6,10 +6,10 @@ the manifest of a recovery point that stands for a listing of the source's snaps
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Iterator
 
+from infra.agent.core.checked_records import entry_in
 from infra.agent.core.hdfs_entries import (
     DIRECTORY,
     FILE,
@@ -23,9 +23,8 @@ from infra.agent.core.hdfs_entries import (
 )
 from infra.agent.core.hdfs_plain import line_below
 from infra.agent.core.hdfs_walk import Listing
-from infra.agent.core.lines import LineReader, LineWriter, encode
+from infra.agent.core.lines import LineReader, LineWriter, damaged, encode
 from infra.agent.core.machine import Procedure
-from infra.agent.quick_json import decode
 
 # In a line of a manifest; within a name the quotation marks would be escaped.
 _IS_DIRECTORY = b'"t":"d"'
@@ -65,6 +64,7 @@ class EntryReader(Entries):
 
     def __init__(self, name: str) -> None:
         super().__init__()
+        self._name = name
         self._lines = LineReader(name)
 
     def step(self) -> bool:
@@ -72,12 +72,13 @@ class EntryReader(Entries):
         line = self._lines.ready()
         if line is None:
             return False
-        self._take(decode(line))
+        self._take(entry_in(line, self._name))
         return True
 
     def advance(self) -> Procedure:
         """See ``Entries``."""
-        self._take((yield from self._lines.record()))
+        line = yield from self._lines.next()
+        self._take(None if line is None else entry_in(line, self._name))
 
 
 class Recorded(Entries):
@@ -85,6 +86,7 @@ class Recorded(Entries):
 
     def __init__(self, manifest: str, distrusted: frozenset[str]) -> None:
         super().__init__()
+        self._name = manifest
         self.lines = LineReader(manifest)
         self.cut_ms = 0
         self.count = 0
@@ -101,13 +103,13 @@ class Recorded(Entries):
         line = self.lines.ready()
         if line is None:
             return False
-        self._take(self._entry(decode(line)))
+        self._take(self._entry(entry_in(line, self._name)))
         return True
 
     def advance(self) -> Procedure:
         """See ``Entries``."""
         line = yield from self.lines.next()
-        self._take(None if line is None else self._entry(decode(line)))
+        self._take(None if line is None else self._entry(entry_in(line, self._name)))
 
     def directory_id(self, path: str) -> int:
         """The inode id of a directory on the way to the entry in sight, or that entry itself; 0 for any other path."""
@@ -132,6 +134,8 @@ class Recorded(Entries):
 
     def _entry(self, known: Entry) -> Entry:
         path = known["p"]
+        if "I" not in known:
+            raise damaged(self._name, f"{path!r:.200} has no inode id, though others have one")
         if not path:
             self.cut_ms = known["m"]
         if known["t"] == FILE:
@@ -190,6 +194,7 @@ class _DirectoryTimes:
     """The times of a manifest's directories, asked for in the order of the tree."""
 
     def __init__(self, manifest: str) -> None:
+        self._name = manifest
         self._lines = LineReader(manifest)
         self._key = b""
         self._directory: Entry | None = {}
@@ -201,8 +206,7 @@ class _DirectoryTimes:
             if line is None:
                 self._directory = None
             elif _IS_DIRECTORY in line:
-                self._directory = json.loads(line)
-                assert self._directory is not None
+                self._directory = entry_in(line, self._name)
                 self._key = path_key(self._directory["p"])
         if self._directory is not None and self._key == key:
             entry["m"] = self._directory["m"]

@@ -15,7 +15,7 @@ from infra.agent.core.hdfs_entries import DIRECTORY, FILE, Entry, below, check_s
 from infra.agent.core.hdfs_plain import is_plain
 from infra.agent.core.lines import LineWriter, encode
 from infra.agent.core.machine import Procedure, Together
-from infra.agent.core.operations import Ahead, Operation, OperationFailed
+from infra.agent.core.operations import Ahead, HdfsCall, OperationFailed
 
 DIRECTORIES_AHEAD = 32
 ENTRIES_AHEAD = 2000
@@ -89,7 +89,7 @@ class Walk:
             level = self._levels[-1]
             if level.position < len(level.statuses):
                 return (yield from self._take(level))
-            if level.remaining and level.statuses:
+            if level.remaining:
                 page = yield from ask_page(self._request(self._path(level), level.statuses[-1]["pathSuffix"]))
                 _check_order(page.entries, after=level.statuses[-1]["pathSuffix"])
                 level.statuses, level.remaining, level.position, level.ahead = page.entries, page.remaining, 0, {}
@@ -129,7 +129,7 @@ class Walk:
         yield from self._announce_page(level)
 
     def _announce_page(self, level: _Level) -> Procedure:
-        if level.remaining and level.statuses:
+        if level.remaining:
             yield Ahead(self._request(self._path(level), level.statuses[-1]["pathSuffix"]))
 
     def _look_ahead(self, level: _Level) -> Procedure:
@@ -142,7 +142,7 @@ class Walk:
         for name in _batch(level, next_position)[0]:
             yield Ahead(self._request(f"{base}/{name}"))
 
-    def _request(self, path: str, start_after: str = "") -> Operation:
+    def _request(self, path: str, start_after: str = "") -> HdfsCall | ListPage:
         """What asks for a page."""
         if self._identifies:
             return ListPage(self._site, path, start_after)

@@ -34,7 +34,7 @@ def known_damage(data_set: dict[str, Any]) -> Procedure:
     content: bytes = yield ReadFile(SECONDARY, path)
     try:
         return frozenset(json.loads(content.decode("utf-8")))
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         return frozenset()  # torn by the death of the agent that wrote it, which writes it again
 
 

@@ -10,10 +10,12 @@ from collections import deque
 from typing import Any, Callable, Iterable
 
 from infra.agent.core.machine import Procedure, Together
-from infra.agent.core.operations import SpoolAppend, SpoolRead, SpoolTruncate
+from infra.agent.core.operations import OperationFailed, SpoolAppend, SpoolRead, SpoolTruncate
 from infra.agent.quick_json import decode, encoder
 
 PIECE_BYTES = 1 << 19
+# Longer than any that is written: an entry with the longest path, ACL and extended attributes, twice.
+LONGEST_LINE_BYTES = 16 << 20
 _encode = encoder(sort_keys=False, allow_nan=True)
 
 
@@ -101,6 +103,8 @@ class LineReader:
                 return
             self._offset += len(data)
             *lines, self._rest = (self._rest + data).split(b"\n")
+            if len(self._rest) > LONGEST_LINE_BYTES:
+                raise damaged(self._name, f"a line of more than {LONGEST_LINE_BYTES} bytes")
             self.at_hand.extend(lines)
 
     def record(self) -> Procedure:
@@ -109,7 +113,7 @@ class LineReader:
         if line is None:
             return None
         self.encoded = line
-        return decode(line)
+        return self._decoded(line)
 
     def keyed(self) -> Procedure:
         """The next (key, record), or None at the end."""
@@ -117,7 +121,16 @@ class LineReader:
         if line is None:
             return None
         key, _, self.encoded = line.partition(b" ")
-        return key, decode(self.encoded)
+        return key, self._decoded(self.encoded)
+
+    def _decoded(self, line: bytes) -> Any:
+        try:
+            record = decode(line)
+        except (ValueError, RecursionError) as error:
+            raise damaged(self._name, f"{line[:80]!r} is not a record") from error
+        if not isinstance(record, dict):
+            raise damaged(self._name, f"{line[:80]!r} is not a record")
+        return record
 
     def window(self, size: int) -> Procedure:
         """The next records, at most ``size`` of them; an empty list at the end."""
@@ -128,6 +141,16 @@ class LineReader:
                 break
             records.append(record)
         return records
+
+
+def damaged(name: str, what: str) -> OperationFailed:
+    """The failure of a file, here or on a cluster, that cannot be what an agent wrote."""
+    return OperationFailed(
+        "LINES_DAMAGED",
+        f"{name}: {what}",
+        remedy="Nothing is done by what it says. Look who writes below /.understudy, then start the run again.",
+        detail={"file": name},
+    )
 
 
 def for_each(name: str, step: Callable[[Any], Procedure], limit: int, window: int = 1000) -> Procedure:

@@ -23,6 +23,7 @@ from infra.agent.core.hdfs_snapshots import snapshot_path
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import Now, OpenFiles, OperationFailed
 from infra.agent.core.work import PRIMARY
+from infra.agent.names import is_absolute_path
 
 AT_ONCE = 16
 
@@ -47,6 +48,8 @@ def list_open(directories: Sequence[str], quick: bool = False) -> Procedure:
         listed = yield OpenFiles(PRIMARY, common_directory(directories), quick)
     except OperationFailed:
         return None
+    if not all(is_absolute_path(path) for path in listed["paths"]):
+        return None  # no file has such a name, so nobody knows what the list is worth
     below = tuple(f"{directory}/" for directory in directories)
     paths = frozenset(path for path in listed["paths"] if path.startswith(below))
     return Listing(asked_ms, (yield Now()), paths)

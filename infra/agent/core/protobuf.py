@@ -12,6 +12,10 @@ from typing import Iterator, Union
 
 VARINT, FIXED_64, LENGTH, FIXED_32 = 0, 1, 2, 5
 LONGEST_VARINT_BYTES = 10
+# In memory a field takes some 200 bytes, on the wire at least two: without a limit 1 MiB would become 96. What is read
+# here has long fields where it has many (a NameNode's or HBase's entries), and few where they are short.
+FIELDS_AT_LEAST = 4096
+BYTES_PER_FIELD = 16
 _FIXED_BYTES = {FIXED_64: 8, FIXED_32: 4}
 
 Value = Union[int, memoryview]
@@ -76,8 +80,12 @@ class Message:
     def __init__(self, data: memoryview, name: str) -> None:
         self._name = name
         self._values: dict[int, list[Value]] = {}
+        left = FIELDS_AT_LEAST + len(data) // BYTES_PER_FIELD
         for number, value in fields(data):
             self._values.setdefault(number, []).append(value)
+            left -= 1
+            if left < 0:
+                raise ProtobufError(f"{name} has more fields than {len(data)} bytes can have that mean something")
 
     def has(self, number: int) -> bool:
         """Tell whether the field is there."""

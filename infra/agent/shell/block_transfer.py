@@ -126,8 +126,7 @@ class BlockTransfers:
                     _successful(writer.message("BlockOpResponse"), "WRITE_BLOCK")
                     last = self._forward(reader, writer, block.length, summing)
                     reader.put(delimited(integer_field(1, SUCCESS)))
-                    while writer.acknowledged < last:
-                        writer.take_acknowledgement()
+                    self._wait_for(writer, last)
             except BaseException:
                 reader.close()
                 raise
@@ -210,6 +209,7 @@ class BlockTransfers:
         """Pass all packets on as they come; returns the number of the last one."""
         buffer = self._buffer()
         begin, end, passed_bytes = 0, 0, 0
+        progress = _Progress()
         while True:
             frame, position = None, begin
             while (frame := _frame(buffer, position, end)) is not None:
@@ -226,6 +226,9 @@ class BlockTransfers:
                 begin = position
             if frame is not None:
                 break
+            if passed_bytes > expected_bytes:
+                raise BlockFailed(f"more than {expected_bytes} bytes come")
+            progress.check(passed_bytes)
             if self._cancelled.is_set():
                 raise BlockFailed("given up because the instruction ends")
             if len(buffer) - end < LONGEST_PACKET_BYTES:
@@ -236,11 +239,35 @@ class BlockTransfers:
             raise BlockFailed(f"{passed_bytes} of {expected_bytes} bytes came")
         return number
 
+    def _wait_for(self, writer: _Stream, last: int) -> None:
+        """Until the last packet is acknowledged; signs of life alone are no progress."""
+        progress = _Progress()
+        while writer.acknowledged < last:
+            if self._cancelled.is_set():
+                raise BlockFailed("given up because the instruction ends")
+            writer.take_acknowledgement()
+            progress.check(writer.acknowledged)
+
     def _buffer(self) -> memoryview:
         if not hasattr(self._buffers, "view"):
             self._buffers.view = memoryview(bytearray(BUFFER_BYTES))
         view: memoryview = self._buffers.view
         return view
+
+
+class _Progress:
+    """Sees to it that something grows: whoever sends without end, but nothing of what is wanted, is given up."""
+
+    def __init__(self) -> None:
+        self._reached = -1
+        self._give_up_at = time.monotonic() + DATA_SECONDS
+
+    def check(self, reached: int) -> None:
+        """Raise ``BlockFailed`` when it has not grown for ``DATA_SECONDS``."""
+        if reached > self._reached:
+            self._reached, self._give_up_at = reached, time.monotonic() + DATA_SECONDS
+        elif time.monotonic() > self._give_up_at:
+            raise BlockFailed(f"nothing that is wanted has come for {DATA_SECONDS:.0f} s, though the DataNode sends")
 
 
 class _Stream:
@@ -278,7 +305,8 @@ class _Stream:
         return count
 
     def message(self, name: str) -> Message:
-        """The next message, which stands behind its length."""
+        """The next message, which stands behind its length; all of it has to come in time."""
+        give_up_at = time.monotonic() + DATA_SECONDS
         while True:
             found = _first_message(self._rest)
             if found is not None:
@@ -291,6 +319,8 @@ class _Stream:
             if not more:
                 raise EOFError("the DataNode closed the connection")
             self._rest += more
+            if time.monotonic() > give_up_at:
+                raise TimeoutError(f"{name} does not come to its end")
 
     def take_what_is_there(self) -> None:
         """Take the acknowledgements that have come, so that they do not fill the connection."""

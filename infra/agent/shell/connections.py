@@ -7,8 +7,11 @@ DataNodes close their connection after each transfer, so only NameNodes' connect
 
 from __future__ import annotations
 
+import functools
 import http.client
+import io
 import select
+import socket
 import ssl
 import threading
 import time
@@ -30,9 +33,10 @@ class Address(NamedTuple):
 
 
 def address_of(url: str) -> Address:
-    """The address in a URL."""
+    """The address in a URL; raises ``ValueError`` where there is none."""
     parts = urlsplit(url)
-    assert parts.hostname, url
+    if not parts.hostname or parts.scheme not in ("http", "https"):
+        raise ValueError(f"{url[:300]!r} is not the address of a server")
     return Address(parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
 
 
@@ -44,6 +48,60 @@ def reached_as(site: Mapping[str, Any], *names: str) -> str:
     """
     known_as: Mapping[str, str] = site.get("known_as") or {}
     return next((known_as[name] for name in names if name in known_as), names[0])
+
+
+class _Answer(io.RawIOBase):
+    """What comes on a connection, as long as its time is not over.
+
+    A time-out of the socket is for each piece: without another one, a server that sends a byte now and then, or one
+    preliminary answer after the other, would hold whoever asked for ever.
+    """
+
+    def __init__(self, connection: http.client.HTTPConnection, plain: socket.SocketIO) -> None:
+        self._connection = connection
+        self._plain = plain
+        self._began_at: float | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        count = self._plain.readinto(buffer)
+        now = time.monotonic()
+        self._began_at = self._began_at or now
+        end_at, seconds = getattr(self._connection, "end", (None, None))
+        if (end_at is not None and now > end_at) or (seconds is not None and now > self._began_at + seconds):
+            raise TimeoutError("the server sends, but its answer does not come to its end")
+        return count
+
+    def close(self) -> None:
+        self._plain.close()
+        super().close()
+
+
+class _Bounded:
+    """Looks to ``HTTPResponse`` as a socket does."""
+
+    def __init__(self, connection: http.client.HTTPConnection, plain: socket.socket) -> None:
+        self._connection = connection
+        self._plain = plain
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Answer(self._connection, self._plain.makefile("rb", buffering=0)))
+
+
+def _response(
+    connection: http.client.HTTPConnection, plain: socket.socket, *arguments: Any, **named: Any
+) -> http.client.HTTPResponse:
+    return http.client.HTTPResponse(_Bounded(connection, plain), *arguments, **named)  # type: ignore[arg-type]
+
+
+def end_within(
+    connection: http.client.HTTPConnection, seconds: float | None, after_beginning_seconds: float | None = None
+) -> None:
+    """Let answers on a connection end within so many seconds from now, or from when they begin to come."""
+    end = (None if seconds is None else time.monotonic() + seconds, after_beginning_seconds)
+    connection.end = end  # type: ignore[attr-defined]
 
 
 class Connections:
@@ -65,6 +123,7 @@ class Connections:
             )
         else:
             connection = http.client.HTTPConnection(address.host, address.port, timeout=self._connect_seconds)
+        connection.response_class = functools.partial(_response, connection)  # type: ignore[assignment]
         connection.connect()  # sets TCP_NODELAY by itself
         connection.sock.settimeout(read_seconds)
         return connection

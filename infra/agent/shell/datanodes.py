@@ -16,10 +16,11 @@ from typing import Any, Iterator, Mapping, Sequence
 from urllib.parse import quote, urlsplit
 
 from infra.agent.core.operations import HdfsCall, OperationFailed
-from infra.agent.shell.connections import Address, Connections, address_of, reached_as
+from infra.agent.shell.connections import Address, Connections, address_of, end_within, reached_as
 from infra.agent.shell.room import no_room
-from infra.agent.shell.webhdfs import Limits, WebHdfs, parse_answer
+from infra.agent.shell.webhdfs import WHOLE_ANSWER, Limits, WebHdfs, parse_answer
 
+LONGEST_ANSWER_BYTES = 1 << 20
 _NOT_ASCII = re.compile(r"[^\x21-\x7e]+")
 
 # What a DataNode or NameNode says of these will not change by asking again.
@@ -76,7 +77,9 @@ class DataNodes:
         address, target = self._address(site, url)
         connection = self._connect(address, writing=False)
         try:
+            end_within(connection, WHOLE_ANSWER * self._limits.data_seconds)
             with closing(_get(str(address), connection, target, path)) as response:
+                end_within(connection, None)  # the bytes of a file may take as long as they keep coming
                 yield Reading(str(address), response, path)
         finally:
             connection.close()
@@ -108,6 +111,8 @@ class DataNodes:
         address, target = self._address(site, url)
         connection = self._connect(address, writing=True)
         try:
+            # Nothing is heard before the file is whole; then the answer has to come as one.
+            end_within(connection, None, WHOLE_ANSWER * self._limits.data_seconds)
             yield Writing(str(address), connection, target, path, length)
         finally:
             connection.close()
@@ -138,7 +143,10 @@ class DataNodes:
 
     def _address(self, site: str, url: str) -> tuple[Address, str]:
         """Where to connect to (by the site's own names, if it has some) and the request target, untouched."""
-        address = address_of(url)
+        try:
+            address = address_of(url)
+        except ValueError as error:
+            raise OperationFailed("HDFS", f"the NameNode names no DataNode but {url[:300]!r}") from error
         parts = urlsplit(url)
         target = _NOT_ASCII.sub(lambda letters: quote(letters[0]), f"{parts.path}?{parts.query}")
         return address._replace(host=reached_as(self._sites[site], address.host)), target
@@ -214,7 +222,7 @@ class Writing:
             with closing(self._connection.getresponse()) as response:
                 if response.status not in (200, 201):
                     _raise_answer(True, self._node, self._position, response, f"CREATE {self._path}")
-                response.read()
+                response.read(LONGEST_ANSWER_BYTES)
         except (OSError, http.client.HTTPException) as error:
             raise self._failed(error) from error
 
@@ -264,7 +272,7 @@ def _reading_failed(node: str, path: str, answered: bool, position: int, error: 
 def _raise_answer(writing: bool, node: str, position: int, response: http.client.HTTPResponse, what: str) -> None:
     """Raise what a DataNode answered instead of the transfer: for good, or as a reason to try again."""
     try:
-        parse_answer(response.status, response.read(1 << 20), what)
+        parse_answer(response.status, response.read(LONGEST_ANSWER_BYTES), what)
     except OperationFailed as failure:
         if failure.detail.get("exception") in FINAL_EXCEPTIONS:
             raise

@@ -128,6 +128,7 @@ class _Connection:
     def __init__(self, address: tuple[str, int], user: str) -> None:
         self._client = data_field(4, os.urandom(16))
         self._call = 0
+        self._give_up_at = 0.0
         self._received = bytearray()
         self._socket = socket.create_connection(address, CONNECT_SECONDS)
         self._socket.settimeout(ANSWER_SECONDS)
@@ -140,6 +141,7 @@ class _Connection:
         """The answers in the order of their requests; raises ``RpcFailed``, ``OSError`` and ``ProtobufError``."""
         first = self._call + 1
         self._call += len(requests)
+        self._give_up_at = time.monotonic() + 2 * ANSWER_SECONDS
         packets = [_packet(self._header(first + n), _named(method), request) for n, request in enumerate(requests)]
         self._socket.sendall(self._unsent + b"".join(packets))
         self._unsent = b""
@@ -195,6 +197,8 @@ class _Connection:
             piece = self._socket.recv(max(RECEIVED_BYTES, size - len(self._received)))
             if not piece:
                 raise RpcFailed("the NameNode closed the connection")
+            if time.monotonic() > self._give_up_at:
+                raise RpcFailed("the NameNode sends, but its answers do not come to their end")
             self._received += piece
         data = bytes(memoryview(self._received)[:size])
         del self._received[:size]

@@ -252,6 +252,6 @@ def _decode(line: bytes) -> dict[str, Any] | None:
     """A reply, or None for a line that is none (a Java library that prints)."""
     try:
         value = json.loads(line.decode("utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

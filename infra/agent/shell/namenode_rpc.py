@@ -25,6 +25,7 @@ NOWHERE = "/.understudy/clock/rpc-address"
 ALL_OPEN_FILES = 1
 CREATE, OVERWRITE = 1, 2
 ENCRYPTION_ZONES = 2
+MOST_OPEN_FILES = 1_000_000
 WHOLE = (1 << 63) - 1  # as long as a file can be
 UNCHANGED = (1 << 64) - 1  # -1: a time that stays as it is
 
@@ -115,8 +116,13 @@ class NameNodeRpc:
             answer = self._call(site, "listOpenFiles", request)
             entries = [Message(entry, "OpenFilesBatchResponse") for entry in answer.repeated(1)]
             paths.update(entry.text(2) for entry in entries)
-            after = entries[-1].integer(1) if entries else after
             has_more = bool(entries) and bool(answer.integer(2))
+            last = entries[-1].integer(1) if entries else after
+            if has_more and (last <= after or len(paths) > MOST_OPEN_FILES):
+                raise RpcFailed(
+                    f"the list of open files does not end: {len(paths)} of them, and inode {last} comes next"
+                )
+            after = last
         return sorted(path for path in paths if path.startswith(below))
 
     @understood

@@ -12,9 +12,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 import time
-from typing import Any, Mapping, Sequence
+from typing import IO, Any, Mapping, Sequence
 
 from infra.agent.core.operations import OpenFiles, OperationFailed
 from infra.agent.shell.credentials import Credentials
@@ -64,39 +65,50 @@ class OpenFileListing:
         return parse_listing(output.decode("utf-8", "surrogateescape"))
 
     def _run(self, command: Sequence[str], environment: Mapping[str, str]) -> bytes:
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=environment,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise OperationFailed("OPEN_FILES_UNKNOWN", f"{command[0]}: {error.strerror}", remedy=REMEDY) from error
-        output, errors = self._wait(process)
-        if process.returncode != 0:
-            last = errors.decode("utf-8", "replace").strip()[-500:]
-            raise OperationFailed(
-                "OPEN_FILES_UNKNOWN",
-                f"{' '.join(command)} ended with {process.returncode}: {last}",
-                remedy=REMEDY,
-            )
-        if len(output) > MAXIMUM_BYTES:
-            raise OperationFailed("OPEN_FILES_UNKNOWN", f"the list has more than {MAXIMUM_BYTES} bytes")
-        return output
+        # Into files: who asks for a list that does not end must not hold it in memory.
+        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+            try:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=errors,
+                    env=environment,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise OperationFailed("OPEN_FILES_UNKNOWN", f"{command[0]}: {error.strerror}", remedy=REMEDY) from error
+            self._wait(process, output)
+            if process.returncode != 0:
+                errors.seek(max(0, errors.seek(0, os.SEEK_END) - 2000))
+                last = errors.read().decode("utf-8", "replace").strip()[-500:]
+                raise OperationFailed(
+                    "OPEN_FILES_UNKNOWN",
+                    f"{' '.join(command)} ended with {process.returncode}: {last}",
+                    remedy=REMEDY,
+                )
+            output.seek(0)
+            return output.read()
 
-    def _wait(self, process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    def _wait(self, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
         give_up_at = time.monotonic() + TIMEOUT_SECONDS
         while True:
+            ended = True
             try:
-                return process.communicate(timeout=POLL_SECONDS)
+                process.wait(timeout=POLL_SECONDS)
             except subprocess.TimeoutExpired:
+                ended = False
+            is_too_long = os.fstat(output.fileno()).st_size > MAXIMUM_BYTES
+            if not is_too_long:
+                if ended:
+                    return
                 if not self._cancelled.is_set() and time.monotonic() < give_up_at:
                     continue
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            if not ended:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            if is_too_long:
+                raise OperationFailed("OPEN_FILES_UNKNOWN", f"the list has more than {MAXIMUM_BYTES} bytes")
             if self._cancelled.is_set():
                 raise OperationFailed("ABORTED", "given up because the instruction ends")
             raise OperationFailed(

@@ -19,10 +19,12 @@ from urllib.parse import quote, urlencode
 
 from infra.agent.core.hdfs import ExtendedAttributes
 from infra.agent.core.operations import HdfsCall, OperationFailed
-from infra.agent.shell.connections import Address, Connections, address_of
+from infra.agent.shell.connections import Address, Connections, address_of, end_within
 from infra.agent.shell.credentials import Credentials
 
-MAXIMUM_ANSWER_BYTES = 64 << 20
+MAXIMUM_ANSWER_BYTES = 32 << 20
+# How long all of an answer may take, in times of what each piece of it may take.
+WHOLE_ANSWER = 3.0
 _QUOTAS = ("DSQuotaExceededException", "NSQuotaExceededException", "QuotaByStorageTypeExceededException")
 _NOT_ME = ("StandbyException", "RetriableException")
 
@@ -138,6 +140,7 @@ class WebHdfs:
     def _exchange(
         self, call: HdfsCall, target: str, address: Address, connection: http.client.HTTPConnection, is_read: bool
     ) -> dict[str, Any]:
+        end_within(connection, WHOLE_ANSWER * self._limits.namenode_seconds)
         try:
             connection.request(call.method, target, headers={"Accept": "application/json"})
             response = connection.getresponse()
@@ -180,7 +183,7 @@ def parse_answer(status: int, body: bytes, what: str) -> dict[str, Any]:
     """
     try:
         value = json.loads(body.decode("utf-8")) if body.strip() else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     remote = value.get("RemoteException") if isinstance(value, dict) else None
     if isinstance(remote, dict):
