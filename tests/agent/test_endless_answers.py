@@ -149,7 +149,16 @@ def whole_block() -> bytes:
 
 def located(port: int, length: int) -> LocatedBlock:
     node = data_field(1, text_field(1, "127.0.0.1") + text_field(2, "localhost") + integer_field(4, port))
-    return LocatedBlock(b"", length, 0, (memoryview(node),), (), memoryview(b""), False)
+    return LocatedBlock(
+        identity=b"",
+        block=b"",
+        length=length,
+        offset=0,
+        nodes=(memoryview(node),),
+        storages=(),
+        token=memoryview(b""),
+        is_corrupt=False,
+    )
 
 
 @pytest.fixture

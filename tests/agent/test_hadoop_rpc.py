@@ -142,7 +142,7 @@ def test_a_batch_that_says_more_and_brings_nothing_is_the_last(
 
 def test_a_list_that_never_moves_on_is_no_list(serve: Callable[..., NameNode], list_open: ListOpen) -> None:
     again = batch(True, (300, "/data/a"))
-    server = serve(success(again), success(again, call=2), success(again, call=3))
+    server = serve(success(again), success(again, call=2))
     with pytest.raises(RpcFailed, match="does not end"):
         list_open(server.port, "/")
     assert len(server.received) <= 3
