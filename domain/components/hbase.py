@@ -29,6 +29,16 @@ def qualified(table: str) -> str:
     return table if ":" in table else f"default:{table}"
 
 
+def snapshot_name(snapshot: str, table: str) -> str:
+    """What a run's snapshot of a table is called: names of snapshots are global in HBase."""
+    return f"{snapshot}-{qualified(table).replace(':', '.')}"
+
+
+def snapshot_place(snapshot: str, table: str) -> str:
+    """The name by which an agent tells that it was removed: its own."""
+    return snapshot_name(snapshot, table)
+
+
 def mass_change(staged: Mapping[str, Any], bytes_in_base: int) -> tuple[int, int, str]:
     """How much of the base would be lost: how many, of how many, of what.
 

@@ -29,6 +29,16 @@ def validate(path: str) -> None:
         raise InvalidInput("path", f"{path!r} is reserved.", remedy="Protect a directory that holds data of its own.")
 
 
+def snapshot_name(snapshot: str, path: str) -> str:
+    """What a run's snapshot of a directory is called."""
+    return snapshot
+
+
+def snapshot_place(snapshot: str, path: str) -> str:
+    """Where it can be read: the name by which an agent tells that it was removed."""
+    return f"{path}/.snapshot/{snapshot}"
+
+
 def mass_change(staged: Mapping[str, Any], bytes_in_base: int) -> tuple[int, int, str]:
     """How much of the base would be deleted or replaced: how many, of how many, of what. Every path counts as one."""
     changed = int(staged.get("deleted") or 0) + int(staged.get("replaced") or 0)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from domain import answers
 from domain.errors import Conflict, Refused
 from domain.instructing import Instructing
 from domain.instruction import Wanted
@@ -268,7 +269,7 @@ class ClusterPair(Instructing):
         wanted = self.wants(instruction)
         if wanted is None:
             return
-        failure = outcome["failure"]
+        failure = outcome["failure"] or answers.failure_of(wanted, outcome["result"])
         if isinstance(failure, dict):
             self.fail_attempt(context, wanted, failure)
             return

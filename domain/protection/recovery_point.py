@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from domain import answers
 from domain.errors import Refused
 from domain.instructing import Instructing
 from domain.instruction import Wanted
@@ -319,8 +320,9 @@ class RecoveryPoint(Instructing):
         wanted = self.wants(instruction)
         if wanted is None:
             return
-        if outcome["failure"] is not None:
-            self._failed(context, wanted, dict(outcome["failure"]))
+        failure = outcome["failure"] or answers.failure_of(wanted, outcome["result"])
+        if failure is not None:
+            self._failed(context, wanted, dict(failure))
         else:
             self._succeeded(context, wanted, outcome["result"])
 

@@ -249,14 +249,14 @@ def foul(world: World, what: str) -> None:
 @pytest.mark.parametrize(
     ("what", "level", "content", "metadata", "told"),
     [
-        ("bytes", "metadata", "EQUAL", "EQUAL", None),
+        ("bytes", "metadata", "LISTED", "EQUAL", None),
         ("bytes", "changed", "DIFFERENT", "EQUAL", "a.txt: has other bytes"),
         ("bytes", "checksum", "DIFFERENT", "EQUAL", "a.txt: has other bytes"),
         ("length", "metadata", "DIFFERENT", "EQUAL", "a.txt: has 0 bytes instead of 5"),
         ("missing", "metadata", "DIFFERENT", "EQUAL", "a.txt: is missing"),
         ("extra", "metadata", "DIFFERENT", "EQUAL", "zzz: should not be there"),
-        ("mode", "metadata", "EQUAL", "DIFFERENT", "a.txt: differs in mode"),
-        ("attribute", "metadata", "EQUAL", "DIFFERENT", "a.txt: differs in extended attributes"),
+        ("mode", "metadata", "LISTED", "DIFFERENT", "a.txt: differs in mode"),
+        ("attribute", "metadata", "LISTED", "DIFFERENT", "a.txt: differs in extended attributes"),
         ("damaged", "checksum", "EQUAL", "EQUAL", None),
         ("damaged", "bytes", "DIFFERENT", "EQUAL", "a.txt: cannot be read"),
     ],
@@ -272,6 +272,8 @@ def test_digest_finds(world: World, what: str, level: str, content: str, metadat
     assert (result["content"]["verdict"], result["metadata"]["verdict"]) == (content, metadata)
     if level == "metadata" or told == "a.txt: cannot be read":
         assert result["content"]["found"] is None, "a digest of what was not read is no evidence"
+        listed = result["content"].get("listed", {"expected": 1, "found": 2})
+        assert (listed["expected"] == listed["found"]) == (content == "LISTED")
     else:
         assert (result["content"]["expected"] == result["content"]["found"]) == (content == "EQUAL")
     is_same_tree = metadata == "EQUAL" and what not in ("missing", "extra")
@@ -339,7 +341,7 @@ def test_changed_level_looks_at_what_moved(world: World) -> None:
     world.app.put(f"{HEAD}/new", b"new")
     result = world.backup("r2", "r1", level="changed")
     assert result["digest"]["content"]["proved"] == "checksums of what moved"
-    assert (result["digest"]["content"]["verdict"], result["digest"]["content"]["found"]) == ("EQUAL", None)
+    assert (result["digest"]["content"]["verdict"], result["digest"]["content"]["found"]) == ("LISTED", None)
     asked = [operation.path for operation in world.performed if isinstance(operation, FileChecksum)]
     assert asked == [f"{HEAD}/.snapshot/r2/new"]
 

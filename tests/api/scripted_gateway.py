@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from domain.values.canonical import sha256_of
 from domain.values.endpoints import Endpoints
 from infra.agent.protocol import Instruction, outcome
 from infra.ports.gateway import ClockOffset, Seen, Submission, SubmissionRefused, Submitted
+from tests.domain.honest import named, place
 
 CLOCK = {"offset_ms": 0.0, "uncertainty_ms": 0.5}
 
@@ -100,7 +102,7 @@ class ScriptedGateway:
         moment = payload["moment_ms"]
         taken = {
             one["id"]: {
-                "snapshot": payload["snapshot"],
+                "snapshot": named(one, payload["snapshot"]),
                 "asked_ms": moment + 1.0,
                 "done_ms": moment + 20.0 * number,
                 "server_ms": moment + 5,
@@ -133,22 +135,25 @@ class ScriptedGateway:
         return {"data_sets": {one["id"]: {"steps": 1, "healed": False, "missing": 0} for one in payload["data_sets"]}}
 
     def _FreezeCopies(self, payload: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "data_sets": {one["id"]: {"snapshot": payload["snapshot"], "server_ms": 0} for one in payload["data_sets"]}
-        }
+        snapshot = payload["snapshot"]
+        return {"data_sets": {one["id"]: {"snapshot": named(one, snapshot)} for one in payload["data_sets"]}}
 
     def _DigestSnapshots(self, payload: dict[str, Any]) -> dict[str, Any]:
         equal = {"verdict": "EQUAL", "expected": "0" * 64, "found": "0" * 64, "proved": "stored checksums"}
         verdict = {"content": equal, "metadata": equal, "differences": [], "files_read": 0, "bytes_read": 0}
         table = payload["trial_clone"]
         trial = {"table": table, "rows_seen": 5, "seconds": 0.5} if table else None
+        verdict["manifest_sha256"] = "0" * 64
         return {"data_sets": {one["id"]: verdict for one in payload["data_sets"]}, "trial_clone": trial}
 
     def _SealRecoveryPoint(self, payload: dict[str, Any]) -> dict[str, Any]:
-        return {"manifest_sha256": "1" * 64, "anchor_sha256": "2" * 64}
+        return {f"{name}_sha256": sha256_of(payload[name]) for name in ("manifest", "anchor")}
 
     def _RemoveSnapshots(self, payload: dict[str, Any]) -> dict[str, Any]:
-        return {"removed": [], "absent": []}
+        names = [place(one, payload["snapshot"]) for one in payload["data_sets"]]
+        recovery_point = payload["recovery_point"]
+        sealed = [f"/.understudy/recovery-points/{recovery_point}"] if recovery_point else []
+        return {"removed": [*names, *sealed], "absent": [payload["staging"]] if payload["staging"] else []}
 
     def _OpenCopies(self, payload: dict[str, Any]) -> dict[str, Any]:
         readable = {

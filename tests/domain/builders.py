@@ -12,6 +12,7 @@ from domain.protection.service import Service
 from domain.stateful import Context
 from domain.values.data_set import DataSet
 from domain.values.endpoints import Endpoints, Gateway, HBase
+from tests.domain.honest import shown
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SPACE = UUID("00000000-0000-4000-8000-000000000001")
@@ -70,7 +71,7 @@ def steady_pair(contexts: Contexts) -> ClusterPair:
     pair = new_pair(contexts)
     for _ in range(2):
         (wanted,) = pair.next_instructions()
-        pair.conclude(contexts(), wanted.id, succeeded())
+        pair.conclude(contexts(), wanted.id, succeeded(shown(wanted)))
     return pair
 
 

@@ -26,6 +26,7 @@ from domain.protection.service import Service
 from domain.refusal import Refusal
 from domain.stateful import Stateful
 from tests.domain.builders import ACCOUNTS, ORDERS, failed, succeeded
+from tests.domain.honest import shown
 from tests.domain.tables import rebuilt, same_state
 from tests.domain.voyage import Voyage
 
@@ -180,7 +181,7 @@ def test_a_step_of_another_version_is_an_alarm_and_stands_in_nobody_s_way() -> N
     assert [wanted.step for wanted in voyage.run.next_instructions()] == ["remove-secondary"]
     (alarm,) = voyage.run.alarms
     assert (alarm["code"], alarm["subject"]) == ("STEP_UNKNOWN", "sweep-primary")
-    voyage.answer("remove-secondary", succeeded())
+    voyage.show("remove-secondary")
     assert voyage.run.state == states.CLEANING
 
 
@@ -200,7 +201,7 @@ def test_closing_and_expiring_of_an_older_version_end_what_they_ended() -> None:
     assert older.to_abort == (opening.id,)
     for _ in range(2):
         wanted = older.next_instructions()[0]
-        older.conclude(voyage.contexts(), wanted.id, succeeded())
+        older.conclude(voyage.contexts(), wanted.id, succeeded(shown(wanted)))
     older.expire(voyage.contexts(), "old", dict(point.made.endpoints))
     assert (older.to_abort, older.sides_left) == ((seal.id,), ["primary", "secondary"])
     event = older.pending_events[-1]

@@ -242,7 +242,7 @@ def test_a_stall_is_told_once_for_each_instruction(voyage: Voyage) -> None:
     again = voyage.wanted(f"copy-{key}")
     run.note_copy_stall(voyage.contexts(), key, again.id, 10, 20)
     assert run.version == version + 2
-    voyage.answer(f"copy-{key}", succeeded({"bytes": 1}))
+    voyage.answer(f"copy-{key}", succeeded(voyage.totals()))
     version = run.version
     run.note_copy_stall(voyage.contexts(), key, "another", 10, 20)
     assert run.version == version

@@ -12,8 +12,10 @@ from domain.protection.backup_run import conclude, states
 from domain.protection.backup_run.conclude import ATTEMPTS
 from domain.protection.backup_run.manifest import recovery_point_manifest
 from domain.protection.backup_run.stopping import FINAL_CODES
+from domain.protection.verification import verdict_of
 from tests.domain import tables
 from tests.domain.builders import ACCOUNTS, ORDERS, failed, succeeded
+from tests.domain.honest import shown
 from tests.domain.voyage import ANCHOR, Voyage
 
 
@@ -27,7 +29,7 @@ def clean(voyage: Voyage) -> list[str]:
     done = []
     while wishes := voyage.run.next_instructions():
         done.append(wishes[0].wire_step)
-        conclude.conclude(voyage.contexts(), voyage.run, voyage.around, wishes[0].id, succeeded())
+        conclude.conclude(voyage.contexts(), voyage.run, voyage.around, wishes[0].id, succeeded(shown(wishes[0])))
     return done
 
 
@@ -284,8 +286,8 @@ def test_a_digest_that_differs_leaves_the_head_dirty_and_names_paths(voyage: Voy
     assert voyage.run.state == states.CLEANING
     assert voyage.replica.state == replica_states.DIRTY
     assert voyage.run.failure is not None
-    assert voyage.run.failure["code"] == "VERIFICATION_FAILED"
-    assert ("no digest of it" if answer == "nothing" else "a, b") in voyage.run.failure["message"]
+    assert voyage.run.failure["code"] == ("DIGEST_MISSING" if answer == "nothing" else "VERIFICATION_FAILED")
+    assert ("told nothing of it" if answer == "nothing" else "a, b") in voyage.run.failure["message"]
     clean(voyage)
     healed = voyage.next().to(states.COMPLETED)
     assert healed.replica.state == replica_states.CLEAN
@@ -303,19 +305,115 @@ def test_a_verification_against_anything_but_what_was_staged_proves_nothing(
     assert (voyage.run.state, voyage.replica.state) == (states.CLEANING, replica_states.DIRTY)
     assert voyage.run.failure is not None
     assert voyage.run.failure["code"] == "VERIFICATION_FAILED"
-    told = f"the secondary expected the {part} digest {expected}, and the source's is {part[0]}"
+    sent = {"content": "c", "metadata": "e"}[part] * 64
+    told = f"the secondary expected the {part} digest {expected}, and the source's is {sent}"
     assert voyage.run.failure["message"] == f"{ORDERS}: {told}."
 
 
-def test_a_sender_that_told_no_digest_cannot_be_verified(voyage: Voyage) -> None:
-    voyage.to(states.STAGING)
-    voyage.copy(content_digest="", metadata_digest="")
+DIGEST, OTHER = "c" * 64, "0" * 64
+
+
+@pytest.mark.parametrize("part", ["content", "metadata"])
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [
+        ({"found": OTHER}, "VERIFICATION_FAILED"),
+        ({"found": None}, "DIGEST_MISSING"),
+        ({"found": ""}, "DIGEST_MISSING"),
+        ({"found": "EQUAL"}, "DIGEST_MISSING"),
+        ({"found": DIGEST.upper()}, "DIGEST_MISSING"),
+        ({"found": [DIGEST]}, "DIGEST_MISSING"),
+        ({"found": None, "proved": "names and lengths"}, "DIGEST_MISSING"),
+        ({"found": None, "verdict": "LISTED"}, "DIGEST_MISSING"),
+        ({"found": None, "verdict": "LISTED", "listed": {"expected": OTHER, "found": OTHER}}, "DIGEST_MISSING"),
+        ({"verdict": "DIFFERENT"}, "VERIFICATION_FAILED"),
+        ({"verdict": "SPLENDID"}, "DIGEST_MISSING"),
+        ({"verdict": None}, "DIGEST_MISSING"),
+        (None, "VERIFICATION_FAILED"),
+        ("EQUAL", "VERIFICATION_FAILED"),
+    ],
+)
+def test_equal_is_what_the_control_device_compares_and_not_what_an_agent_says(
+    voyage: Voyage, part: str, told: Any, code: str
+) -> None:
     voyage.to(states.VERIFYING)
     result = voyage.digests()
-    for verdict in result["data_sets"].values():
-        verdict["content"]["expected"] = ""
+    verified = result["data_sets"][ORDERS.id]
+    result["data_sets"][ORDERS.id] = {**verified, part: {**verified[part], **told} if isinstance(told, dict) else told}
     voyage.answer("verify", succeeded(result))
-    assert voyage.run.state == states.CLEANING
+    assert (voyage.run.state, voyage.replica.state) == (states.CLEANING, replica_states.DIRTY)
+    assert voyage.run.failure is not None
+    assert voyage.run.failure["code"] == code
+
+
+def test_an_answer_without_a_found_digest_at_all_proves_nothing(voyage: Voyage) -> None:
+    voyage.to(states.VERIFYING)
+    result = voyage.digests()
+    del result["data_sets"][ORDERS.id]["content"]["found"]
+    voyage.answer("verify", succeeded(result))
+    assert voyage.run.failure is not None
+    assert voyage.run.failure["code"] == "DIGEST_MISSING"
+
+
+@pytest.mark.parametrize("result", [{}, {"data_sets": None}, {"data_sets": []}, {"data_sets": {ORDERS.id: "EQUAL"}}])
+def test_an_answer_of_no_known_form_proves_nothing(voyage: Voyage, result: Any) -> None:
+    voyage.to(states.VERIFYING)
+    voyage.answer("verify", succeeded(result))
+    assert voyage.run.failure is not None
+    assert voyage.run.failure["code"] == "DIGEST_MISSING"
+
+
+@pytest.mark.parametrize("sha256", ["0" * 64, None, "f"])
+def test_a_comparison_with_another_manifest_proves_nothing(voyage: Voyage, sha256: str | None) -> None:
+    voyage.to(states.VERIFYING)
+    result = voyage.digests()
+    result["data_sets"][ORDERS.id]["manifest_sha256"] = sha256
+    voyage.answer("verify", succeeded(result))
+    assert voyage.run.failure is not None
+    assert (voyage.run.failure["code"], voyage.run.failure["data_set"]) == ("VERIFICATION_FAILED", ORDERS.id)
+
+
+@pytest.mark.parametrize(
+    ("level", "listed", "state"),
+    [
+        ("metadata", OTHER, states.SEALING),
+        ("changed", OTHER, states.SEALING),
+        ("changed", DIGEST, states.CLEANING),
+        ("checksum", OTHER, states.CLEANING),
+        ("bytes", OTHER, states.CLEANING),
+    ],
+)
+def test_what_nobody_has_looked_at_is_listed_where_the_policy_says_so(level: str, listed: str, state: str) -> None:
+    voyage = Voyage(verification=level).to(states.VERIFYING)
+    result = voyage.digests()
+    for verified in result["data_sets"].values():
+        told = {"verdict": "LISTED", "found": None, "listed": {"expected": OTHER, "found": listed}}
+        verified["content"] = {**verified["content"], **told}
+    voyage.answer("verify", succeeded(result))
+    assert voyage.run.state == state
+
+
+@pytest.mark.parametrize(
+    ("part", "word"),
+    [
+        ({"verdict": "EQUAL", "expected": DIGEST, "found": DIGEST}, "EQUAL"),
+        ({"verdict": "EQUAL", "expected": DIGEST, "found": None, "proved": "names and lengths"}, "LISTED"),
+        ({"verdict": "EQUAL", "expected": DIGEST, "found": None, "proved": "checksums of what moved"}, "LISTED"),
+        ({"verdict": "EQUAL", "expected": DIGEST, "found": None, "proved": "bytes"}, "UNPROVED"),
+        ({}, "UNPROVED"),
+        (None, "UNPROVED"),
+    ],
+)
+def test_what_an_older_recovery_point_says_is_shown_as_what_it_proves(part: Any, word: str) -> None:
+    assert verdict_of(part) == word
+
+
+@pytest.mark.parametrize("told", [{"content_digest": ""}, {"metadata_digest": None}, {"manifest_sha256": "f"}])
+def test_a_sender_that_told_no_digest_has_sent_nothing(voyage: Voyage, told: dict[str, Any]) -> None:
+    voyage.to(states.STAGING)
+    voyage.answer(f"copy-{ORDERS.id}", succeeded(voyage.totals(**told)))
+    assert voyage.run.last_failure[f"copy-{ORDERS.id}"]["code"] == "ANSWER_UNPROVED"
+    assert ORDERS.id not in voyage.run.staged
 
 
 def test_verification_is_tried_again_unless_the_failure_is_final(voyage: Voyage) -> None:
@@ -378,7 +476,7 @@ def test_cleaning_ends_what_may_run_before_it_removes_and_is_tried_again(voyage:
     assert (abort.kind, abort.payload) == ("Abort", {"instructions": [sent.id]})
     voyage.answer("abort-primary", failed("STILL_RUNNING"))
     assert voyage.wanted("abort-primary").attempt == 2
-    voyage.answer("abort-primary", succeeded())
+    voyage.show("abort-primary")
     assert [wish.wire_step for wish in voyage.run.next_instructions()] == ["remove-primary", "remove-secondary"]
     assert clean(voyage) == ["remove-primary", "remove-secondary"]
 

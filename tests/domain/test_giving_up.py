@@ -9,6 +9,7 @@ from domain.protection import replica as replica_states
 from domain.protection.backup_run import conclude, states
 from tests.domain import tables
 from tests.domain.builders import failed, succeeded
+from tests.domain.honest import shown
 from tests.domain.voyage import Voyage
 
 STEPS = {states.APPLYING: "apply", states.FREEZING: "freeze", states.SEALING: "seal"}
@@ -20,7 +21,7 @@ def abandon(voyage: Voyage) -> None:
 
 def clean_up(voyage: Voyage) -> None:
     while wishes := voyage.run.next_instructions():
-        conclude.conclude(voyage.contexts(), voyage.run, voyage.around, wishes[0].id, succeeded())
+        conclude.conclude(voyage.contexts(), voyage.run, voyage.around, wishes[0].id, succeeded(shown(wishes[0])))
 
 
 @pytest.mark.parametrize("state", STEPS)

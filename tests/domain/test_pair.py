@@ -18,6 +18,7 @@ from domain.values.data_set import DataSet
 from domain.values.endpoints import Endpoints
 from tests.domain import tables
 from tests.domain.builders import ENDPOINTS, SPACE, Contexts, endpoints, failed, new_pair, steady_pair, succeeded
+from tests.domain.honest import shown
 
 INSTRUCTED = {
     "instruction": "i", "kind": "WriteMarker", "step": "s", "cluster": "north", "attempt": 1, "digest": "d",
@@ -71,13 +72,13 @@ def test_the_secondary_gets_its_marker_first_and_there_is_never_more_than_one_pr
     with pytest.raises(Refused, match="NO_SUCH_IDENTITY"):
         aggregate.cluster_with(PRIMARY)
 
-    aggregate.conclude(contexts(), first.id, succeeded())
+    aggregate.conclude(contexts(), first.id, succeeded(shown(first)))
     assert [m.state for m in aggregate.members.values()].count(PRIMARY) == 0
     assert aggregate.state == pair.FORMING
     (second,) = aggregate.next_instructions()
     assert (second.cluster, second.payload["marker"]["identity"]) == ("north", PRIMARY)
 
-    aggregate.conclude(contexts(), second.id, succeeded())
+    aggregate.conclude(contexts(), second.id, succeeded(shown(second)))
     assert aggregate.state == pair.STEADY
     assert aggregate.next_instructions() == ()
     assert aggregate.cluster_with(PRIMARY) == "north"
@@ -97,7 +98,7 @@ def test_a_marker_that_fails_is_tried_again_under_another_id_and_later() -> None
     assert second.not_before is not None
     assert aggregate.last_failure[first.wire_step]["code"] == "NO_RIGHT"
     version = aggregate.version
-    aggregate.conclude(contexts(), first.id, succeeded())
+    aggregate.conclude(contexts(), first.id, succeeded(shown(first)))
     assert aggregate.version == version, "an outcome that is not wanted any more decides nothing"
 
 
@@ -142,7 +143,7 @@ def test_what_was_sent_is_known_until_it_is_forgotten() -> None:
         aggregate.forget_spools(contexts(), (wanted.id,))
     for _ in range(2):
         (wanted,) = aggregate.next_instructions()
-        aggregate.conclude(contexts(), wanted.id, succeeded())
+        aggregate.conclude(contexts(), wanted.id, succeeded(shown(wanted)))
     assert [*at_rest, aggregate.is_at_rest] == [False, True]
     aggregate.forget_spools(contexts(), (*aggregate.sent_to("south"), "unknown"))
     assert aggregate.instructed == {}

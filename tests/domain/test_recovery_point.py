@@ -12,6 +12,7 @@ from domain.protection import recovery_point as states
 from domain.protection.recovery_point import RecoveryPoint
 from tests.domain import tables
 from tests.domain.builders import DATA_SETS, ENDPOINTS, SPACE, Contexts, endpoints, failed, succeeded
+from tests.domain.honest import shown
 from tests.domain.test_pair import FACTS as INSTRUCTING_FACTS
 
 IDENTITY = UUID("00000000-0000-4000-8000-00000000000a")
@@ -62,7 +63,9 @@ def point(owing: RecoveryPoint, contexts: Contexts) -> RecoveryPoint:
 
 
 def conclude(point: RecoveryPoint, contexts: Contexts, outcome: dict[str, Any]) -> None:
-    point.conclude(contexts(), point.next_instructions()[0].id, outcome)
+    wanted = point.next_instructions()[0]
+    is_plain = outcome["failure"] is None and not outcome["result"]
+    point.conclude(contexts(), wanted.id, succeeded(shown(wanted)) if is_plain else outcome)
 
 
 @pytest.mark.parametrize(("state", "trigger"), tables.moves(RecoveryPoint))
@@ -87,8 +90,8 @@ def test_it_is_opened_and_closed_under_names_of_its_own(point: RecoveryPoint, co
         (wanted,) = point.next_instructions()
         assert (wanted.kind, wanted.cluster, set(wanted.payload["sites"])) == ("OpenCopies", "south", {"secondary"})
         scratches.add(wanted.payload["scratch"])
-        conclude(point, contexts, succeeded({"data_sets": {"a": {"readable": "/a"}}}))
-        assert (point.state, point.readable) == (states.OPEN, {"a": {"readable": "/a"}})
+        conclude(point, contexts, succeeded())
+        assert (point.state, point.readable) == (states.OPEN, shown(wanted)["data_sets"])
         with pytest.raises(Refused, match="NOT_IN_STATE"):
             point.expire(contexts(), "old", ENDPOINTS)
         point.close(contexts(), ENDPOINTS)
@@ -137,14 +140,14 @@ def test_it_expires_on_both_sides(point: RecoveryPoint, contexts: Contexts) -> N
     primary, secondary = point.next_instructions()
     assert primary.payload["sites"]["primary"]["namenodes"] == ["http://elsewhere:9870"]
     assert primary.payload["recovery_point"] == secondary.payload["recovery_point"] == IDENTITY.hex
-    point.conclude(contexts(), secondary.id, succeeded())
+    point.conclude(contexts(), secondary.id, succeeded(shown(secondary)))
     assert point.next_instructions() == (primary,)
     point.conclude(contexts(), primary.id, failed("HDFS"))
     (again,) = point.next_instructions()
     assert (again.attempt, again.not_before is not None) == (2, True)
-    point.conclude(contexts(), primary.id, succeeded())
+    point.conclude(contexts(), primary.id, succeeded(shown(primary)))
     assert point.state == states.EXPIRING, "an outcome that is not wanted any more decides nothing"
-    point.conclude(contexts(), again.id, succeeded())
+    point.conclude(contexts(), again.id, succeeded(shown(again)))
     assert (point.state, point.is_at_rest, point.pair_id) == (states.EXPIRED, True, SPACE)
     assert tables.same_state(point, tables.rebuilt(point))
 
@@ -168,11 +171,11 @@ def test_a_debt_to_the_primary_stands_in_nobodys_way(owing: RecoveryPoint, conte
     owing.open(contexts(), ENDPOINTS)
     opening, seal = owing.next_instructions()
     assert (opening.kind, seal.kind) == ("OpenCopies", "SealRecoveryPoint")
-    owing.conclude(contexts(), opening.id, succeeded({"data_sets": {}}))
+    owing.conclude(contexts(), opening.id, succeeded(shown(opening)))
     assert owing.next_instructions() == (seal,)
     owing.close(contexts(), ENDPOINTS)
     assert [wanted.kind for wanted in owing.next_instructions()] == ["CloseCopies", "SealRecoveryPoint"]
-    owing.conclude(contexts(), seal.id, succeeded())
+    owing.conclude(contexts(), seal.id, succeeded(shown(seal)))
     assert (owing.state, owing.primary_manifest) == (states.CLOSING, states.WRITTEN)
 
 
@@ -193,14 +196,14 @@ def test_what_may_still_write_on_the_primary_is_ended_before_it_is_cleaned(
     abort, secondary = owing.next_instructions()
     assert (abort.kind, abort.cluster, abort.payload) == ("Abort", "north", {"instructions": [seal.id]})
     assert secondary.kind == "RemoveSnapshots"
-    owing.conclude(contexts(), seal.id, succeeded())
+    owing.conclude(contexts(), seal.id, succeeded(shown(seal)))
     assert owing.primary_manifest == states.OWED, "what it says now decides nothing"
     owing.conclude(contexts(), abort.id, failed("STILL_RUNNING"))
     (abort, _) = owing.next_instructions()
-    owing.conclude(contexts(), abort.id, succeeded())
+    owing.conclude(contexts(), abort.id, succeeded(shown(abort)))
     assert [wanted.kind for wanted in owing.next_instructions()] == ["RemoveSnapshots", "RemoveSnapshots"]
     for wanted in owing.next_instructions():
-        owing.conclude(contexts(), wanted.id, succeeded())
+        owing.conclude(contexts(), wanted.id, succeeded(shown(wanted)))
     assert (owing.state, owing.is_at_rest) == (states.EXPIRED, True)
     assert tables.same_state(owing, tables.rebuilt(owing))
 
@@ -229,7 +232,7 @@ def test_damage_that_is_found_while_it_is_open_is_told_when_it_is_closed(
     point: RecoveryPoint, contexts: Contexts
 ) -> None:
     point.open(contexts(), ENDPOINTS)
-    conclude(point, contexts, succeeded({"data_sets": {}}))
+    conclude(point, contexts, succeeded())
     for _ in range(2):
         point.find_damage(contexts(), {"code": "COPY_DAMAGED"})
     assert point.state == states.OPEN

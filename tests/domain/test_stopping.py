@@ -12,6 +12,7 @@ from domain.protection.backup_run import conclude, states
 from domain.protection.backup_run.stopping import FINAL_CODES, REFUSED_FOR_GOOD, STOPPED
 from tests.domain import tables
 from tests.domain.builders import Contexts, failed, new_pair, succeeded
+from tests.domain.honest import shown
 from tests.domain.voyage import MOMENT_MS, Voyage
 
 STEPS = {states.APPLYING: "apply", states.FREEZING: "freeze", states.SEALING: "seal"}
@@ -71,7 +72,7 @@ def test_what_may_pass_is_tried_again_for_ever(code: str) -> None:
 def test_cleaning_goes_on_whatever_it_is_refused_for() -> None:
     voyage = Voyage().to(states.STAGING)
     conclude.cancel(voyage.contexts(), voyage.run, voyage.around, "no")
-    voyage.answer("abort-primary", succeeded())
+    voyage.show("abort-primary")
     for _ in range(3):
         voyage.answer("remove-secondary", failed("NO_RIGHT"))
     assert not any(wanted.is_stopped for wanted in voyage.run.next_instructions())
@@ -122,7 +123,7 @@ def test_a_pair_whose_markers_are_not_written_alarms_and_ends_it_when_one_is() -
     pair.note_stall(contexts(at=due), pair.waits_since, "the gateway of south cannot be used: it is dark")
     assert [alarm["code"] for alarm in pair.alarms] == [STALLED]
     (wanted,) = pair.next_instructions()
-    pair.conclude(contexts(), wanted.id, succeeded())
+    pair.conclude(contexts(), wanted.id, succeeded(shown(wanted)))
     assert pair.alarms == []
 
 
@@ -133,5 +134,5 @@ def test_what_the_primary_is_owed_alarms() -> None:
     point.note_stall(voyage.contexts(), point.waits_since, "north is down")
     assert [alarm["code"] for alarm in point.alarms] == [STALLED]
     (wanted,) = point.next_instructions()
-    point.conclude(voyage.contexts(), wanted.id, succeeded())
+    point.conclude(voyage.contexts(), wanted.id, succeeded(shown(wanted)))
     assert (point.alarms, point.patience_ends()) == ([], None)

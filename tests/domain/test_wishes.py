@@ -18,6 +18,7 @@ from infra.agent import payloads
 from infra.agent.protocol import parse_instruction
 from infra.workers.outgoing import instruction_of
 from tests.domain.builders import ENDPOINTS, Contexts, new_pair, succeeded
+from tests.domain.honest import shown
 from tests.domain.voyage import Voyage
 
 LONGEST: dict[str, Any] = {
@@ -131,4 +132,4 @@ def test_pairs_and_recovery_points_want_what_agents_accept() -> None:
 
 def answer(point: RecoveryPoint, contexts: Callable[[], Any]) -> None:
     """What it wants first is done."""
-    point.conclude(contexts(), point.next_instructions()[0].id, succeeded())
+    point.conclude(contexts(), point.next_instructions()[0].id, succeeded(shown(point.next_instructions()[0])))

@@ -24,11 +24,14 @@ from tests.domain.builders import (
     new_service,
     succeeded,
 )
+from tests.domain.honest import named, shown
 
 MOMENT_MS = int(NOW.timestamp() * 1000) + 60_000
 OFFSET = {"offset_ms": 0.0, "uncertainty_ms": 0.5}
 CLOCKS = {"namenode": OFFSET, "hbase": OFFSET}
 ANCHOR = {"position": 7, "link": "00", "term": 1}
+CONTENT, METADATA, MANIFEST = "c" * 64, "e" * 64, "f" * 64
+"""Digests that a sender tells."""
 
 Result = dict[str, Any]
 
@@ -81,6 +84,10 @@ class Voyage:
         """Hand in the outcome of a step."""
         return conclude.conclude(context or self.contexts(), self.run, self.around, self.wanted(step).id, outcome)
 
+    def show(self, step: str) -> RecoveryPoint | None:
+        """A step was done, and its answer shows it."""
+        return self.answer(step, succeeded(shown(self.wanted(step))))
+
     def check(self, findings: tuple[dict[str, Any], ...] = (), data_sets: tuple[DataSet, ...] = DATA_SETS) -> None:
         """Both clusters answer."""
         if self.run.state == states.PLANNED:
@@ -119,16 +126,18 @@ class Voyage:
 
     def snapshots(self, spread_ms: float = 1.0, **more: Any) -> Result:
         """What TakeSnapshots answers."""
+        moment_ms = self.wanted("snapshots").payload["moment_ms"]
         taken = {
-            "snapshot": self.run.snapshot,
-            "asked_cluster_ms": float(MOMENT_MS),
-            "done_cluster_ms": MOMENT_MS + spread_ms,
+            "asked_cluster_ms": float(moment_ms),
+            "done_cluster_ms": moment_ms + spread_ms,
             "evidence": {"grade": "EXACT", "reason": "it is"},
             "open_files": [],
             **more,
         }
         return {
-            "data_sets": {one.id: dict(taken) for one in self.run.data_sets},
+            "data_sets": {
+                one.id: {"snapshot": named(one.to_wire(), self.run.snapshot), **taken} for one in self.run.data_sets
+            },
             "clocks": {"before": CLOCKS, "after": CLOCKS},
         }
 
@@ -143,24 +152,27 @@ class Voyage:
 
     def totals(self, **more: Any) -> Result:
         """What SendSnapshots answers."""
-        return {"bytes": 1, "entries_in_base": 0, "content_digest": "c", "metadata_digest": "m", **more}
+        counts = {"bytes": 1, "entries_in_base": 0, "deleted": 0, "replaced": 0}
+        digests = {"content_digest": CONTENT, "metadata_digest": METADATA, "manifest_sha256": MANIFEST}
+        return {**counts, **digests, **more}
 
     def digests(self, content: str = "EQUAL", metadata: str = "EQUAL") -> Result:
         """What DigestSnapshots answers."""
         verdicts = {
-            "content": {"verdict": content, "expected": "c"},
-            "metadata": {"verdict": metadata, "expected": "m"},
+            "content": {"verdict": content, "expected": CONTENT, "found": CONTENT if content == "EQUAL" else "0" * 64},
+            "metadata": {"verdict": metadata, "expected": METADATA, "found": METADATA},
+            "manifest_sha256": MANIFEST,
             "differences": ["a", "b"],
         }
         return {"data_sets": {one.id: dict(verdicts) for one in self.run.data_sets}, "trial_clone": None}
 
     def apply(self) -> None:
         """The heads show the snapshots."""
-        self.answer("apply", succeeded({"data_sets": {}}))
+        self.show("apply")
 
     def freeze(self) -> None:
         """They are frozen."""
-        self.answer("freeze", succeeded({"data_sets": {}}))
+        self.show("freeze")
 
     def verify(self) -> None:
         """They are equal."""
@@ -168,7 +180,7 @@ class Voyage:
 
     def seal(self) -> RecoveryPoint:
         """The recovery point is sealed."""
-        point = self.answer("seal", succeeded({"manifest_sha256": "a" * 64, "anchor_sha256": "b" * 64}))
+        point = self.show("seal")
         assert point is not None
         self.points[point.id] = point
         return point

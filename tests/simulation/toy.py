@@ -6,6 +6,7 @@ through the agent's machine, spool and executor, so agents can be killed anywher
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from typing import Any
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import HdfsCall, Milestone, Now, OperationFailed, Progress, SleepUntil, SpoolAppend
 from infra.agent.core.procedures import PROCEDURES
-from infra.agent.protocol import Instruction, canonical
+from infra.agent.protocol import Instruction, canonical, hbase_snapshot_name
 
 STEP_MS = 500.0
 """How long a toy copy takes for each of its steps."""
@@ -49,6 +50,19 @@ def _do(site: str, op: str, path: str, value: str = "") -> Procedure:
 
 def _name(data_set: dict[str, Any]) -> str:
     return str(data_set.get("path") or data_set.get("table"))
+
+
+def _snapshot_of(data_set: dict[str, Any], snapshot: str) -> str:
+    return hbase_snapshot_name(snapshot, data_set["table"]) if "table" in data_set else snapshot
+
+
+def _removed_as(data_set: dict[str, Any], snapshot: str) -> str:
+    return f"{data_set['path']}/.snapshot/{snapshot}" if "path" in data_set else _snapshot_of(data_set, snapshot)
+
+
+def sha(value: str | None) -> str:
+    """A digest of a value."""
+    return hashlib.sha256(str(value).encode()).hexdigest()
 
 
 def _clocks() -> dict[str, Any]:
@@ -99,7 +113,7 @@ def take_snapshots(instruction: Instruction, journal: bytes) -> Procedure:
         yield from _do("primary", "PUT", path, value)
         at = float(payload["moment_ms"])
         taken[data_set["id"]] = {
-            "snapshot": payload["snapshot"],
+            "snapshot": _snapshot_of(data_set, payload["snapshot"]),
             "asked_ms": at,
             "done_ms": at + 1,
             "server_ms": at,
@@ -128,7 +142,7 @@ def send(instruction: Instruction, journal: bytes) -> Procedure:
     return {
         "files": 1, "directories": 0, "bytes": len(value), "bytes_moved": len(value), "files_moved": 1, "deleted": 0,
         "renamed": 0, "changed_attributes": 0, "entries_in_base": 1, "full": payload["base"] is None,
-        "content_digest": value, "metadata_digest": value, "manifest_sha256": "0",
+        "replaced": 0, "content_digest": sha(value), "metadata_digest": sha(value), "manifest_sha256": sha(value),
     }  # fmt: skip
 
 
@@ -149,7 +163,8 @@ def freeze(instruction: Instruction, journal: bytes) -> Procedure:
     for data_set in payload["data_sets"]:
         value = yield from _do("secondary", "GET", f"/data/{_name(data_set)}")
         yield from _do("secondary", "PUT", f"/snapshots{_name(data_set)}@{payload['snapshot']}", value)
-    return {"data_sets": {d["id"]: {"snapshot": payload["snapshot"], "server_ms": 0.0} for d in payload["data_sets"]}}
+    names = {d["id"]: _snapshot_of(d, payload["snapshot"]) for d in payload["data_sets"]}
+    return {"data_sets": {key: {"snapshot": name, "server_ms": 0.0} for key, name in names.items()}}
 
 
 def digest(instruction: Instruction, journal: bytes) -> Procedure:
@@ -159,10 +174,12 @@ def digest(instruction: Instruction, journal: bytes) -> Procedure:
     for data_set in payload["data_sets"]:
         expected = yield from _do("secondary", "GET", f"{payload['staging']}/{data_set['id']}")
         found = yield from _do("secondary", "GET", f"/snapshots{_name(data_set)}@{payload['snapshot']}")
-        verdict = {"verdict": "EQUAL" if found == expected else "DIFFERENT", "expected": expected, "found": found}
+        is_equal = found == expected
+        verdict = {"verdict": "EQUAL" if is_equal else "DIFFERENT", "expected": sha(expected), "found": sha(found)}
         verdicts[data_set["id"]] = {
             "content": {**verdict, "proved": "bytes"},
             "metadata": verdict,
+            "manifest_sha256": sha(expected),
             "differences": [] if found == expected else [_name(data_set)],
             "files_read": 1,
             "bytes_read": 1,
@@ -178,7 +195,7 @@ def seal(instruction: Instruction, journal: bytes) -> Procedure:
     yield from _do(role, "PUT", f"/recovery-points/{payload['recovery_point']}", manifest)
     for path in (yield from _do(role, "LIST", payload["staging"])) if payload["staging"] else ():
         yield from _do(role, "DELETE", path)
-    return {"manifest_sha256": "a" * 64, "anchor_sha256": "b" * 64}
+    return {"manifest_sha256": sha(manifest), "anchor_sha256": sha(canonical(payload["anchor"]).decode())}
 
 
 def remove(instruction: Instruction, journal: bytes) -> Procedure:
@@ -192,7 +209,11 @@ def remove(instruction: Instruction, journal: bytes) -> Procedure:
         doomed.append(f"/recovery-points/{payload['recovery_point']}")
     for path in doomed:
         yield from _do(role, "DELETE", path)
-    return {"removed": doomed, "absent": []}
+    named = [_removed_as(data_set, payload["snapshot"]) for data_set in payload["data_sets"]]
+    more = [payload["staging"]] if payload["staging"] else []
+    if payload["recovery_point"]:
+        more.append(f"/.understudy/recovery-points/{payload['recovery_point']}")
+    return {"removed": [*named, *more], "absent": []}
 
 
 def open_copies(instruction: Instruction, journal: bytes) -> Procedure:

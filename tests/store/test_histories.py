@@ -15,6 +15,7 @@ from domain.stateful import Stateful
 from infra.store.codec import EventCodec
 from infra.summaries import CONTENTS, VIEWS
 from tests.domain.builders import Contexts, failed, steady_pair, succeeded
+from tests.domain.honest import shown
 from tests.domain.voyage import Voyage
 
 CODEC = EventCodec(CONTENTS.aggregate_classes)
@@ -26,7 +27,7 @@ def failed_run() -> Voyage:
     voyage.answer("copy", failed("HDFS"))
     voyage.answer("copy", failed("EVICTED"))
     while wishes := voyage.run.next_instructions():
-        voyage.answer(wishes[0].wire_step, succeeded())
+        voyage.show(wishes[0].wire_step)
     return voyage
 
 
@@ -35,7 +36,7 @@ def histories() -> dict[str, Stateful]:
     (point,) = voyage.points.values()
     point.expire(voyage.contexts(), "old", dict(point.made.endpoints))
     while wishes := point.next_instructions():
-        point.conclude(voyage.contexts(), wishes[0].id, succeeded())
+        point.conclude(voyage.contexts(), wishes[0].id, succeeded(shown(wishes[0])))
     everything = (voyage.run, point, voyage.replica, voyage.service, voyage.policy, steady_pair(Contexts()))
     return {type(one).__name__: one for one in everything} | {"a run that failed": failed_run().run}
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from domain import preflight
+from domain import answers, preflight
 from domain.errors import Conflict, Refused
 from domain.instruction import Wanted
 from domain.protection.backup_run import moments, states, stopping
@@ -26,6 +26,7 @@ from domain.protection.consistency import assess
 from domain.protection.recovery_point import RecoveryPoint
 from domain.protection.replica import APPLYING as REPLICA_APPLYING
 from domain.protection.replica import Kept, Replica
+from domain.protection.verification import wrong_with
 from domain.stateful import Context
 from domain.values.data_set import DataSet, data_set_from_wire
 
@@ -73,6 +74,10 @@ def conclude(
         _failed(context, run, around, wanted, outcome["failure"])
         return None
     result = outcome["result"]
+    failure = answers.failure_of(wanted, result)
+    if failure is not None:
+        _failed(context, run, around, wanted, failure)
+        return None
     if wanted.step == "seal":
         return _complete(context, run, around, result)
     _SUCCEEDED[wanted.step.partition("-")[0]](context, run, around, wanted, result)
@@ -256,13 +261,15 @@ def _frozen(context: Context, run: BackupRun, around: Around, wanted: Wanted, re
 
 
 def _digested(context: Context, run: BackupRun, around: Around, wanted: Wanted, result: dict[str, Any]) -> None:
-    _tell_damage(context, run, around, result)
+    verified = result.get("data_sets")
+    verified = verified if isinstance(verified, dict) else {}
+    _tell_damage(context, run, around, verified)
     for data_set in run.data_sets:
-        wrong = _wrong_with(run.staged[data_set.id], result["data_sets"].get(data_set.id))
-        if wrong:
+        wrong = wrong_with(run.staged[data_set.id], verified.get(data_set.id), wanted.payload["level"])
+        if wrong is not None:
             failure = {
-                "code": "VERIFICATION_FAILED",
-                "message": f"{data_set}: {wrong}.",
+                "code": wrong[0],
+                "message": f"{data_set}: {wrong[1]}.",
                 "remedy": "No recovery point was changed. The next run heals the copy and sends again what is damaged.",
                 "data_set": data_set.id,
             }
@@ -271,33 +278,16 @@ def _digested(context: Context, run: BackupRun, around: Around, wanted: Wanted, 
     run.fire("seal", context, result=result, anchor=around.anchor())
 
 
-def _tell_damage(context: Context, run: BackupRun, around: Around, result: dict[str, Any]) -> None:
+def _tell_damage(context: Context, run: BackupRun, around: Around, verified: dict[str, Any]) -> None:
     """Tell the recovery points whose blocks this run shares that some of these cannot be read."""
     for data_set in run.data_sets:
         base = run.base_of(data_set)
-        paths = result["data_sets"].get(data_set.id, {}).get("damaged_in_base")
+        told = verified.get(data_set.id)
+        paths = [str(path) for path in (told.get("damaged_in_base") if isinstance(told, dict) else None) or ()]
         if base is None or not paths:
             continue
         remedy = "Use another recovery point. The next run copies again what is damaged, for its own one."
         _damage(context, run, around, base, data_set, "COPY_DAMAGED", f"{first_of(paths)} cannot be read", remedy)
-
-
-def _wrong_with(staged: dict[str, Any], verdict: dict[str, Any] | None) -> str:
-    """What speaks against a data set's verification, "" if nothing does.
-
-    The secondary compares with a manifest that it has read from staging, so what it expected must be the very digests
-    that the sender told when it had written that manifest: otherwise it has compared with something else.
-    """
-    if verdict is None:
-        return "the secondary's copy differs from the source: no digest of it"
-    for part in ("content", "metadata"):
-        sent, expected = staged.get(f"{part}_digest"), verdict[part].get("expected")
-        if not sent or sent != expected:
-            return f"the secondary expected the {part} digest {expected}, and the source's is {sent}"
-    if any(verdict[part]["verdict"] != "EQUAL" for part in ("content", "metadata")):
-        differences = ", ".join(verdict.get("differences", [])[:5]) or "no path is told"
-        return f"the secondary's copy differs from the source: {differences}"
-    return ""
 
 
 def _complete(context: Context, run: BackupRun, around: Around, result: dict[str, Any]) -> RecoveryPoint:

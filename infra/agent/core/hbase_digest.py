@@ -21,7 +21,7 @@ from infra.agent.core.hbase_snapshot import name_of, read_files, root_of
 from infra.agent.core.hdfs_asking import BY_BYTES, checksum_by_bytes
 from infra.agent.core.hdfs_digest import AT_ONCE, DIFFERENCES_TOLD, UNREADABLE
 from infra.agent.core.known_damage import Judgement, known_damage
-from infra.agent.core.levels import Level
+from infra.agent.core.levels import EQUAL, LISTED, Level, content_verdict
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import DigestFile, OperationFailed
@@ -33,7 +33,7 @@ def digest_table(work: Work, data_set: dict[str, Any]) -> Procedure:
     manifest = yield from fetch_manifest(work, data_set, f"{work.staging(data_set)}/manifest")
     digesting = _Digesting(work, data_set, manifest)
     result = yield from digesting.run()
-    is_sound = result["content"]["verdict"] == result["metadata"]["verdict"] == "EQUAL"
+    is_sound = result["content"]["verdict"] in (EQUAL, LISTED) and result["metadata"]["verdict"] == EQUAL
     if is_sound and work.payload["trial_clone"] == data_set["table"]:
         result["trial_clone"] = yield from try_clone(work, data_set)
     return result
@@ -47,7 +47,7 @@ class _Digesting:
         self._directory = snapshot_directory(self._root, name_of(work, data_set))
         self._differences: list[str] = []
         self._wrong_owners: list[str] = []
-        self._is_partial = False
+        self._assumed: set[str] = set()  # paths whose checksum is the expected one, and nobody has looked
         self._files_read = 0
         self._bytes_read = 0
         self._files_computed = 0
@@ -69,10 +69,9 @@ class _Digesting:
         yield from self._damage.record(self._data_set)
         if self._wrong_owners:
             raise _wrong_owner(self._wrong_owners, owner)
-        content = _verdict(self._manifest.files, [entry for entry in found if entry], self._level.proved)
-        if self._is_partial:
-            content["found"] = None
+        content = self._content([entry for entry in found if entry])
         return {
+            "manifest_sha256": self._manifest.sha256,
             "content": content,
             "metadata": _verdict(self._manifest.own, own, "the table's schema and regions"),
             "differences": self._differences,
@@ -82,6 +81,20 @@ class _Digesting:
             "files_read": self._files_read,
             "bytes_read": self._bytes_read,
         }
+
+    def _content(self, found: list[Entry]) -> dict[str, Any]:
+        """The verdict on the store files."""
+        expected, whole = digest(self._manifest.files), digest(found)
+        is_partial = self._assumed or any(entry.get("c") == UNREADABLE for entry in found)
+        content = content_verdict(expected == whole, expected, None if is_partial else whole, self._level.proved)
+        if not self._level.sees_all:
+            listed = digest(map(self._listed, self._manifest.files)), digest(map(self._listed, found))
+            content["listed"] = {"expected": listed[0], "found": listed[1]}
+        return content
+
+    def _listed(self, entry: Entry) -> Entry:
+        """An entry without the checksum that nobody has looked at."""
+        return {name: entry[name] for name in entry if name != "c" or entry["p"] not in self._assumed}
 
     def _look(self, entry: Entry, located: dict[str, Found], owner: str) -> Procedure:
         """What is found of one store file, as an entry; None when it is missing."""
@@ -95,6 +108,8 @@ class _Digesting:
         if at.length != entry["l"]:
             self._differs(entry["p"], f"has {at.length} bytes instead of {entry['l']}")
             return found
+        if at.length and "c" not in entry:
+            self._assumed.add(entry["p"])  # nothing says what it should hold
         if "c" in entry:
             found["c"] = yield from self._checksum(entry, at)
             if found["c"] == UNREADABLE:
@@ -111,7 +126,7 @@ class _Digesting:
         is_read = self._level.reads(entry["p"])
         self._damage.saw(entry["p"], is_new=is_read or bool(entry.get("w")))
         if not self._level.checks(entry["p"], entry):
-            self._is_partial = True
+            self._assumed.add(entry["p"])
             return entry["c"]
         self._files_computed += 1
         try:
@@ -120,7 +135,6 @@ class _Digesting:
             if not failure.is_final:
                 raise
             self._differs(entry["p"], f"cannot be read: {failure.message[:200]}")
-            self._is_partial = True
             return UNREADABLE
 
     def _digest(self, entry: Entry, path: str, is_read: bool) -> Procedure:

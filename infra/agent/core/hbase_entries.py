@@ -91,6 +91,11 @@ class Manifest:
         return b"".join(canonical(entry) + b"\n" for entry in (*self.own, *self.files))
 
     @property
+    def sha256(self) -> str:
+        """The digest of these bytes."""
+        return hashlib.sha256(self.encode()).hexdigest()
+
+    @property
     def bytes(self) -> int:
         """The bytes of all store files."""
         return sum(entry["l"] for entry in self.files)

@@ -24,7 +24,7 @@ from infra.agent.core.hdfs_trees import EntryReader, count_files
 from infra.agent.core.hdfs_unseen import Unseen
 from infra.agent.core.hdfs_walk import Walk
 from infra.agent.core.known_damage import Judgement, known_damage
-from infra.agent.core.levels import Level
+from infra.agent.core.levels import Level, content_verdict
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import DigestFile, Download, OperationFailed
@@ -32,6 +32,7 @@ from infra.agent.core.work import SECONDARY, Work
 
 DIFFERENCES_TOLD = 20
 UNREADABLE = "unreadable"
+ASSUMED = "assumed"  # of an entry that is found: its checksum is the expected one, and nobody has looked
 WINDOW = 1000
 AT_ONCE = 32
 _METADATA = {"o": "owner", "g": "group", "x": "mode", "m": "time", "a": "ACL", "e": "extended attributes"}
@@ -59,6 +60,8 @@ class _Digesting:
         self._root = snapshot_path(data_set["path"], work.snapshot)
         self._expected = TreeDigest()
         self._found = TreeDigest()
+        self._listed = (TreeDigest(), TreeDigest())
+        self._manifest_sha256 = ""
         self._differences: list[str] = []
         self._is_content_equal = True
         self._is_metadata_equal = True
@@ -88,12 +91,12 @@ class _Digesting:
             if found is None or (expected.entry is not None and expected.key < key):
                 assert expected.entry is not None
                 yield from self._check(window)
-                self._expected.add(expected.entry)
+                self._take(expected.entry, None)
                 self._differs(expected.entry["p"], "is missing", content=True)
                 yield from expected.advance()
             elif expected.entry is None or key < expected.key:
                 yield from self._check(window)
-                self._found.add(found)
+                self._take(None, found)
                 self._differs(found["p"], "should not be there", content=True)
                 found = yield from walk.next()
             else:
@@ -116,7 +119,8 @@ class _Digesting:
     def _fetch_manifest(self) -> Procedure:
         """The source manifest, from staging."""
         name = self._work.work_file(self._data_set, "expected")
-        yield Download(SECONDARY, f"{self._work.staging(self._data_set)}/manifest", name)
+        got = yield Download(SECONDARY, f"{self._work.staging(self._data_set)}/manifest", name)
+        self._manifest_sha256 = got["sha256"]
         return name
 
     def _count(self, manifest: str) -> Procedure:
@@ -140,9 +144,8 @@ class _Digesting:
             if is_proved:
                 found["c"] = expected["c"]
             complaint = told.get(found["p"], "")
-            self._expected.add(expected)
+            self._take(expected, found)
             self._unseen.add(expected)
-            self._found.add(found)
             if found["t"] == FILE:
                 self._blocks.add(found["l"], found.get("B"))
             if complaint:
@@ -151,6 +154,15 @@ class _Digesting:
                 self._damage.cannot_be_read(found["p"], is_moved=bool(expected.get("w")))
             self._compare(expected, found)
         window.clear()
+
+    def _take(self, expected: Entry | None, found: Entry | None) -> None:
+        """Add entries to the digests; what was not looked at is in the digest of what is listed without checksum."""
+        is_assumed = found is not None and ASSUMED in found
+        for whole, listed, entry in zip((self._expected, self._found), self._listed, (expected, found)):
+            if entry is not None:
+                whole.add(entry)
+                if not self._level.sees_all:
+                    listed.add({**entry, "c": None} if is_assumed else entry)
 
     def _is_settled(self, pair: Pair) -> bool:
         """Whether nothing has to be asked about a file, by far the most of most trees."""
@@ -186,10 +198,12 @@ class _Digesting:
         wanted: str | None = expected.get("c")
         is_read = self._level.reads(found["p"])
         self._damage.saw(found["p"], is_new=is_read or bool(expected.get("w")))
-        if wanted is None or not self._level.checks(found["p"], expected) or found["l"] == 0:
-            if wanted is not None:
-                found["c"] = wanted  # not looked at, so no difference, and no digest of what was found either
-                self._is_partial = True
+        if found["l"] == 0 == expected["l"]:
+            found["c"] = wanted  # of no bytes there is nothing to look at
+            return
+        if wanted is None or not self._level.checks(found["p"], expected):
+            found.update({"c": wanted, ASSUMED: True})  # no difference, and no digest of what was found either
+            self._is_partial = True
             return
         self._files_computed += 1
         if wanted.startswith(BY_BYTES):
@@ -236,13 +250,14 @@ class _Digesting:
 
     def _result(self) -> dict[str, Any]:
         expected, found = self._expected, self._found
+        whole = None if self._is_partial else found.content()
+        content = content_verdict(
+            self._is_content_equal, expected.content(), whole, self._unseen.qualify(self._level.proved)
+        )
+        if not self._level.sees_all:
+            content["listed"] = {"expected": self._listed[0].content(), "found": self._listed[1].content()}
         return {
-            "content": {
-                "verdict": "EQUAL" if self._is_content_equal else "DIFFERENT",
-                "expected": expected.content(),
-                "found": None if self._is_partial else found.content(),
-                "proved": self._unseen.qualify(self._level.proved),
-            },
+            "content": content,
             "metadata": {
                 "verdict": "EQUAL" if self._is_metadata_equal else "DIFFERENT",
                 "expected": expected.metadata(),
@@ -250,6 +265,7 @@ class _Digesting:
                 "proved": "owners, groups, modes, ACLs, times of files; extended attributes of what has some or was"
                 " moved",
             },
+            "manifest_sha256": self._manifest_sha256,
             "differences": self._differences,
             "damaged_in_base": self._damage.in_base,
             "files_computed": self._files_computed,

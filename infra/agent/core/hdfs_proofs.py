@@ -92,6 +92,8 @@ class Proofs:
         verdict = verified.get("content") if isinstance(verified, dict) else None
         if not isinstance(verdict, dict) or verdict.get("verdict") != "EQUAL":
             return None
+        if verdict.get("found") is None or verdict.get("found") != verdict.get("expected"):
+            return None
         return found if unqualified(str(verdict.get("proved"))) in _PROOFS else None
 
     def _take_ages(self, sealed: dict[str, Any]) -> bool:

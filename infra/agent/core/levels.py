@@ -1,5 +1,9 @@
 """The levels of verification: what each of them looks at, and what it proves about contents.
 
+A verdict about contents is EQUAL only where all of them were looked at, now or by a proof that stands for them, and the
+digest of what was found is told. Where some were not, and nothing differs, it is LISTED: then ``listed`` holds two
+digests, of what was expected and of what was found, without the checksums of what nobody has looked at.
+
 ``metadata`` names and lengths; ``changed`` also the stored checksums of what this run moved; ``checksum`` the stored
 checksums of all files; ``bytes`` also reads every file, which a DataNode does not let pass when a block does not fit
 its stored checksums. At every level ``sample.percent`` of the files are read, chosen by ``sample.seed``, so that over
@@ -21,6 +25,17 @@ PROVED = {
 }
 
 
+EQUAL = "EQUAL"
+DIFFERENT = "DIFFERENT"
+LISTED = "LISTED"
+
+
+def content_verdict(is_equal: bool, expected: str, found: str | None, proved: str) -> dict[str, Any]:
+    """What a verification says about contents; ``found`` None where not all were looked at."""
+    verdict = DIFFERENT if not is_equal else LISTED if found is None else EQUAL
+    return {"verdict": verdict, "expected": expected, "found": found, "proved": proved}
+
+
 class Level:
     """The level of one instruction, and its sample."""
 
@@ -33,6 +48,11 @@ class Level:
     def proved(self) -> str:
         """What it proves of every file."""
         return PROVED[self._name]
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether all contents are looked at, now or by proofs that stand for them."""
+        return self._name in ("checksum", "bytes")
 
     def reads(self, path: str) -> bool:
         """Whether a file is read whole."""
