@@ -25,11 +25,13 @@ from api.app import make_app
 from api.connections import GuardedRunner, connections_limit
 from api.face import Face
 from api.logs import log_to_stderr
+from api.private_files import refuse_shared
 from api.reading import StoreReads
 from domain.errors import Conflict, Unavailable
 from domain.values.endpoints import Endpoints
 from infra.agent.archive import build
 from infra.clock import SystemClock
+from infra.clusters.keys import KeyDirectory
 from infra.clusters.setup_script import GatewaySetup as GatewaySetup
 from infra.clusters.setup_script import setup_script as administrators_script
 from infra.clusters.ssh_gateway import SshGateway
@@ -47,6 +49,7 @@ from infra.workers.turns import Turns
 
 SHUTDOWN_SECONDS = 5.0
 SOCKET_MODE = 0o660
+STORE_ENDS = ("-wal", "-shm", "-journal", ".lock")
 
 __all__ = ["GatewaySetup", "administrators_script", "control_device", "run", "ssh_gateways"]
 
@@ -55,9 +58,24 @@ log = logging.getLogger("understudy")
 
 def run(config: Path, log_level: str) -> None:
     """Run the control device until SIGTERM or SIGINT; raises errors of the tree for what keeps it from running."""
+    refuse_shared("--config", config)
     settings = load_settings(config)
+    _refuse_shared(settings)
+    os.umask(0o077)
     log_to_stderr(log_level)
     asyncio.run(_run(settings))
+
+
+def _refuse_shared(settings: Settings) -> None:
+    """Raise ``InvalidInput`` NOT_PRIVATE for what others could change, and for a store that they could read."""
+    store = settings.store_path
+    refuse_shared("[store] path", store.parent)
+    is_open = store.parent.exists() and bool(store.parent.stat().st_mode & 0o077)
+    for path in (store, *(store.with_name(store.name + end) for end in STORE_ENDS)):
+        refuse_shared("[store] path", path, secret=is_open)
+    refuse_shared("[keys] directory", settings.keys)
+    if settings.listen.socket is not None:
+        refuse_shared("[listen] socket", settings.listen.socket.parent)
 
 
 async def _run(settings: Settings) -> None:
@@ -65,19 +83,19 @@ async def _run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with control_device(settings, ssh_gateways()) as (where, workers):
+    async with control_device(settings, ssh_gateways(KeyDirectory(settings.keys))) as (where, workers):
         print(f"listening on {where}", flush=True)  # what a person, or a script that starts it, waits for
         log.info("the control device runs", extra={"listening_on": where})
         await _until(stop, workers)
     log.info("the control device has stopped")
 
 
-def ssh_gateways() -> OpenGateway:
-    """Return what reaches real gateways; the agent's archive is built once."""
+def ssh_gateways(keys: KeyDirectory) -> OpenGateway:
+    """Return what reaches real gateways, with keys of this directory alone; the agent's archive is built once."""
     archive = build()
 
     def open_gateway(cluster: str, endpoints: Endpoints) -> SshGateway:
-        return SshGateway(endpoints.gateway, archive)
+        return SshGateway(endpoints.gateway, archive, keys=keys)
 
     return open_gateway
 
@@ -140,7 +158,9 @@ def _compose(store: Store, settings: Settings, open_gateway: OpenGateway) -> tup
         turns=turns,
         settings=settings.workers,
     )
-    control_plane = ControlPlane(controller, store.writer, store.queries, equipment)
+    control_plane = ControlPlane(
+        controller, store.writer, store.queries, equipment, check_key=KeyDirectory(settings.keys).check
+    )
     return control_plane, Supervisor(store.queries, equipment)
 
 

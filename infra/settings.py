@@ -9,6 +9,9 @@
     # socket = "/run/understudy/api.sock"
     # hosts = ["understudy.example"]      names that a proxy in front may use
 
+    [keys]                        # may be left out
+    directory = "keys"            # where the private keys for gateways are; clusters name them
+
     [tokens]                      # name of the token (the events' actor) = SHA-256 of the token, in hexadecimal
     ann = "…64 digits…"
 
@@ -78,6 +81,7 @@ class Settings:
     listen: Listen
     tokens: Mapping[str, str]
     workers: WorkerSettings = field(default_factory=WorkerSettings)
+    keys: Path = Path("keys")
 
 
 class SettingsError(InvalidInput):
@@ -110,11 +114,11 @@ class _Reader:
         self._document = document
 
     def settings(self) -> Settings:
-        known = ("store", "listen", "tokens", "workers")
+        known = ("store", "listen", "keys", "tokens", "workers")
         for name in self._document:
             if name not in known:
                 self._refuse(f"[{name}]", "there is no such table.", f"Known are {_listed(known)}.")
-        return Settings(self._store(), self._listen(), self._tokens(), self._workers())
+        return Settings(self._store(), self._listen(), self._tokens(), self._workers(), self._keys())
 
     def _store(self) -> Path:
         table = self._table("store", ("path",))
@@ -141,6 +145,10 @@ class _Reader:
         if type(port) is not int or not 0 <= port <= 65_535:
             self._refuse("[listen] port", f"{port!r} is no port.", "Give a number from 1 to 65535, or 0 for any.")
         return Listen(host, port, hosts=tuple(hosts))
+
+    def _keys(self) -> Path:
+        table = self._table("keys", ("directory",), required=False)
+        return self._file("keys", "directory", table.get("directory", "keys"))
 
     def _tokens(self) -> Mapping[str, str]:
         table = self._document.get("tokens", {})

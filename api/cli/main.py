@@ -62,8 +62,9 @@ class Commands(TellingGroup):
 @click.option("--url", help=f"Address of the API (or UNDERSTUDY_URL).  [default: {DEFAULT_URL}]")
 @click.option("--socket", help="Unix socket of the API, in place of an address (or UNDERSTUDY_SOCKET).")
 @click.option("--token-file", help="File that holds the token (or UNDERSTUDY_TOKEN, UNDERSTUDY_TOKEN_FILE).")
+@click.option("--insecure", is_flag=True, help="Send the token to another host without TLS (or UNDERSTUDY_INSECURE=1).")
 @click.version_option(package_name="understudy", prog_name="understudy", message="%(prog)s %(version)s")
 @click.pass_context
-def main(context: click.Context, url: str | None, socket: str | None, token_file: str | None) -> None:
+def main(context: click.Context, url: str | None, socket: str | None, token_file: str | None, insecure: bool) -> None:
     """Back up whole services between two Hadoop clusters, as of one moment, with evidence."""
-    context.obj = Session(Options(url, socket, token_file))
+    context.obj = Session(Options(url, socket, token_file, insecure))

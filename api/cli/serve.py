@@ -5,6 +5,7 @@ and the only part of the command line that imports ``infra`` (when it runs, not 
 from __future__ import annotations
 
 import getpass
+import json
 import os
 from pathlib import Path
 
@@ -22,6 +23,10 @@ path = "events.db"
 
 [listen]
 {listen}
+
+# Where the private keys for the clusters' gateways are; 'client_key_file' of a cluster is a name in it.
+[keys]
+directory = {keys}
 
 # Name of a token (the actor of the events) = SHA-256 of the token. Another one: understudy token NAME
 [tokens]
@@ -59,7 +64,15 @@ def serve(config: Path, log_level: str) -> None:
 @click.option("--port", type=click.IntRange(0, 65_535), help="Loopback port of the API; 0 takes any.")
 @click.option("--socket", "with_socket", is_flag=True, help="Answer on a Unix socket in the directory, not on a port.")
 @click.option("--token-file", type=click.Path(dir_okay=False, path_type=Path), help="Put the token there (mode 0600).")
-def init(directory: Path, name: str | None, port: int | None, with_socket: bool, token_file: Path | None) -> None:
+@click.option(
+    "--keys",
+    default="keys",
+    show_default=True,
+    help="Directory of the private keys for gateways; made if it is not there. In the settings' directory, or a path.",
+)
+def init(
+    directory: Path, name: str | None, port: int | None, with_socket: bool, token_file: Path | None, keys: str
+) -> None:
     """Write first settings and make a token. The token is shown once; only its hash is kept."""
     from api.access import new_token, token_hash
     from infra.settings import Listen
@@ -71,16 +84,19 @@ def init(directory: Path, name: str | None, port: int | None, with_socket: bool,
     token = new_token()
     listen = Listen(port=Listen.port if port is None else port)
     text = 'socket = "api.sock"' if with_socket else f'host = "{listen.host}"\nport = {listen.port}'
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise usage("NOT_WRITABLE", f"{directory} cannot be made: {error.strerror}.", "Name another place.") from None
+    for made in (directory, directory / keys):
+        try:
+            made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise usage("NOT_WRITABLE", f"{made} cannot be made: {error.strerror}.", "Name another place.") from None
     config = directory / CONFIG_NAME
     if config.exists():
         raise usage("EXISTS", f"{config} exists already.", "Name another place, or move it away.")
     if token_file:  # first: without its token the settings would be worth nothing
         _write_private(token_file, token + "\n")
-    _write_private(config, CONFIG.format(listen=text, name=f'"{name}"', digest=token_hash(token)))
+    _write_private(
+        config, CONFIG.format(listen=text, keys=json.dumps(keys), name=f'"{name}"', digest=token_hash(token))
+    )
     click.echo(f"settings: {config}")
     if token_file:
         click.echo(f"token of {name}: in {token_file}")

@@ -20,7 +20,7 @@ HostName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9:][A-Za-z0-9.:_-]{0,252}$")]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 UserName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9._-]{0,63}$")]
 HostKey = Annotated[str, Meta(pattern=r"^(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/=]{40,2000}$")]
-AbsolutePath = Annotated[str, Meta(pattern=r"^/", max_length=4_096)]
+KeyFile = Annotated[str, Meta(pattern=r"^/?[A-Za-z0-9_@+.-]+(/[A-Za-z0-9_@+.-]+)*$", max_length=1_024)]
 PlainPath = Annotated[str, Meta(pattern=r"^(/(?!\.{1,2}(/|$))[A-Za-z0-9_@+.-]+)+$", max_length=1_024)]
 Command = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_/][A-Za-z0-9_./-]{0,255}$")]
 HBaseAdmin = Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9_@+.-]+)*/hbase-admin$", max_length=1_024)]
@@ -35,7 +35,7 @@ class GatewayBody(Struct, forbid_unknown_fields=True, kw_only=True):
     port: Port = 22
     user: UserName
     host_key: HostKey
-    client_key_file: AbsolutePath
+    client_key_file: KeyFile
     spool: PlainPath
     python: Command = Gateway.python
 

@@ -10,8 +10,9 @@ from typing import Any
 class Gateway:
     """The host whose shell has the cluster's commands, reached by SSH.
 
-    ``host_key`` is the public key line that the server must show ("ssh-ed25519 AAAA…"). ``client_key_file`` is a path
-    on the control device. ``spool`` is a directory of ``user``, mode 0700. ``python`` is the interpreter's command.
+    ``host_key`` is the public key line that the server must show ("ssh-ed25519 AAAA…"). ``client_key_file`` is the
+    name of a key in the control device's directory of keys, or its path there. ``spool`` is a directory of ``user``,
+    mode 0700. ``python`` is the interpreter's command.
     """
 
     host: str

@@ -13,11 +13,13 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import asyncssh
 
 from domain.errors import Unavailable
 from domain.values.endpoints import Gateway
+from infra.clusters.keys import KeyDirectory
 
 STAYING_SESSIONS = 3  # the channels of ``ssh_lines``
 SESSIONS_LIMIT = 8 - STAYING_SESSIONS
@@ -46,8 +48,10 @@ class Completed:
 class SshConnection:
     """Runs commands and opens files on one gateway."""
 
-    def __init__(self, gateway: Gateway, limits: SshLimits | None = None) -> None:
+    def __init__(self, gateway: Gateway, limits: SshLimits | None = None, keys: KeyDirectory | None = None) -> None:
+        """Without ``keys`` the gateway's key may lie anywhere: for whoever made up the gateway themselves."""
         self.gateway = gateway
+        self._keys = keys or KeyDirectory(Path(gateway.client_key_file).parent)
         self.limits = limits or SshLimits()
         self._connection: asyncssh.SSHClientConnection | None = None
         self._connecting = asyncio.Lock()
@@ -122,7 +126,7 @@ class SshConnection:
             gateway.host,
             gateway.port,
             username=gateway.user,
-            client_keys=[gateway.client_key_file],
+            client_keys=[await self._keys.key(gateway.client_key_file)],
             known_hosts=asyncssh.import_known_hosts(f"{host} {gateway.host_key}\n"),
             config=None,
             agent_path=None,
@@ -145,7 +149,7 @@ class SshConnection:
                 f"{self.where} shows another host key than the one that was entered.",
                 remedy="Find out why. If the host was set up anew, enter its new key with `cluster add`.",
             ) from error
-        except (asyncssh.PermissionDenied, asyncssh.KeyImportError) as error:
+        except asyncssh.PermissionDenied as error:
             raise Unavailable(
                 "GATEWAY_DENIED",
                 f"{self.where} does not let us in: {error}",
@@ -155,9 +159,6 @@ class SshConnection:
             raise self._unreachable(error) from error
 
     def _unreachable(self, error: BaseException) -> Unavailable:
-        if isinstance(error, FileNotFoundError | PermissionError):
-            remedy = "Give the control device a private key that it can read."
-            return Unavailable("GATEWAY_DENIED", f"{self.gateway.client_key_file}: {error.strerror}.", remedy=remedy)
         if isinstance(error, ConnectionRefusedError):
             remedy = "Start the SSH server of that host, or correct the port."
             return Unavailable("GATEWAY_REFUSED", f"{self.where} refuses the connection.", remedy=remedy)

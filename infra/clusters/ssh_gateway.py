@@ -20,6 +20,7 @@ from domain.values.endpoints import Gateway
 from infra.agent.archive import Archive
 from infra.agent.protocol import canonical
 from infra.clusters.agent_upload import InstalledAgent, install
+from infra.clusters.keys import KeyDirectory
 from infra.clusters.ssh_connection import SshConnection, SshLimits
 from infra.clusters.ssh_lines import LineChannel
 from infra.ports.gateway import ClockOffset, Seen, Submission, SubmissionRefused, Submitted
@@ -33,8 +34,15 @@ T = TypeVar("T")
 class SshGateway:
     """Reaches one gateway; close it when it is no longer needed."""
 
-    def __init__(self, gateway: Gateway, archive: Archive, limits: SshLimits | None = None) -> None:
-        self._connection = SshConnection(gateway, limits)
+    def __init__(
+        self,
+        gateway: Gateway,
+        archive: Archive,
+        limits: SshLimits | None = None,
+        *,
+        keys: KeyDirectory | None = None,
+    ) -> None:
+        self._connection = SshConnection(gateway, limits, keys)
         self._archive = archive
         self._agent: InstalledAgent | None = None
         self._installed_over: object = None

@@ -70,11 +70,13 @@ class ControlPlane:
         equipment: Equipment,
         *,
         offload: Offload = asyncio.to_thread,
+        check_key: Callable[[str], None] = lambda key: None,
     ) -> None:
         self._controller = controller
         self._writer = writer
         self._queries = queries
         self._equipment = equipment
+        self._check_key = check_key
         self._comparing = ClaimsComparison(queries, offload)
         self._run_limits = RunLimits(equipment.settings.runs_per_service, equipment.settings.runs_per_gateway)
         self.refusals = Refusals(writer)
@@ -83,8 +85,10 @@ class ControlPlane:
     async def add_cluster(self, caller: Caller, name: str, endpoints: Endpoints) -> UUID:
         """Enter a cluster; one that is known is reached by these endpoints from now on.
 
-        Raises ``InvalidInput`` HBASE_DIRECTORY for a root of HBase that a service protects as a directory.
+        Raises ``InvalidInput`` HBASE_DIRECTORY for a root of HBase that a service protects as a directory, and
+        KEY_ELSEWHERE for a key outside of the directory of keys.
         """
+        self._check_key(endpoints.gateway.client_key_file)
 
         def decide(session: Session, context: Context) -> None:
             cluster = session.find(Cluster, Cluster.identity(name))

@@ -39,8 +39,9 @@ class DemoFailed(Exception):
 class Device:
     """``directory`` is emptied first: the store is fresh each time."""
 
-    def __init__(self, directory: Path, teller: Teller) -> None:
+    def __init__(self, directory: Path, keys: Path, teller: Teller) -> None:
         self.directory = directory
+        self._keys = keys
         self._teller = teller
         self._process: subprocess.Popen[str] | None = None
         self._program = str(Path(sys.executable).with_name("understudy"))
@@ -67,7 +68,8 @@ class Device:
                 raise DemoFailed(f"the control device of an earlier demonstration does not end: process {earlier}")
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True)
-        self.show("init", "--directory", str(self.directory), "--socket", "--name", "demo", "--token-file", self.token)
+        options = ("--directory", str(self.directory), "--keys", str(self._keys), "--token-file", self.token)
+        self.show("init", "--socket", "--name", "demo", *options)
 
     @property
     def token(self) -> str:

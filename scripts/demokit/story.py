@@ -39,7 +39,7 @@ class Story:
         self._teller = teller
         self._lab = Lab.load()
         self._mark = secrets.token_hex(3)
-        self._device = Device(self._lab.layout.root / "demo", teller)
+        self._device = Device(self._lab.layout.root / "demo", self._lab.layout.controller, teller)
         name = f"shop-{self._mark}"
         self._application = ApplicationSettings(
             name=name,

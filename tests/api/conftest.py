@@ -23,7 +23,7 @@ CLUSTER: dict[str, Any] = {
             "host": "gateway.north.example",
             "user": "understudy",
             "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKdKjF0nQv5x7pH9xX2mR4uYv8b3cD1eF2gH3iJ4kL5m",
-            "client_key_file": "/etc/understudy/north.key",
+            "client_key_file": "north.key",
             "spool": "/var/lib/understudy/spool",
         },
         "namenodes": ["http://nn1.north.example:9870"],

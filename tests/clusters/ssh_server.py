@@ -121,5 +121,6 @@ def _key(path: Path) -> asyncssh.SSHKey:
     if not path.exists():
         key = asyncssh.generate_private_key("ssh-ed25519")
         key.write_private_key(str(path))
+        path.chmod(0o600)
         key.write_public_key(f"{path}.pub")
     return asyncssh.read_private_key(str(path))

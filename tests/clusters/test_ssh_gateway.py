@@ -135,6 +135,7 @@ class TestSshGateway(GatewayContract):
         async def scenario(server: Server, gateway: SshGateway) -> None:
             stranger = asyncssh.generate_private_key("ssh-ed25519")
             stranger.write_private_key(str(self.directory / "stranger"))
+            (self.directory / "stranger").chmod(0o600)
             await self.fails(
                 replace_gateway(server, client_key_file=str(self.directory / "stranger")), "GATEWAY_DENIED"
             )

@@ -68,6 +68,8 @@ class Product:
             "--socket",
             "--token-file",
             str(self.directory / "token"),
+            "--keys",
+            str(self.lab.layout.controller),
             "--name",
             "tester",
         )

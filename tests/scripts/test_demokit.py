@@ -31,7 +31,7 @@ def test_a_cluster_s_file_is_what_cluster_add_takes(tmp_path: Path) -> None:
             "more": "no",
         },
     }
-    path = Device(tmp_path, Teller()).write_cluster("a", described)
+    path = Device(tmp_path, tmp_path, Teller()).write_cluster("a", described)
     endpoints = msgspec.convert(tomllib.loads(path.read_text()), EndpointsBody).to_domain()
     assert endpoints.gateway.port == 18022
     assert endpoints.hbase is not None

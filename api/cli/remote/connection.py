@@ -10,10 +10,12 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from api.cli.remote.errors import usage
+from api.private_files import found_fault
 
 DEFAULT_URL = "http://127.0.0.1:8740"
 _KEYS = ("url", "socket", "token_file")
@@ -40,12 +42,15 @@ class Options:
     url: str | None = None
     socket: str | None = None
     token_file: str | None = None
+    insecure: bool = False
 
 
 def connection(options: Options, environment: Mapping[str, str]) -> Connection:
     """Return where to connect; raise ``CommandFailed`` (usage) for what cannot be used."""
     file = _client_file(environment)
     url, socket = _address(options, environment, file)
+    if not socket and not (options.insecure or environment.get("UNDERSTUDY_INSECURE") == "1"):
+        _refuse_insecure(url)
     return Connection(url, socket, _token(options, environment, file))
 
 
@@ -62,6 +67,31 @@ def _address(options: Options, environment: Mapping[str, str], file: Mapping[str
         if url:
             return _checked(url), ""
     return DEFAULT_URL, ""
+
+
+def _refuse_insecure(url: str) -> None:
+    """Without TLS the token goes through the network as it is, and whoever has read it once can use it for ever."""
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not _is_this_host(parts.hostname or ""):
+        raise usage(
+            "INSECURE_URL",
+            f"{url} is another host, and without TLS the token would go there in the clear.",
+            "Use https:// and a proxy with TLS there, or an SSH tunnel to a loopback port; --insecure (or"
+            " UNDERSTUDY_INSECURE=1) sends it all the same.",
+        )
+
+
+def _is_this_host(name: str) -> bool:
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
+def _refuse_shared(path: Path, *, secret: bool = False) -> None:
+    fault = found_fault(path, secret=secret) if path.is_file() else None
+    if fault is not None:  # a pipe is nobody else's: '--token-file <(…)'
+        raise usage("NOT_PRIVATE", fault.message, fault.remedy)
 
 
 def _checked(url: str) -> str:
@@ -87,6 +117,7 @@ def _token(options: Options, environment: Mapping[str, str], file: Mapping[str, 
             "no token is known.",
             "Set UNDERSTUDY_TOKEN or UNDERSTUDY_TOKEN_FILE; 'understudy init' showed the token once.",
         )
+    _refuse_shared(Path(path).expanduser(), secret=True)
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -107,6 +138,7 @@ def _client_file(environment: Mapping[str, str]) -> dict[str, str]:
     named = environment.get("UNDERSTUDY_CLIENT_CONFIG")
     home = environment.get("XDG_CONFIG_HOME") or os.path.join(environment.get("HOME", "/"), ".config")
     path = Path(named or os.path.join(home, "understudy", "client.toml"))
+    _refuse_shared(path)
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
