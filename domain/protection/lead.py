@@ -28,7 +28,7 @@ ORDERING_LEAST_SHARE = 0.2
 ORDERING_SHARE = 0.6
 """And with this share it is on the safe side."""
 
-LONGEST_ORDERING_MS = 120_000
+LONGEST_ORDERING_MS = 60_000
 """What has taken longer was waited for, by a control device that was off or a gateway that was."""
 
 

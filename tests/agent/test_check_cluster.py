@@ -78,6 +78,18 @@ def test_every_class_that_a_table_brings_is_told_whosever_it_is(world: CheckWorl
     assert "SPLIT_POLICY com.example.Split" in message
 
 
+def test_an_administration_from_before_codecs_were_told_is_told_itself(world: CheckWorld) -> None:
+    hbase = world.hbase["primary"]
+    real = hbase._summary
+
+    def older(table: Any) -> dict[str, Any]:
+        return {name: value for name, value in real(table).items() if name not in ("codecs", "ciphers", "plugins")}
+
+    hbase._summary = older  # type: ignore[method-assign]
+    _, bad = world.check()
+    assert codes(bad) == {("orders", "ADMIN_COMMAND_OLD")}
+
+
 @pytest.mark.parametrize("longest", [255, 2_000])
 def test_the_secondary_tells_what_clones_need(world: CheckWorld, longest: int) -> None:
     world.hdfs["secondary"].longest_name_bytes = longest

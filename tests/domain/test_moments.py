@@ -61,18 +61,20 @@ def test_a_moment_that_was_named_is_never_moved() -> None:
     assert (voyage.run.state, voyage.run.failure["code"]) == (states.CLEANING, "MOMENT_MISSED")
 
 
-@pytest.mark.parametrize("is_armed", [False, True])
-def test_a_missed_moment_is_chosen_anew_once(is_armed: bool) -> None:
+@pytest.mark.parametrize("armed_after_seconds", [None, 3])
+def test_a_missed_moment_is_chosen_anew_once(armed_after_seconds: int | None) -> None:
     voyage = checked(took_seconds=40)
     first = voyage.send("snapshots")
     named = voyage.run.snapshot
-    if is_armed:
-        conclude.milestone(voyage.contexts(), voyage.run, first.id, "armed", {"clocks": CLOCKS})
+    if armed_after_seconds is not None:
+        context = voyage.contexts(at=NOW + timedelta(seconds=40 + armed_after_seconds))
+        conclude.milestone(context, voyage.run, first.id, "armed", {"clocks": CLOCKS})
         assert voyage.run.armed_at is not None
     miss(voyage, 61)
     run = voyage.run
     assert (run.state, run.failure, run.armed_at) == (states.CHECKING, None, None)
-    assert run.moment_ms == at_ms(61) + after_miss_ms(21_000, 2_000)
+    ordering_ms = 21_000 if armed_after_seconds is None else 1000 * armed_after_seconds
+    assert run.moment_ms == at_ms(61) + after_miss_ms(ordering_ms, 2_000)
     assert run.snapshot != named
     second = voyage.send("snapshots")
     assert (second.attempt, second.payload["moment_ms"]) == (2, run.moment_ms)

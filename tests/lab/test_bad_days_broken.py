@@ -212,3 +212,36 @@ def run_what_runs_at_start(cluster: Cluster) -> None:
         check=True,
     )
     assert '"started":true' in done.stdout, done.stdout
+
+
+def test_soonest_chooses_another_moment_when_the_checks_are_disturbed(
+    product: Product, cluster_a: Cluster, protect: Protect
+) -> None:
+    """The NameNode stands still for longer than the checks took before: nothing is cut yet, so nothing is lost."""
+    name = protect(SOME).name
+    product.back_up(name)  # tells how long the checks take
+    run = product.begin(name, "--at", "soonest")
+    cluster_a.pause("namenode")
+    try:
+        time.sleep(max(0.0, product.page(run)["moment_ms"] / 1000 - time.time()) + 2)
+    finally:
+        cluster_a.resume("namenode")
+    page = product.wait_for_state(run, "COMPLETED")
+    print(f"\npaused: {page['moment_moves']}")
+    assert page["moment_moves"], "it was too late for the first one"
+    assert page["moment_ms"] == page["moment_moves"][-1]["to_ms"]
+    (snapshot,) = page["snapshots"].values()
+    assert abs(snapshot["asked_cluster_ms"] - page["moment_ms"]) < 1000
+
+
+@pytest.mark.by_hand
+def test_soonest_comes_to_its_end_although_agents_are_killed(
+    product: Product, cluster_a: Cluster, cluster_b: Cluster, protect: Protect
+) -> None:
+    """One that should have fired is dead: its successor finds no snapshot, and the run takes another moment."""
+    name = protect(SOME).name
+    product.back_up(name)
+    with AgentKiller([cluster_a, cluster_b]) as killer:
+        page = product.wait_for_state(product.begin(name, "--at", "soonest"), "COMPLETED")
+    print(f"\nkilled: {dict(killer.killed)}, {page['moment_moves']}")
+    assert killer.killed["CheckCluster"] >= 2

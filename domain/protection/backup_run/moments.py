@@ -31,9 +31,13 @@ def may_miss_once(run: BackupRun) -> bool:
 
 
 def move_missed(context: Context, run: BackupRun) -> None:
-    """Choose another moment for one that was missed: an agent that has missed it has removed whatever it had cut."""
+    """Choose another moment for one that was missed: an agent that has missed it has removed whatever it had cut.
+
+    Where the snapshots had been ordered in time (an agent died when it should have fired), that tells how long ordering
+    takes; else nothing tells but how long ago it began.
+    """
     now_ms = _milliseconds(context.at)
-    ordering_ms = now_ms - _milliseconds(run.ordering_since or context.at)
+    ordering_ms = _milliseconds(run.armed_at or context.at) - _milliseconds(run.ordering_since or context.at)
     run.move_moment(context, MOMENT_MISSED, now_ms + after_miss_ms(ordering_ms, FIRST_DELAY_SECONDS * 1000))
 
 

@@ -91,7 +91,11 @@ def _judge_table(name: str, facts: dict[str, Any], findings: Findings) -> None:
     if facts["read_only"] and facts["state"] != DISABLED:  # of a disabled table nothing is flushed
         message = f"table {name} is read-only: HBase would try the flush of its snapshot without end"
         findings.bad("tables", name, "TABLE_READ_ONLY", message, "Set READONLY to false.")
-    loaded = [*facts["coprocessors"], *facts["plugins"]]
+    if "codecs" not in facts:
+        message = f"HBase's administration on this gateway is older than the agent: it tells nothing of {name}'s codecs"
+        remedy = "Let the administrator run today's set-up script on this gateway: understudy setup-script CLUSTER."
+        findings.bad("tables", name, "ADMIN_COMMAND_OLD", message, remedy)
+    loaded = [*facts["coprocessors"], *facts.get("plugins", ())]
     if loaded:
         message = f"RegionServers load for table {name}: {', '.join(loaded)}"
         remedy = (
