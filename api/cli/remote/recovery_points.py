@@ -111,14 +111,16 @@ def _text(answer: dict[str, Any]) -> str:
     lines = [f"recovery point {short(answer['id'])} is {answer['state']}."]
     readable = answer["summary"].get("readable") or {}
     names = {one["id"]: one for one in answer["summary"].get("data_sets") or ()}
-    rows = [
-        (_name_of(names.get(identity, {})), told.get("readable"))
-        for identity, told in (readable.get("data_sets") or readable).items()
-    ]
+    opened = readable.get("data_sets") or readable
+    rows = [(_name_of(names.get(identity, {})), told.get("readable")) for identity, told in opened.items()]
     if rows:
         lines += ["", table(("DATA SET", f"READABLE ON {answer['summary'].get('secondary')} AS"), rows)]
         if any(one.get("component") == "hdfs" for one in names.values()):
             lines += ["", "Paths are readable by HDFS's superuser only, unless the policy's head mode is 755."]
+    for identity, told in opened.items():
+        if told.get("left_out"):
+            what = printable(", ".join(told["left_out"]))
+            lines.append(f"{_name_of(names.get(identity, {}))} was made without {what}; the recovery point has that.")
     return "\n".join(lines)
 
 

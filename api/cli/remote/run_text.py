@@ -304,6 +304,8 @@ def _verification(page: RunPage) -> str:
             f"\n\ntrial clone of {printable(trial.get('table'))}: {count(trial.get('rows_seen'))} rows seen"
             f" in {duration(trial.get('seconds'))}"
         )
+        if trial.get("left_out"):
+            text += f"\nit was made without {printable(', '.join(trial['left_out']))}; the recovery point has that"
     elif page.trial_clone_hours is not None:
         text += f"\n\ntrial clone: none in this run; once in {count(page.trial_clone_hours)} hours it is a table's turn"
     return _section(f"Verification by the secondary, level {page.level}", text)

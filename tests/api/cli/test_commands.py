@@ -283,10 +283,12 @@ def end_with(server: Serving, busy: str, state: str, readable: dict[str, Any] | 
 def test_opening_waits_and_tells_where_to_read(server: Serving, understudy: Run) -> None:
     put_point(server, "AVAILABLE")
     path = "/data/orders/.snapshot/us-20260504T030000Z-1a2b3c4d5e6f"
-    end_with(server, "OPENING", "OPEN", {pages.FILES: {"readable": path, "seconds": 0.1}})
+    told = {"readable": path, "seconds": 0.1, "left_out": ["SPLIT_POLICY com.example.Split"]}
+    end_with(server, "OPENING", "OPEN", {pages.FILES: told})
     result = understudy("open", "9f8e7d6c5b4a")
     assert result.exit_code == 0, result.output
     assert f"hdfs:/data/orders  {path}" in result.stdout
+    assert "hdfs:/data/orders was made without SPLIT_POLICY com.example.Split" in result.stdout
     assert "readable by HDFS's superuser only" in result.stdout
     again = understudy("open", "9f8e7d6c5b4a")
     assert again.exit_code == 0

@@ -42,6 +42,12 @@ def test_contents_that_nobody_looked_at_are_called_what_they_are() -> None:
     assert "what they held at an earlier moment that was not recorded" in run_text(RunPage(page))
 
 
+def test_what_a_trial_clone_was_made_without_is_told() -> None:
+    page = pages.completed()
+    page["verification"]["trial_clone"]["left_out"] = ["coprocessor$1 |com.example.Audit||", "REGION_REPLICATION 2"]
+    assert "made without coprocessor$1 |com.example.Audit||, REGION_REPLICATION 2;" in run_text(RunPage(page))
+
+
 def test_files_that_the_copy_found_open_count_even_if_nobody_listed_them() -> None:
     page = pages.completed()
     page["snapshots"][pages.FILES]["open_files"] = []
