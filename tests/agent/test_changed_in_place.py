@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from infra.agent.core.hdfs import FileChecksum
+from infra.agent.core.hdfs_asking import identify
+from infra.agent.core.hdfs_compare import Side
 from infra.agent.core.operations import OperationFailed
 from infra.agent.core.work import manifest_path
 from infra.agent.protocol import canonical
@@ -305,3 +307,19 @@ class TestWhereNoBlocksAreTold:
 def cut_ms(hdfs: FakeHdfs, run: str) -> int:
     found: int = hdfs.call("GET", "GETFILESTATUS", f"{HEAD}/.snapshot/{run}", {})["FileStatus"]["modificationTime"]
     return found
+
+
+def test_files_of_very_many_blocks_are_not_identified_all_at_once() -> None:
+    sizes = [1] * 126 + [500, 501, 5000, 0, 1]
+    entries = [{"p": str(n), "t": "f", "l": size, "b": 1} for n, size in enumerate(sizes)]
+    for name, size in (("known", 2), ("known, small", 1)):
+        entries.append({"p": name, "t": "f", "l": size, "b": 1, "B": "00"})
+    together = next(identify(Side("primary", "/t"), entries))
+    asked = [next(procedure) for procedure in together.procedures]
+    assert [[path[3:] for path in request.paths] for request in asked] == [
+        [str(n) for n in range(125)],
+        ["125", "126"],
+        ["127"],
+        ["128"],
+        ["130", "known, small"],
+    ]

@@ -6,7 +6,7 @@ one operation. A file that was open at the cut has no usable stored checksum; it
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Iterable, Iterator, Sequence
 
 from infra.agent.core import hdfs
 from infra.agent.core.hdfs_compare import Side
@@ -16,6 +16,7 @@ from infra.agent.core.operations import DigestFile, OperationFailed
 
 BY_BYTES = "SHA-256"
 PATHS_AT_ONCE = 125
+BLOCKS_AT_ONCE = 1000  # a very large file is told alone
 BATCHES_AT_ONCE = 8
 
 
@@ -46,14 +47,32 @@ def _locate(site: str, paths: tuple[str, ...]) -> Procedure:
 
 def identify(side: Side, entries: Sequence[Entry]) -> Procedure:
     """Give each file that has contents ``B``, as far as that is told; those that are copied next are located by it."""
-    wanted = [entry for entry in entries if entry["l"] > 0 and not entry.get("f")]
-    batches = [wanted[begin : begin + PATHS_AT_ONCE] for begin in range(0, len(wanted), PATHS_AT_ONCE)]
+    batches = list(_batches(entry for entry in entries if entry["l"] > 0 and not entry.get("f") and _is_asked(entry)))
     requests = (hdfs.Identify(side.site, tuple(below(side.root, entry["p"]) for entry in batch)) for batch in batches)
     answers = yield Together((hdfs.ask(request) for request in requests), BATCHES_AT_ONCE)
     for batch, identities in zip(batches, answers):
         for entry, identity in zip(batch, identities):
             if identity is not None:
                 entry["B"] = identity
+
+
+def _is_asked(entry: Entry) -> bool:
+    """Whether a file is not identified yet, or will be copied whole by what is told."""
+    return "B" not in entry or bool(entry["l"] <= entry["b"])
+
+
+def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    batch: list[Entry] = []
+    blocks = 0
+    for entry in entries:
+        count = -(-entry["l"] // entry["b"])
+        if batch and (len(batch) == PATHS_AT_ONCE or blocks + count > BLOCKS_AT_ONCE):
+            yield batch
+            batch, blocks = [], 0
+        batch.append(entry)
+        blocks += count
+    if batch:
+        yield batch
 
 
 def ask_acl(side: Side, entry: Entry) -> Procedure:

@@ -15,7 +15,7 @@ from infra.agent.core.block_identity import block, identity_of
 from infra.agent.core.hdfs import Identify, ListPage, exception_of, page_request
 from infra.agent.core.operations import HdfsCall, OperationFailed
 
-LISTED_FILES_LIMIT = 20_000
+LISTED_FILES_LIMIT = 10_000
 _UNKNOWN_OPERATION = ("IllegalArgumentException", "UnsupportedOperationException", "QueryParamException")
 
 
