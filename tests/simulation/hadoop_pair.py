@@ -91,6 +91,9 @@ class HadoopGateway(FakeGateway):
         super().start(entry)
 
 
+YEAR_2040_MS = 2_208_988_800_000
+
+
 class HadoopWorld(World):
     """A primary with a directory and two tables that an application fills, and an empty secondary."""
 
@@ -132,6 +135,8 @@ class HadoopWorld(World):
         self.application.delete(f"{DIRECTORY}/2025/2")
         self.application.put(f"{DIRECTORY}/2026/a", b"new" * 500)
         self.application.append(f"{DIRECTORY}/index", b" of it")
+        self.application.rewrite(f"{DIRECTORY}/2025/3", b"another order")
+        self.application.touch(f"{DIRECTORY}/2025/0", YEAR_2040_MS)
         for table in TABLES:
             self.tables["north"].put(table, "a", f"{table} a 2")
             self.tables["north"].compact(table)
