@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from infra.agent.core.hdfs import FileChecksum
+from infra.agent.core.hdfs import FileChecksum, ListPage
 from infra.agent.core.hdfs_asking import identify
 from infra.agent.core.hdfs_compare import Side
 from infra.agent.core.operations import OperationFailed
@@ -174,6 +174,20 @@ def test_a_manifest_from_before_has_every_file_summed_up_once(sealed: World) -> 
     assert summed_up(sealed, "primary") == 0
 
 
+def test_a_plan_by_listings_alone_of_an_agent_from_before_is_made_anew(sealed: World) -> None:
+    rewrite_all(sealed)
+    sealed.cut("r2")
+    instruction = sealed.send_instruction("r2", "r1")
+    sealed.run(instruction)
+    journal = sealed.directory / instruction.id / "journal"
+    told = journal.read_bytes()
+    assert sealed.run(instruction)["files_moved"] == 3
+    assert not any(isinstance(one, ListPage) for one in sealed.performed), "it goes on with its plan"
+    journal.write_bytes(told.replace(b'"form":3', b'"form":2'))
+    assert sealed.run(instruction)["files_moved"] == 3
+    assert any(isinstance(one, ListPage) for one in sealed.performed)
+
+
 @pytest.mark.parametrize("is_recorded", [True, False])
 def test_a_head_that_was_changed_in_place_is_healed(sealed: World, is_recorded: bool) -> None:
     if not is_recorded:  # by an agent from before
@@ -204,7 +218,7 @@ def test_one_listing_shows_a_head_to_be_at_its_base(sealed: World) -> None:
     sealed.cut("r2")
     sealed.run(sealed.send_instruction("r2", "r1"))
     sealed.run(sealed.apply_instruction("r2", "r1"))
-    trees = {one.path.partition("/.snapshot/")[2] for one in sealed.performed if type(one).__name__ == "ListPage"}
+    trees = {one.path.partition("/.snapshot/")[2] for one in sealed.performed if isinstance(one, ListPage)}
     assert trees == {""}
 
 
@@ -292,6 +306,22 @@ class TestWhereNoBlocksAreTold:
             "bytes": sum(map(len, FILES.values())),
             "since_ms": 0,
         }
+
+    def test_what_an_agent_from_before_has_copied_was_not_looked_at(self, world: World) -> None:
+        """Its manifest says of nothing but what it moved that anybody has."""
+        world.backup("r1")
+        world.cut("r2")
+        world.run(world.send_instruction("r2", "r1"))
+        world.run(world.apply_instruction("r2", "r1"))
+        world.run(world.instruction("FreezeCopies", "r2"))
+        staged = f"/.understudy/incoming/{EPOCH}/r2/d1/manifest"
+        entries = [json.loads(line) for line in world.secondary.read(staged).splitlines()]
+        for entry in entries:
+            entry.pop("B", None)
+        world.secondary.write(staged, b"".join(canonical(entry) + b"\n" for entry in entries))
+        digest = world.run(world.digest_instruction("r2", "bytes"))
+        assert digest["unseen"] == {"files": 5, "bytes": sum(map(len, FILES.values())), "since_ms": 0}
+        assert digest["content"]["proved"] == "bytes, some of it as of an earlier moment"
 
     def test_what_was_looked_at_by_its_checksum_is_not_expected(self, alone: World) -> None:
         alone.app.touch(f"{HEAD}/small", 1_000_000)

@@ -317,7 +317,7 @@ def _unseen(name: str, unseen: Mapping[str, Any]) -> str:
     return (
         f"\n{name}: {count(unseen.get('files'))} files ({size(unseen.get('bytes'))}) are expected to hold what they"
         f" held at {since}, and were compared with that: over WebHDFS alone no listing shows a file that was changed in"
-        " place with its length and time as before"
+        " place with its length and time as before; let the gateway reach the NameNode's RPC port"
     )
 
 

@@ -33,8 +33,8 @@ from infra.agent.core.work import PRIMARY, SECONDARY, Work, offered_bases
 
 WORKERS_LIMIT = 64
 LONGEST_READING_MS = 86_400_000  # of a listing, and the most that the gateway's clock may be behind the NameNode's
-PLAN_FORM = 2
-"""Of the work files that belong to a plan. 2: ``same`` has lines of the manifest."""
+PLAN_FORM = 3
+"""Of the work files that belong to a plan. 2: ``same`` has lines of the manifest; 3: they tell contents by blocks."""
 
 
 def send(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.agent.core.hdfs_entries import FILE, Entry
+from infra.agent.core.hdfs_entries import FILE, Entry, known_since
 
 AS_OF_EARLIER = ", some of it as of an earlier moment"
 
@@ -27,8 +27,10 @@ class Unseen:
         """Take the next entry; the root, whose time is the cut, comes first."""
         if not entry["p"]:
             self._cut_ms = self._since_ms = entry["m"]
-        since_ms = entry.get("K")
-        if entry["t"] != FILE or since_ms in (None, self._cut_ms):
+        if entry["t"] != FILE or not entry["l"] or entry.get("f"):
+            return
+        since_ms = known_since(entry, self._cut_ms)
+        if since_ms == self._cut_ms:
             return
         self._files += 1
         self._bytes += entry["l"]
