@@ -204,8 +204,9 @@ def test_run_in_the_foreground_answers_with_the_outcome(gateway: Gateway) -> Non
 
 
 def test_wrong_usage_and_internal_errors_have_their_exit_codes(gateway: Gateway) -> None:
-    def exit_code(*words: str) -> int:
-        return subprocess.run([gateway.python, str(gateway.archive), *words], capture_output=True).returncode
+    def exit_code(*words: str, data: bytes = b"") -> int:
+        command = [gateway.python, str(gateway.archive), *words]
+        return subprocess.run(command, input=data, capture_output=True).returncode
 
     assert exit_code() == 2
     assert exit_code("dance") == 2
@@ -213,7 +214,8 @@ def test_wrong_usage_and_internal_errors_have_their_exit_codes(gateway: Gateway)
     gateway.submit()
     gateway.outcome()
     (gateway.entry() / "outcome.json").write_bytes(b"damaged")
-    assert exit_code("adopt", "--spool", str(gateway.spool)) == 70
+    assert exit_code("look", "--spool", str(gateway.spool), data=b'{"ids":["i1"]}\n') == 70
+    assert exit_code("adopt", "--spool", str(gateway.spool)) == 0, "one that has ended keeps no other from its end"
 
 
 def test_a_look_never_keeps_an_agent_from_starting(tmp_path: Path) -> None:

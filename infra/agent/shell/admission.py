@@ -66,7 +66,7 @@ def _parse(data: bytes) -> tuple[Instruction, dict[str, Any], dict[str, Any] | N
 
 
 def _check_not_superseded(spool: Spool, entry: Entry, instruction: Instruction) -> None:
-    newer = [other for other in spool.attempts_of(instruction) if other.attempt > instruction.attempt]
+    newer = [other for other in spool.attempts_of(instruction, is_locked=True) if other.attempt > instruction.attempt]
     if newer:
         raise WireError("SUPERSEDED", f"attempt {max(other.attempt for other in newer)} has taken over")
     if entry.exists() and not entry.has_instruction():

@@ -89,8 +89,15 @@ class Commands:
     def adopt(self) -> None:
         """Start an agent for every unfinished instruction that has none."""
         begin = self._begin()
+        try:
+            self._spool.open()
+        except SpoolUnusable as error:
+            self.answer({"refused": "SPOOL_UNUSABLE", "message": str(error)})
+            return
+        with self._spool.lock():
+            self._spool.tidy()
         for entry in self._spool.entries():
-            if entry.outcome() is None and not entry.is_alive() and entry.has_instruction():
+            if not entry.has_ended() and not entry.is_alive() and entry.has_instruction():
                 self.answer({"adopted": entry.id, "started": start_detached(self._spool, entry, begin)})
 
     def watchdog(self, instruction_id: str, operation: StartWatchdog) -> None:

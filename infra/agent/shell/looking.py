@@ -99,18 +99,21 @@ def forget(data: bytes, spool: Spool, now_ms: Callable[[], float]) -> dict[str, 
     ids = ids_of(decode(data, REQUEST_MAXIMUM_BYTES))
     forgotten: list[str] = []
     kept: dict[str, str] = {}
-    with spool.lock():
-        for item in ids:
-            reason = _forget(spool, spool.entry(item), now_ms())
-            if reason is None:
-                forgotten.append(item)
-            else:
-                kept[item] = reason
+    for item in ids:
+        doomed: list[str] = []
+        with spool.lock():  # for each: submissions come in between
+            reason = _forget(spool, spool.entry(item), now_ms(), doomed)
+        for path in doomed:
+            spool.erase(path)
+        if reason is None:
+            forgotten.append(item)
+        else:
+            kept[item] = reason
     return {"forgotten": forgotten, "kept": kept}
 
 
-def _forget(spool: Spool, entry: Entry, now_ms: float) -> str | None:
-    """Remove the entry, or tell why not."""
+def _forget(spool: Spool, entry: Entry, now_ms: float, doomed: list[str]) -> str | None:
+    """Remove the entry, or tell why not; what is ``doomed`` then can be erased without the lock."""
     if not entry.exists():
         return None
     instruction = entry.acceptable_instruction()
@@ -122,5 +125,5 @@ def _forget(spool: Spool, entry: Entry, now_ms: float) -> str | None:
     if lock is None:
         return "an agent works on it"
     with lock:
-        spool.remove(entry)
+        doomed.append(spool.remove(entry))
     return None

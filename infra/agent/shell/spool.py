@@ -2,7 +2,8 @@
 
 A directory is prepared under a name that no id can have, flushed, and renamed into place: so a directory with an id's
 name always holds its instruction. It is removed the same way round. The root holds besides ``lock`` (held while the
-set of instructions or the highest terms change), ``epochs.json``, ``cluster.json`` and ``bin`` (uploaded archives).
+set of instructions or the highest terms change), ``epochs.json``, ``cluster.json``, ``bin`` (uploaded archives), the
+index of attempts, and ``gone`` (entries that are being removed).
 
 Files of an instruction: ``instruction.json``, ``credentials.json``, ``allowance.json``, ``lock``, ``abort`` (its
 presence is the wish), ``journal``, ``milestones.ndjson``, ``progress.ndjson``, ``outcome.json``, ``log``, and the
@@ -11,6 +12,7 @@ procedure's work files.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -19,6 +21,7 @@ import stat
 from typing import Any, Iterator
 
 from infra.agent.protocol import MAXIMUM_BYTES, Instruction, WireError, canonical, parse_instruction
+from infra.agent.shell.attempts import Attempts, Purpose, purpose_in
 from infra.agent.shell.disk import Disk, read_file
 from infra.agent.shell.locks import Lock, acquire, is_held
 from infra.agent.shell.strict_json import decode
@@ -110,6 +113,10 @@ class Entry:
         self._disk.create(temporary, data)
         os.replace(temporary, path)
 
+    def has_ended(self) -> bool:
+        """Tell whether there is an outcome, without reading it."""
+        return os.path.exists(self.path("outcome.json"))
+
     def outcome(self) -> dict[str, Any] | None:
         """How it ended, or None while it has not."""
         data = read_file(self.path("outcome.json"))
@@ -152,6 +159,8 @@ class Spool:
         self.root = os.path.abspath(root)
         self.disk = disk or Disk()
         self._instructions = os.path.join(self.root, "instructions")
+        self._gone = os.path.join(self.root, "gone")
+        self._attempts = Attempts(self.root, self._instructions, self._texts)
 
     def open(self) -> None:
         """Make the spool if it is not there; raise ``SpoolUnusable`` unless it belongs to this user alone."""
@@ -184,20 +193,35 @@ class Spool:
             if is_identifier(name):
                 yield self.entry(name)
 
-    def attempts_of(self, instruction: Instruction) -> list[Instruction]:
+    def _texts(self) -> Iterator[tuple[str, bytes]]:
+        for entry in self.entries():
+            data = read_file(entry.path("instruction.json"))
+            if data is not None:
+                yield entry.id, data
+
+    def attempts_of(self, instruction: Instruction, is_locked: bool = False) -> list[Instruction]:
         """The other known attempts at the same step of the same run and data set.
 
-        Only instructions whose text holds this run and step are parsed (what ``create`` is given is canonical, so the
-        two stand there side by side): a spool that keeps many instructions must not make each submission slow.
+        By the index, so that a spool that keeps many instructions does not make each submission slow. Who holds the
+        spool's lock has it built anew where it cannot be believed; who does not, looks through all entries.
         """
-        marks = canonical({"run": instruction.run, "step": instruction.step})[1:-1]
-        found = []
-        for entry in self.entries():
-            if entry.id != instruction.id and marks in (read_file(entry.path("instruction.json")) or b""):
-                other = entry.acceptable_instruction()
-                if other is not None and purpose(other) == purpose(instruction):
-                    found.append(other)
-        return found
+        if not self._attempts.is_believable(is_locked) and is_locked:
+            with contextlib.suppress(OSError):  # it is a help; a full disk is told where something must be written
+                self._attempts.build()
+        if self._attempts.is_believable(is_locked):
+            ids = self._attempts.ids(purpose(instruction))
+        else:
+            ids = [one for one, data in self._texts() if purpose_in(data) == purpose(instruction)]
+        others = [self.entry(one).acceptable_instruction() for one in ids if one != instruction.id]
+        return [other for other in others if other is not None and purpose(other) == purpose(instruction)]
+
+    def tidy(self) -> None:
+        """Build the index, and remove what crashes have left; under the spool's lock, when nothing else is going on."""
+        self._attempts.build()
+        for left in [name for name in os.listdir(self._instructions) if not is_identifier(name)]:
+            shutil.rmtree(os.path.join(self._instructions, left), ignore_errors=True)
+        shutil.rmtree(self._gone, ignore_errors=True)
+        self._attempts.build()
 
     def older_attempts_of(self, instruction: Instruction) -> list[str]:
         """The ids of those of ``attempts_of`` in whose place this instruction is."""
@@ -205,8 +229,14 @@ class Spool:
 
     def create(self, instruction_id: str, files: dict[str, bytes]) -> None:
         """Make an entry that is whole and durable from the moment it can be seen; under the spool's lock."""
-        target = self.entry(instruction_id).directory
         prepared = os.path.join(self._instructions, f".new.{instruction_id}")
+        try:
+            with self._attempts.adding(instruction_id, files.get("instruction.json")):
+                self._create(self.entry(instruction_id).directory, prepared, files)
+        except OSError as error:
+            raise SpoolUnusable(f"{prepared}: {error.strerror}") from error
+
+    def _create(self, target: str, prepared: str, files: dict[str, bytes]) -> None:
         shutil.rmtree(prepared, ignore_errors=True)  # what a crash left of an earlier try
         try:
             os.mkdir(prepared, 0o700)
@@ -215,20 +245,26 @@ class Spool:
             self.disk.flush_directory(prepared)
             os.rename(prepared, target)
             self.disk.flush_directory(self._instructions)
-        except OSError as error:
+        except OSError:
             shutil.rmtree(prepared, ignore_errors=True)
-            raise SpoolUnusable(f"{prepared}: {error.strerror}") from error
+            raise
 
-    def remove(self, entry: Entry) -> None:
-        """Forget an entry: it disappears at once, its files after."""
-        doomed = os.path.join(self._instructions, f".gone.{entry.id}")
-        shutil.rmtree(doomed, ignore_errors=True)
-        os.rename(entry.directory, doomed)
-        self.disk.flush_directory(self._instructions)
-        shutil.rmtree(doomed)
+    def remove(self, entry: Entry) -> str:
+        """Forget an entry: it disappears at once. Return where its files are now, for ``erase`` without the lock."""
+        doomed = os.path.join(self._gone, entry.id)
+        os.makedirs(self._gone, mode=0o700, exist_ok=True)
+        shutil.rmtree(doomed, ignore_errors=True)  # what a crash left of an earlier one
+        with self._attempts.removing(entry.id, read_file(entry.path("instruction.json"))):
+            os.rename(entry.directory, doomed)
+            self.disk.flush_directory(self._instructions)
+        return doomed
+
+    def erase(self, doomed: str) -> None:
+        """Delete the files of an entry that was removed; they may be many, so nobody waits for it."""
+        shutil.rmtree(doomed, ignore_errors=True)  # somebody else may be at it, and ``tidy`` is as good
 
 
-def purpose(instruction: Instruction) -> tuple[str, str, str, str]:
+def purpose(instruction: Instruction) -> Purpose:
     """What several attempts have in common: pair, run, step and data set (if the step is for one)."""
     return (instruction.pair, instruction.run, instruction.step, data_set_id(instruction) or "")
 
