@@ -15,7 +15,7 @@ from domain.preflight.finding import REFUSE, Facts, Finding
 LONGEST_NAME_BYTES = 255
 """dfs.namenode.fs-limits.max-component-length, where nobody has told another one."""
 
-QUOTA = "hbase.namespace.quota.maxregions"
+MOST_TABLES, MOST_REGIONS = "hbase.namespace.quota.maxtables", "hbase.namespace.quota.maxregions"
 REGION, FILE = 32, 32
 """Bytes of a region's encoded name, and of a store file's."""
 
@@ -36,11 +36,16 @@ def _judge(table: Mapping[str, Any], clones: Mapping[str, Any], cluster: str) ->
             why = known.get(needed, "this HBase does not know it") if known else None
             if why:
                 yield _cannot_read(code, name, needed, cluster, why)
+    most, there = clones.get("most_tables"), int(clones.get("tables") or 0)
+    if most is not None and there >= most:
+        message = (
+            f"there are {there} clones on {cluster}, and there may be {most}: {name} could not be tried or opened."
+        )
+        yield _over_quota(name, message, MOST_TABLES)
     most = clones.get("most_regions")
     if most is not None and int(table.get("regions_count") or 0) > most:
         message = f"{name} has {table['regions_count']} regions, and all clones on {cluster} together may have {most}."
-        remedy = f"Raise {QUOTA} of the namespace understudy_scratch there, or unset it."
-        yield Finding(REFUSE, "SCRATCH_QUOTA", name, message, remedy)
+        yield _over_quota(name, message, MOST_REGIONS)
     longest = int(clones.get("longest_name_bytes") or LONGEST_NAME_BYTES)
     if link_bytes(name) > longest:
         message = f"links to the files of {name} have names of {link_bytes(name)} bytes, and HDFS allows {longest}"
@@ -52,6 +57,11 @@ def _judge(table: Mapping[str, Any], clones: Mapping[str, Any], cluster: str) ->
             f"{message}: HBase can neither clone nor restore its snapshots.",
             f"{remedy} on both clusters.",
         )
+
+
+def _over_quota(name: str, message: str, quota: str) -> Finding:
+    remedy = f"Close what is open, or raise {quota} of the namespace understudy_scratch there."
+    return Finding(REFUSE, "SCRATCH_QUOTA", name, message, remedy)
 
 
 def _cannot_read(code: str, name: str, needed: str, cluster: str, why: str) -> Finding:

@@ -90,6 +90,19 @@ def test_an_administration_from_before_codecs_were_told_is_told_itself(world: Ch
     assert codes(bad) == {("orders", "ADMIN_COMMAND_OLD")}
 
 
+@pytest.mark.parametrize("role", ["primary", "secondary"])
+@pytest.mark.parametrize(
+    ("exception", "code"), [("UnsupportedOperationException", "SNAPSHOTS_OFF"), ("AccessDeniedException", "NO_RIGHT")]
+)
+def test_an_hbase_that_allows_no_snapshots_is_told(world: CheckWorld, role: str, exception: str, code: str) -> None:
+    world.hbase[role].fail("delete_snapshot", exception)
+    result, _ = world.check(role)
+    cluster = {"primary": "a", "secondary": "b"}[role]
+    assert {(f["check"], f["subject"], f["code"]) for f in result["findings"] if not f["ok"]} == {
+        ("hbase snapshots", cluster, code)
+    }
+
+
 @pytest.mark.parametrize("longest", [255, 2_000])
 def test_the_secondary_tells_what_clones_need(world: CheckWorld, longest: int) -> None:
     world.hdfs["secondary"].longest_name_bytes = longest

@@ -12,7 +12,7 @@ from infra.agent.core.hbase_manifest import SnapshotDamaged, parse_data_manifest
 from infra.agent.core.hbase_snapshot import FILES
 from infra.agent.core.operations import OperationFailed
 from infra.agent.protocol import hbase_snapshot_name
-from tests.agent.hbase_world import TABLE, World
+from tests.agent.hbase_world import TABLE, World, files_below
 from tests.fakes.executor import AgentKilled, Kill
 from tests.fakes.hbase_wire import SimulatedRegion, data_manifest, snapshot_info
 
@@ -82,6 +82,22 @@ def test_an_agent_that_dies_anywhere_leaves_nothing_for_long(tmp_path: Path) -> 
             assert len(world.secondary.scan(told["readable"])) == 4
             continue
         return
+
+
+def test_a_rename_whose_answer_is_lost_is_found_done(world: World) -> None:
+    world.backup("us-r1")
+    world.hdfs["secondary"].lose_answer("RENAME", "us-bare-")
+    assert world.run(world.instruction("OpenCopies", "us-r1", scratch="look"))["left_out"]
+    assert not [path for path in files_below(world.hdfs["secondary"], "/.understudy/scratch") if "us-bare-" in path]
+
+
+def test_a_rename_that_is_refused_fails_the_opening(world: World) -> None:
+    world.backup("us-r1")
+    refused = OperationFailed("HDFS", "no", detail={"exception": "AccessControlException"})
+    world.hdfs["secondary"].fail("RENAME", refused, "us-bare-")
+    with pytest.raises(OperationFailed, match="no"):
+        world.run(world.instruction("OpenCopies", "us-r1", scratch="look"))
+    assert (snapshots(world), world.secondary.tables) == ({hbase_snapshot_name("us-r1", TABLE)}, {})
 
 
 def test_what_an_agent_left_goes_with_the_recovery_point(world: World) -> None:

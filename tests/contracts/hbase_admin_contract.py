@@ -128,6 +128,7 @@ class HBaseAdminContract:
         assert conditions["codecs"]["LZO"], "its licence keeps it out of every distribution"
         assert conditions["ciphers"]["AES"], "nobody has given HBase a key provider"
         assert (conditions["most_tables"], conditions["most_regions"]) == (None, None)
+        assert conditions["tables"] >= 0
         assert peer.call({"do": "tables", "pattern": "understudy_scratch:probe"}) == {"tables": []}
 
     def test_a_snapshot_without_flush_lacks_what_is_in_memory(self, peer: Peer, table: str) -> None:

@@ -61,7 +61,6 @@ class FakeHBase:
         self.aborted: list[str] = []
         self.codecs: dict[str, str | None] = {"GZ": None, "SNAPPY": None, "LZO": "there is no such class"}
         self.ciphers: dict[str, str | None] = {"AES": "there is no key provider"}
-        self.most_regions: int | None = None
         self._counter = 0
         self._faults: list[tuple[str, OperationFailed, bool]] = []
         hdfs.call("PUT", "MKDIRS", root, {"permission": "755"})
@@ -244,7 +243,9 @@ class FakeHBase:
         return {**state, "regions": sorted(regions, key=lambda r: str(r["region"])), "asked_ms": now, "done_ms": now}
 
     def _do_clone_conditions(self, request: dict[str, Any]) -> dict[str, Any]:
-        return {"codecs": self.codecs, "ciphers": self.ciphers, "most_tables": None, "most_regions": self.most_regions}
+        tables = sum(name.startswith(SCRATCH) for name in self.tables)
+        quotas = {"tables": tables, "most_tables": None, "most_regions": None}
+        return {"codecs": self.codecs, "ciphers": self.ciphers, **quotas}
 
     def _do_list_snapshots(self, request: dict[str, Any]) -> dict[str, Any]:
         pattern = request.get("pattern", "*")

@@ -45,6 +45,7 @@ def check_tables(instruction: Instruction, site: str, findings: Findings) -> Pro
     findings.good("hbase", here["cluster"], f"HBase {status['version']} answers its administration process")
     _check_settings(site, here["cluster"], status, findings)
     yield from _check_directories(instruction, site, findings)
+    yield from _check_snapshots_are_on(instruction, site, findings)
     if site != PRIMARY:
         status["clones"] = yield from _clone_conditions(instruction, site, findings)
         return status, []
@@ -161,6 +162,21 @@ def _check_settings(site: str, cluster: str, status: dict[str, Any], findings: F
     if working and site != PRIMARY:
         message = f"hbase.snapshot.working.dir is set ({working}); copies are prepared in {WORKING}"
         findings.bad("hbase", cluster, "SNAPSHOT_WORKING_DIRECTORY", message, "Unset it.")
+
+
+def _check_snapshots_are_on(instruction: Instruction, site: str, findings: Findings) -> Procedure:
+    """Where hbase.snapshot.enabled is false, none can be taken, and the cleaner does not spare what they name."""
+    cluster = instruction.payload["sites"][site]["cluster"]
+    try:
+        request = {"do": "delete_snapshot", "name": f"us-none-{instruction.id}"}
+        yield HBaseCall(site, request, timeout_seconds=CALL_SECONDS)
+    except OperationFailed as failure:
+        if hdfs.exception_of(failure) != "UnsupportedOperationException":
+            what, remedy = "HBase could not be asked whether it allows snapshots", "See the master's log."
+            findings.failed("hbase snapshots", cluster, what, failure, failure.remedy or remedy)
+            return
+        message = f"HBase of {cluster} allows no snapshots: {failure.message}"
+        findings.bad("hbase snapshots", cluster, "SNAPSHOTS_OFF", message, "Set hbase.snapshot.enabled to true.")
 
 
 def _check_directories(instruction: Instruction, site: str, findings: Findings) -> Procedure:

@@ -178,6 +178,8 @@ def _put(work: Work, root: str, bare: Bare) -> Procedure:
     The cleaner has no say: every file that it names the recovery point's own snapshot names, too.
     """
     final = snapshot_directory(root, bare.name)
+    if (yield from read_files(SECONDARY, final)) == bare.contents:
+        return
     prepared = scratch(work.instruction, bare.name)
     owner = yield from hdfs.status(SECONDARY, root)
     if owner is None:
@@ -189,7 +191,10 @@ def _put(work: Work, root: str, bare: Bare) -> Procedure:
         yield from write(f"{prepared}/{name}", data, "644")
     for path in (*(f"{prepared}/{name}" for name in FILES), prepared):
         yield from hdfs.set_owner(SECONDARY, path, owner["owner"], owner["group"])
-    if (yield from read_files(SECONDARY, final)) == bare.contents:
-        return
     yield from hbase_calls.delete_snapshot(SECONDARY, bare.name)
-    yield from hdfs.rename(SECONDARY, prepared, final)
+    try:
+        yield from hdfs.rename(SECONDARY, prepared, final)
+    except OperationFailed:
+        # A request whose answer was lost may have done it.
+        if (yield from read_files(SECONDARY, final)) != bare.contents:
+            raise

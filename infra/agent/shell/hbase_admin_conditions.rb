@@ -7,8 +7,8 @@ module HBaseConditions
   SANITY_CHECKS = 'hbase.table.sanity.checks'.freeze
   CHECKS = [SANITY_CHECKS, 'hbase.master.check.compression', 'hbase.master.check.encryption'].freeze
 
-  # → by their names, why codecs and ciphers cannot be used here (nil: they can), and how many tables and regions the scratch namespace
-  # may have (nil: any number). The master tries codecs when it looks at a new table's schema; this one is refused in any case, so
+  # → by their names, why codecs and ciphers cannot be used here (nil: they can), and how many tables the scratch
+  # namespace has, and how many and regions it may have (nil: any number). The master tries codecs when it looks at a new table's schema; this one is refused in any case, so
   # nothing is made.
   def clone_conditions(_request)
     ensure_namespace(probe)
@@ -16,6 +16,7 @@ module HBaseConditions
     scratch = @admin.getNamespaceDescriptor(SCRATCH_NAMESPACE)
     { 'codecs' => codecs.map { |codec| [codec, why_not('COMPRESSION', codec)] }.to_h,
       'ciphers' => { 'AES' => why_not('ENCRYPTION', 'AES') },
+      'tables' => @admin.listTableNamesByNamespace(SCRATCH_NAMESPACE).length,
       'most_tables' => quota(scratch, 'hbase.namespace.quota.maxtables'),
       'most_regions' => quota(scratch, 'hbase.namespace.quota.maxregions') }
   end
