@@ -237,10 +237,17 @@ def test_webhdfs_tells_the_same_identities_file_by_file() -> None:
 
 def test_of_what_is_listed_no_more_are_asked_for_than_is_affordable() -> None:
     web = Web({"a": [(1, 1)], "b": [(2, 2)], "c": [(3, 3)]})
-    listing = WebListing(web, limit=2)
+    listing = WebListing(web, limit=2, draw=lambda: 0.999)
     assert list(blocks_of(listing.list_page(ListPage("primary", "/t", "")))) == ["a", "b"]
     assert blocks_of(listing.list_page(ListPage("primary", "/t", ""))) == {}
     assert listing.identify(Identify("primary", ("/t/c",))) == [identity_of(block(3, 3))]
+
+
+def test_none_of_the_others_is_left_out_for_ever() -> None:
+    web = Web({"a": [(1, 1)], "b": [(2, 2)], "c": [(3, 3)], "d": [(4, 4)]})
+    draws = iter([0.7, 0.4])
+    listing = WebListing(web, limit=2, draw=lambda: next(draws))
+    assert list(blocks_of(listing.list_page(ListPage("primary", "/t", "")))) == ["a", "b", "d"]
 
 
 def refused(exception: str, **more: Any) -> OperationFailed:
