@@ -15,12 +15,19 @@ from scripts.labkit.errors import LabError
 
 @click.command()
 @click.option("--keep", is_flag=True, help="Leave everything up, to look at it.")
-def main(keep: bool) -> None:
+@click.option("--replace", is_flag=True, help="End a demonstration that was kept, and take its place.")
+def main(keep: bool, replace: bool) -> None:
     """Back up a whole service between two real clusters, by push and by pull, and prove what was recovered."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     teller = Teller()
     story = Story(teller)
     proved = False
+    try:
+        if not replace:
+            story.refuse_kept()
+    except DemoFailed as error:
+        teller.problem(f"demo: {error}")
+        sys.exit(1)
     try:
         story.tell()
         proved = True

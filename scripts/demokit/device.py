@@ -18,6 +18,7 @@ from scripts.demokit.telling import Teller
 from scripts.labkit.processes import poll
 
 STOP_WITHIN_SECONDS = 20
+KEPT = "kept"
 
 
 def _holder(lock: Path) -> int | None:
@@ -37,7 +38,7 @@ class DemoFailed(Exception):
 
 
 class Device:
-    """``directory`` is emptied first: the store is fresh each time."""
+    """``directory`` is emptied first, after ``refuse_kept``: the store is fresh each time."""
 
     def __init__(self, directory: Path, keys: Path, teller: Teller) -> None:
         self.directory = directory
@@ -58,8 +59,24 @@ class Device:
         words = [f"{name}={self._environment[name]}" for name in names]
         return " ".join(["export", *words, f'PATH="{Path(self._program).parent}:$PATH"'])
 
+    def refuse_kept(self) -> None:
+        """Raise ``DemoFailed`` while the control device of another demonstration runs, or its store was to be kept."""
+        runs = _holder(self.directory / "events.db.lock")
+        if runs is None and not (self.directory / KEPT).exists():
+            return
+        state = f"its control device runs, process {runs}" if runs else "its control device has ended"
+        raise DemoFailed(
+            f"another demonstration is kept in {self.directory} ({state}); nothing was touched."
+            " To let a new one take its place: scripts/demo --replace"
+        )
+
+    def keep(self) -> None:
+        """Let no other demonstration take its place without being told to."""
+        if self.directory.is_dir():
+            (self.directory / KEPT).touch()
+
     def install(self) -> None:
-        """Write settings and a token; a control device of an earlier demonstration that was kept is ended first."""
+        """Write settings and a token; whoever was to be asked about an earlier one has been."""
         earlier = _holder(self.directory / "events.db.lock")
         if earlier is not None:
             self._teller.note(f"ending the control device of an earlier demonstration, process {earlier}")

@@ -51,6 +51,10 @@ class Story:
         self._application_runs = False
         self._lead_seconds = SHORTEST_LEAD_SECONDS
 
+    def refuse_kept(self) -> None:
+        """Raise ``DemoFailed`` if another demonstration was to be kept."""
+        self._device.refuse_kept()
+
     def tell(self) -> None:
         """Everything; raises ``DemoFailed`` or ``LabError`` when something was not proved."""
         self._clusters()
@@ -63,6 +67,7 @@ class Story:
     def end(self, *, keep: bool) -> None:
         """Leave nothing running, or say how to go on."""
         if keep:
+            self._device.keep()
             self._teller.section("Left running, because of --keep")
             print(self._device.exports)
             print(f"scripts/lab app stop --name {self._application.name}; scripts/lab down")
