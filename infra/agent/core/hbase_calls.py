@@ -21,6 +21,7 @@ SCRATCH_NAMESPACE = "understudy_scratch"
 ENABLED = "ENABLED"
 DISABLED = "DISABLED"
 _DIGEST = 40
+_LONGEST_PURPOSE = 80
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\Z")
 # A link's way back is a file "region.namespace=table", of at most 255 bytes (HFileLink.createBackReferenceName).
 _LONGEST_NAME_BYTES = 255 - 33 - len(f"{SCRATCH_NAMESPACE}=")
@@ -131,12 +132,18 @@ def drop(site: str, table: str) -> Procedure:
 
 def scratch_table(scratch: str, snapshot: str) -> str:
     """The name of a clone: its purpose (``scratch`` has no dot) and its snapshot, or a digest of that if it is long."""
-    if not _PLAIN.match(scratch) or len(scratch) > _LONGEST_NAME_BYTES - _DIGEST:
+    if not _PLAIN.match(scratch) or len(scratch) > _LONGEST_PURPOSE:
         raise OperationFailed("MALFORMED", f"{scratch[:120]!r} cannot be the name of a table")
     name = f"{scratch}.{snapshot}"
     if len(name.encode()) > _LONGEST_NAME_BYTES:
         name = f"{scratch}.{digest_of(snapshot)}"
     return f"{SCRATCH_NAMESPACE}:{name}"
+
+
+def names_in_clones(snapshot: str) -> tuple[str, ...]:
+    """What may stand for a snapshot in the names of its clones, which depends on how long their purposes are."""
+    may_be_long = len(snapshot.encode()) + 1 + _LONGEST_PURPOSE > _LONGEST_NAME_BYTES
+    return (snapshot, digest_of(snapshot)) if may_be_long else (snapshot,)
 
 
 def digest_of(snapshot: str) -> str:

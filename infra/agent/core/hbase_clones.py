@@ -109,11 +109,12 @@ def close_clones(work: Work, data_set: dict[str, Any]) -> Procedure:
 
 def refuse_living_clones(site: str, snapshot: str) -> Procedure:
     """Raise while a clone of the snapshot is open; the trial's own clone is dropped."""
-    names = (snapshot, hbase_calls.digest_of(snapshot))
-    tables = yield from hbase_calls.find_tables(site, f"{hbase_calls.SCRATCH_NAMESPACE}:*.*")
+    tables = []
+    for name in hbase_calls.names_in_clones(snapshot):
+        tables += yield from hbase_calls.find_tables(site, f"{hbase_calls.SCRATCH_NAMESPACE}:*.{name}")
     for found in tables:
         purpose, cloned = hbase_calls.parse_scratch_table(found["table"])
-        if cloned not in names:
+        if cloned not in hbase_calls.names_in_clones(snapshot):
             continue
         if purpose != TRIAL:
             raise OperationFailed(
