@@ -43,6 +43,7 @@ class SettingsBody(Struct, forbid_unknown_fields=True, kw_only=True):
     sample_percent: int | UnsetType = UNSET
     recheck_days: int | UnsetType = UNSET
     patience_seconds: int | UnsetType = UNSET
+    leave_out_unreadable: bool | UnsetType = UNSET
     head_mode: str | UnsetType = UNSET
     changed_head: str | UnsetType = UNSET
 

@@ -9,8 +9,8 @@ from domain.preflight.finding import REFUSE, WARN, Facts, Finding
 
 WARNINGS = frozenset(
     {
-        "COPROCESSORS", "HBASE_CLOCK_UNKNOWN", "HBASE_UNSETTLED", "NOT_REBOOT_SAFE", "OPEN_FILES_UNKNOWN",
-        "SPACE_TIGHT", "SPOOL_TIGHT",
+        "ACLS_OFF", "CHECKSUMS_DIFFER", "COPROCESSORS", "HBASE_CLOCK_UNKNOWN", "HBASE_UNSETTLED", "LEFT_OUT",
+        "NOT_REBOOT_SAFE", "OPEN_FILES_UNKNOWN", "SPACE_TIGHT", "SPOOL_TIGHT",
     }
 )  # fmt: skip
 """Codes that an operator should know and a run can live with; every other finding that is not ok refuses the run."""

@@ -100,6 +100,17 @@ def _fuzzy(grade: Grade, files: int) -> Grade:
     return replace(grade, grade=FUZZY, reason=reason, fuzzy_files=max(files, grade.fuzzy_files))
 
 
+def with_left_out(consistency: Consistency, data_set: str, files: int) -> Consistency:
+    """Say in a data set's reason that files are not in it at all: the grade holds for all others."""
+    if not files:
+        return consistency
+    added = f"{'1 file is' if files == 1 else f'{files} files are'} left out, which the superuser may not read"
+    grades = tuple(
+        replace(one, reason=f"{one.reason}; {added}") if one.data_set == data_set else one for one in consistency.grades
+    )
+    return replace(consistency, grades=grades)
+
+
 def _grade(data_set: str, snapshot: Mapping[str, Any]) -> Grade:
     evidence = snapshot["evidence"]
     assert evidence["grade"] in GRADES, evidence

@@ -46,6 +46,8 @@ class Settings:
     ``head_mode`` is the mode of the data sets' roots on the secondary.
     ``changed_head``: a copy that somebody has changed since the last run is brought back ("heal"), or left untouched,
     and the run fails ("refuse"). ``patience_seconds``: how long a run may get nowhere before it raises an alarm.
+    ``leave_out_unreadable``: files that the superuser may not read (an attribute of HDFS) are left out, and told,
+    instead of ending the run.
     """
 
     direction: str = "push"
@@ -67,6 +69,7 @@ class Settings:
     head_mode: str = "700"
     changed_head: str = HEAL
     patience_seconds: int = PATIENCE_SECONDS
+    leave_out_unreadable: bool = False
 
     @property
     def hooks(self) -> tuple[str, ...]:

@@ -172,6 +172,8 @@ _COPY: dict[str, Check] = {
     "workers": whole(1, 256),
     # What stands at the path on the secondary, and is nobody's copy, is compared with as it stands, and taken over.
     "adopts": Omissible(flag),
+    # Files that the superuser may not read are left out, and told, instead of ending the copy.
+    "leaves_out_unreadable": Omissible(flag),
 }
 
 PAYLOADS: dict[str, dict[str, Check]] = {
@@ -188,6 +190,7 @@ PAYLOADS: dict[str, dict[str, Check]] = {
         # How large the primary's data sets are is told; what stands on the secondary, nobody's copy, is taken over.
         "sizes": Omissible(flag),
         "adopts": Omissible(flag),
+        "leaves_out_unreadable": Omissible(flag),
     },
     # Write a write-once identity marker with the given serial; succeed also when the very same one is there.
     "WriteMarker": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -104,6 +104,19 @@ class Cluster:
     def set_reserved_bytes(self, reserved_bytes: int) -> None:
         """Choose how much of its disk a DataNode leaves to others; a running one is restarted when that changes it."""
         self._choose(replace(ClusterOptions.load(self.layout), reserved_bytes=reserved_bytes), "datanode")
+
+    @contextmanager
+    def configured(self, settings: Mapping[str, object]) -> Iterator[None]:
+        """Give the NameNode further settings for a while; it is restarted for that twice, if it runs."""
+        before = ClusterOptions.load(self.layout)
+        given = {
+            name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in settings.items()
+        }
+        try:
+            self._choose(replace(before, namenode={**before.namenode, **given}), "namenode")
+            yield
+        finally:
+            self._choose(before, "namenode")
 
     def _choose(self, options: ClusterOptions, part: str) -> None:
         """Keep what was chosen; the part that heeds it begins anew, if it runs, and then can be written to."""

@@ -73,6 +73,8 @@ class Cluster:
     def __init__(self) -> None:
         self.files: dict[str, File] = {}
         self.modes: dict[str, int] = {}
+        self.acls: dict[str, list[tuple[int, int, int, str]]] = {}
+        self.zones: list[str] = []
         self.blocks: dict[int, Block] = {}
         self.host = "127.0.0.1"  # what the DataNode is called
         self.datanode = DataNode(self)
@@ -212,6 +214,28 @@ class NameNode(Server):
     def _setPermission(self, request: Message) -> bytes:
         self.cluster.modes[request.text(1)] = Message(request.data(2), "FsPermission").integer(1)
         return b""
+
+    def _setAcl(self, request: Message) -> bytes:
+        entries = [Message(entry, "AclEntry") for entry in request.repeated(2)]
+        told = [(e.integer(1), e.integer(2), e.integer(3), e.text(4, "")) for e in entries]
+        self.cluster.acls[request.text(1)] = told
+        return b""
+
+    def _removeAcl(self, request: Message) -> bytes:
+        del self.cluster.acls[request.text(1)]
+        return b""
+
+    def _removeDefaultAcl(self, request: Message) -> bytes:
+        path = request.text(1)
+        self.cluster.acls[path] = [entry for entry in self.cluster.acls[path] if not entry[1]]
+        return b""
+
+    def _listEncryptionZones(self, request: Message) -> bytes:
+        """One zone a page."""
+        after = request.integer(1)
+        zones = [(number, path) for number, path in enumerate(self.cluster.zones, 1) if number > after]
+        page = b"".join(data_field(1, integer_field(1, number) + text_field(2, path)) for number, path in zones[:1])
+        return page + integer_field(2, int(len(zones) > 1))
 
     def _setTimes(self, request: Message) -> bytes:
         assert request.signed(3, 0) == -1

@@ -48,7 +48,10 @@ def test_a_failure_of_one_call_is_told_beside_the_values_of_the_others(tmp_path:
         client = Client(tmp_path, [peer.url])
         shots = firing(client).fire(Fire(system_clock_ms() + 200, 2000, snapshots(3)))
         failures = sorted((shot["failure"] for shot in shots if "failure" in shot), key=lambda item: item["unknown"])
-        assert [(item["code"], item["unknown"]) for item in failures] == [("HDFS", False), ("HDFS_UNREACHABLE", True)]
+        assert [(item["code"], item["unknown"]) for item in failures] == [
+            ("HDFS_REFUSED", False),
+            ("HDFS_UNREACHABLE", True),
+        ]
         assert failures[0]["detail"]["exception"] == "SnapshotException"
         assert peer.ops().count("NN:CREATESNAPSHOT") == 3
         client.connections.close()

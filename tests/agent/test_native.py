@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from infra.agent.core.block_identity import block, identity_of
-from infra.agent.core.hdfs import ExtendedAttributes, FileChecksum, Identify, ListPage, LocateAhead
+from infra.agent.core.hdfs import EncryptionZones, ExtendedAttributes, FileChecksum, Identify, ListPage, LocateAhead
 from infra.agent.core.operations import CopyRange, HdfsCall, OperationFailed
 from infra.agent.core.protobuf import data_field, integer_field, text_field
 from infra.agent.protocol import canonical
 from infra.agent.shell.block_transfer import BlockTransfers
 from infra.agent.shell.credentials import Credentials
 from infra.agent.shell.namenode_rpc import NameNodeRpc
-from infra.agent.shell.native import FAILURES_IN_A_ROW, Native
+from infra.agent.shell.native import FAILURES_IN_A_ROW, Native, zones_unknown
 from tests.agent.hdfs_wire import Cluster, refusal
 
 WEB = {"by": "WebHDFS"}
@@ -230,6 +230,39 @@ def test_directories_modes_owners_and_times_are_made_and_other_requests_are_left
     ]
     assert [world.perform(call) for call in others] == [WEB] * len(others)
     assert world.fallen_back == others
+
+
+def test_acls_may_have_names_of_any_letters(world: World) -> None:
+    cluster = world.clusters["secondary"]
+    specification = (
+        "user::rwx,user:svc@CORP.EXAMPLE:r--,group:domain users:r-x,user:a:b,c:-w-,mask::rwx,other::---,"
+        "default:user::rwx,default:group:müller:--x"
+    )
+    assert world.perform(HdfsCall("secondary", "PUT", "SETACL", "/t", (("aclspec", specification),))) == {}
+    assert cluster.acls["/t"] == [
+        (0, 0, 7, ""),
+        (0, 0, 4, "svc@CORP.EXAMPLE"),
+        (1, 0, 5, "domain users"),
+        (0, 0, 2, "a:b,c"),
+        (2, 0, 7, ""),
+        (3, 0, 0, ""),
+        (0, 1, 7, ""),
+        (1, 1, 1, "müller"),
+    ]
+    assert world.perform(HdfsCall("secondary", "PUT", "REMOVEDEFAULTACL", "/t")) == {}
+    assert len(cluster.acls["/t"]) == 6
+    assert world.perform(HdfsCall("secondary", "PUT", "REMOVEACL", "/t")) == {}
+    assert (cluster.acls, world.fallen_back) == ({}, [])
+
+
+def test_encryption_zones_are_listed_page_by_page_and_unknown_where_the_port_cannot_be_reached(world: World) -> None:
+    way = world.native.or_else(world.native.encryption_zones, zones_unknown)
+    assert way(EncryptionZones("primary")) == []
+    world.clusters["primary"].zones = ["/z", "/a", "/m"]
+    assert way(EncryptionZones("primary")) == ["/a", "/m", "/z"]
+    world.rpc_address = "nowhere"
+    with pytest.raises(OperationFailed, match="ZONES_UNKNOWN"):
+        way(EncryptionZones("secondary"))
 
 
 RENAME = HdfsCall("primary", "PUT", "RENAME", "/a", (("destination", "/b"), ("renameoptions", "NONE")))

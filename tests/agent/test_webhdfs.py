@@ -336,11 +336,36 @@ def test_an_instruction_that_ends_cuts_copies_and_pauses_short(pair: Two) -> Non
         ("AccessControlException", "NO_RIGHT"),
         ("DSQuotaExceededException", "NO_SPACE"),
         ("NSQuotaExceededException", "NO_SPACE"),
+        ("QuotaByStorageTypeExceededException", "NO_SPACE"),
+        ("PathComponentTooLongException", "LIMIT_REACHED"),
+        ("MaxDirectoryItemsExceededException", "LIMIT_REACHED"),
+        ("SnapshotException", "HDFS_REFUSED"),
+        ("HadoopIllegalArgumentException", "HDFS_REFUSED"),
+        ("UnsupportedOperationException", "HDFS_REFUSED"),
         ("IOException", "HDFS"),
+        ("FileNotFoundException", "HDFS"),
+        ("SafeModeException", "HDFS"),
+        ("RetriableException", "HDFS"),
+        ("AclException: Support for ACLs has been disabled", "ACLS_OFF"),
+        ("IOException: Support for XAttrs has been disabled by setting", "XATTRS_OFF"),
+        ("IOException: Cannot add additional XAttr to inode, would exceed limit of 3", "LIMIT_REACHED"),
+        ("HadoopIllegalArgumentException: The XAttr is too big. The maximum", "LIMIT_REACHED"),
+        ("IOException: Requested replication factor of 4 exceeds maximum of 3 for /x/f", "LIMIT_REACHED"),
+        ("IOException: Specified block size 1024 is less than configured minimum value", "LIMIT_REACHED"),
+        ("IOException: File has reached the limit on maximum number of blocks", "LIMIT_REACHED"),
+        (
+            "SnapshotException: there are 2 snapshot(s) and the per directory snapshot limit is 2",
+            "LIMIT_REACHED",
+        ),
+        ("SnapshotException: Source /a and dest /b are not under the same snapshot root.", "RENAMES_FORBIDDEN"),
+        ("IOException: Failed to set, since dfs.storage.policy.enabled is set to false.", "NO_STORAGE_POLICY"),
+        ('IllegalArgumentException: "svc@X" does not belong to the domain ^(default:)', "HDFS_REFUSED"),
     ],
 )
 def test_what_an_administrator_can_mend_has_a_code_and_a_remedy(exception: str, code: str) -> None:
-    answer = json.dumps({"RemoteException": {"exception": exception, "message": "no"}}).encode()
+    """The messages are those of Hadoop 3.4.3."""
+    name, _, message = exception.partition(": ")
+    answer = json.dumps({"RemoteException": {"exception": name, "message": message or "no"}}).encode()
     with pytest.raises(OperationFailed) as failed:
         parse_answer(403, answer, "CREATE /f")
     assert failed.value.code == code

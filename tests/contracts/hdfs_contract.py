@@ -157,6 +157,17 @@ class HdfsContract(Asking):
             again = peer.run(listed(peer.directory))["d"]
             assert (again["x"], peer.run(hdfs.acl_entries(SITE, path))) == (entry["x"], found)
 
+    def test_a_file_that_the_superuser_may_not_read_says_so(self, peer: Peer) -> None:
+        path = f"{peer.directory}/f"
+        peer.app.put(path, b"x")
+        params = (("xattr.name", hdfs.UNREADABLE_MARK), ("flag", "CREATE"))
+        peer.run(hdfs.call(SITE, "PUT", "SETXATTR", path, params))
+        assert peer.run(hdfs.extended_attributes_of(SITE, (path,), marks=True)) == [{hdfs.UNREADABLE_MARK: "0x"}]
+        assert peer.run(hdfs.extended_attributes(SITE, path)) == {}
+        for reading in (once(ReadFile(SITE, path)), hdfs.checksum(SITE, path)):
+            with pytest.raises(OperationFailed, match="NO_RIGHT"):
+                peer.run(reading)
+
     def test_remove_acl_brings_the_groups_own_rights_back(self, peer: Peer) -> None:
         peer.app.put(f"{peer.directory}/f", b"x")
         peer.run(hdfs.set_acl(SITE, f"{peer.directory}/f", "user::rw-,user:bob:rwx,group::r--,mask::rwx,other::---"))

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from infra.agent.core.hdfs import ExtendedAttributes, Identify, ListPage, LocateAhead
+from infra.agent.core.hdfs import EncryptionZones, ExtendedAttributes, Identify, ListPage, LocateAhead
 from infra.agent.core.machine import Machine, Outcome, Procedure
 from infra.agent.core.operations import (
     Ahead,
@@ -182,6 +182,10 @@ class FakeExecutor:
         hdfs = self._site(operation.site)
         hexadecimal = {"encoding": "hex"}
         return [hdfs.call("GET", "GETXATTRS", path, hexadecimal, "hdfs")["XAttrs"] for path in operation.paths]
+
+    def _EncryptionZones(self, operation: EncryptionZones) -> list[str]:
+        zones: list[str] = self._site(operation.site).encryption_zones
+        return zones
 
     def _LocateAhead(self, operation: LocateAhead) -> None:
         """Nothing depends on it."""

@@ -14,8 +14,9 @@ from typing import Any
 
 from infra.agent.core.block_identity import block as numbers
 from infra.agent.core.block_identity import identity_of
+from infra.agent.core.hdfs import UNREADABLE_MARK
 from infra.agent.core.operations import OperationFailed
-from tests.fakes.hdfs_namespace import SNAPSHOT, stored_checksum, walk
+from tests.fakes.hdfs_namespace import SNAPSHOT, Inode, stored_checksum, walk
 from tests.fakes.hdfs_operations import POLICIES, Changing, Reading, Settings, Snapshots
 from tests.fakes.hdfs_tree import SUPERUSER, refusal
 from tests.fakes.virtual_time import VirtualClock
@@ -37,6 +38,7 @@ class FakeHdfs(Reading, Changing, Settings, Snapshots):
         self.safe_mode = False
         self.garble_copies = 0
         self.tells_blocks = True
+        self.encryption_zones: list[str] = []
         self.calls: list[tuple[str, str]] = []
         self._faults: list[tuple[Matches, OperationFailed, bool]] = []
 
@@ -78,7 +80,7 @@ class FakeHdfs(Reading, Changing, Settings, Snapshots):
         fault = self._take_fault("OPEN", path)
         if fault is not None:
             raise fault[0]
-        inode = self._file(path)
+        inode = self._readable(path)
         end = None if length is None else offset + length
         position = 0
         for block in inode.content.blocks:
@@ -124,7 +126,7 @@ class FakeHdfs(Reading, Changing, Settings, Snapshots):
         fault = self._take_fault("GETFILECHECKSUM", path)
         if fault is not None:
             raise fault[0]
-        inode = self._file(path)
+        inode = self._readable(path)
         if inode.content.is_open:
             raise refusal("IOException", f"Fail to get checksum, since file {path} is under construction.")
         return stored_checksum(inode)
@@ -155,6 +157,15 @@ class FakeHdfs(Reading, Changing, Settings, Snapshots):
     def open_files(self, path: str) -> list[str]:
         """The files below a directory that are open for writing."""
         return sorted(f"{path}/{name}" for name, inode in walk(self._existing(path)) if inode.is_open)
+
+    def _readable(self, path: str) -> Inode:
+        """A file, unless it has the attribute that keeps the superuser, who asks here, from reading it."""
+        inode = self._file(path)
+        if UNREADABLE_MARK in inode.attributes:
+            raise refusal(
+                "AccessControlException", f"Access is denied for {SUPERUSER} since the superuser is not allowed"
+            )
+        return inode
 
     def damage(self, path: str) -> None:
         """Let the blocks of a file no longer fit their checksums, in every snapshot that shares them too."""

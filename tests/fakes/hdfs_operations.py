@@ -112,7 +112,8 @@ class Changing(Tree):
                 is_last = path.endswith(f"/{name}")
                 child = self._add(inode, name, user, params.get("permission", "755") if is_last else "755", True)
             if not child.is_directory:
-                raise refusal("ParentNotDirectoryException", f"{path} (is not a directory)")
+                exception = "FileAlreadyExistsException" if path.endswith(f"/{name}") else "ParentNotDirectoryException"
+                raise refusal(exception, f"{path} (is not a directory)")
             inode = child
         return {"boolean": True}
 
@@ -252,7 +253,7 @@ class Settings(Tree):
         inode.acl = []
 
     def _setxattr(self, path: str, params: dict[str, str], user: str) -> None:
-        self._changing(path).attributes[params["xattr.name"]] = params["xattr.value"]
+        self._changing(path).attributes[params["xattr.name"]] = params.get("xattr.value", "0x")
 
     def _removexattr(self, path: str, params: dict[str, str], user: str) -> None:
         if self._changing(path).attributes.pop(params["xattr.name"], None) is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from infra.agent.core.operations import OperationFailed
+from infra.agent.core.refusals import refusal_of
 from tests.fakes.hdfs_acl import inherit, permits
 from tests.fakes.hdfs_namespace import SNAPSHOT, Block, Inode, pieces, walk
 from tests.fakes.virtual_time import VirtualClock
@@ -16,9 +17,11 @@ CHANGING_A_DIRECTORY = frozenset(["MKDIRS", "RENAME", "DELETE", "CONCAT"])
 
 def refusal(exception: str, message: str, transient: bool = False) -> OperationFailed:
     """A remote exception as the shell hands it on."""
+    found = refusal_of(exception, message)
     return OperationFailed(
-        "NO_SPACE" if exception.endswith("QuotaExceededException") else "HDFS",
+        found.code if found else "HDFS",
         f"{exception}: {message}",
+        remedy=found.remedy if found else "",
         transient=transient,
         detail={"exception": exception, "status": 403},
     )

@@ -34,6 +34,7 @@ SETTINGS: dict[str, tuple[Any, str]] = {
     "sample_percent": (int, "Percent of the files that are read whole in each verification."),
     "recheck_days": (int, "Within so many days each unchanged file's checksum is computed anew; 0: in every run."),
     "patience_seconds": (int, "How long a run may get nowhere before it raises an alarm."),
+    "leave_out_unreadable": (bool, "Leave out files that the superuser may not read, instead of failing."),
     "changed_head": (click.Choice(CHANGED_HEADS), "What becomes of a directory's copy that somebody else has changed."),
     "head_mode": (click.Choice(HEAD_MODES), "Mode of the data sets' roots on the secondary."),
 }

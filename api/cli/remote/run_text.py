@@ -248,8 +248,17 @@ def _bytes(page: RunPage) -> str:
         names = ("bytes", "bytes_moved", "files", "files_moved", "deleted", "renamed", "changed_attributes")
         sums = {name: sum(int(part.staged.get(name) or 0) for part in parts) for name in names}
         rows.append(_bytes_row("all", sums))
+    left_out = [
+        (part.name, count(told.get("files")), ", ".join(told.get("paths") or ()))
+        for part in parts
+        if (told := part.staged.get("left_out"))
+    ]
     headings = ("DATA SET", "PROTECTED", "MOVED", "SHARE", "FILES", "MOVED", "DELETED", "RENAMED", "ATTRIBUTES", "")
-    return _section("Bytes and files", table(headings, rows, right=range(1, 9)))
+    text = table(headings, rows, right=range(1, 9))
+    if left_out:
+        lost = table(("DATA SET", "LEFT OUT", "FIRST PATHS: THE SUPERUSER MAY NOT READ THEM"), left_out, right=(1,))
+        text += f"\n\n{lost}\n\nwhat is left out is not on the secondary, and in no verdict"
+    return _section("Bytes and files", text)
 
 
 def _bytes_row(name: str, staged: dict[str, Any], run_base: str = "") -> tuple[object, ...]:

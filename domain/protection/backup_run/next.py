@@ -65,9 +65,11 @@ def _check(run: BackupRun) -> tuple[Wanted, ...]:
 
 def _asked_besides(run: BackupRun, role: str) -> dict[str, Any]:
     """The primary tells sizes before a first copy; the secondary what it has lost, and what is to be taken over."""
+    leaves_out = {"leaves_out_unreadable": True} if run.plan.settings.leave_out_unreadable else {}
     if role == "primary":
-        return {} if run.relied_on else {"sizes": True}
+        return leaves_out if run.relied_on else {"sizes": True, **leaves_out}
     return {
+        **leaves_out,
         **({"relied_on": list(run.relied_on)} if run.relied_on else {}),
         **({"adopts": True} if run.plan.adopts else {}),
     }
@@ -118,6 +120,8 @@ def _copy(run: BackupRun) -> tuple[Wanted, ...]:
             ]
         if run.adopts(data_set):
             payload["adopts"] = True
+        if run.plan.settings.leave_out_unreadable:
+            payload["leaves_out_unreadable"] = True
         wanted.append(run.wish("copy", kind, run.copier, payload, data_set=data_set.id))
     return tuple(wanted)
 

@@ -26,7 +26,7 @@ from domain.protection.backup_run.cleaning import Cleaning, cleaning_of
 from domain.protection.backup_run.events import RunEvents
 from domain.protection.backup_run.history import steps_of_cleaning_v1
 from domain.protection.backup_run.states import Copy
-from domain.protection.consistency import Consistency, with_copy
+from domain.protection.consistency import Consistency, with_copy, with_left_out
 from domain.protection.lead import MOST_MS
 from domain.protection.policy import BackupPolicy
 from domain.protection.replica import BASES_OFFERED, Kept
@@ -353,10 +353,15 @@ class BackupRun(RunEvents):
         self.fire("stage", context, base=base, older=older, disturbances=disturbances)
 
     def finish_copy(self, context: Context, key: str, result: dict[str, Any]) -> None:
-        """Record that a data set is staged, and the grades from now on if the copy found files open at the cut."""
+        """Record that a data set is staged, and the grades from now on if the copy says something about them.
+
+        It may have found files that were open at the cut, or have left some out.
+        """
         fuzzy = int(result.get("fuzzy") or 0)
-        known = self.consistency
-        corrected = with_copy(known, key, fuzzy) if fuzzy and known is not None else None
+        left_out = int((result.get("left_out") or {}).get("files") or 0)
+        corrected = None
+        if self.consistency is not None and (fuzzy or left_out):
+            corrected = with_left_out(with_copy(self.consistency, key, fuzzy), key, left_out)
         self.fire_part(self.copies[key], "finish", context, result=result, consistency=corrected)
 
     def apply(self, context: Context, was_dirty: bool) -> None:

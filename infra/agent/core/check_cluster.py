@@ -6,18 +6,21 @@ was checked and what speaks against it; whether that stops a run is the control 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Sequence
 
 from infra.agent.core import clocks
 from infra.agent.core.check_directories import check_directories
 from infra.agent.core.check_files import check_checksums, check_files, check_safe_mode, check_space
 from infra.agent.core.check_gateway import check_gateway, check_open_file_listing
 from infra.agent.core.check_rights import check_rights
+from infra.agent.core.check_sources import check_sources
+from infra.agent.core.check_staging import check_staging
 from infra.agent.core.check_tables import check_tables
 from infra.agent.core.findings import Findings
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.markers import newest_marker
 from infra.agent.core.operations import OperationFailed
+from infra.agent.core.work import SECONDARY
 from infra.agent.protocol import Instruction
 
 
@@ -38,7 +41,9 @@ def check_cluster(instruction: Instruction, journal: bytes) -> Procedure:
         check_open_file_listing(site, findings),
     ]
     if not is_safe_mode:
-        parts.append(_try_writing(instruction, site, findings))
+        parts.append(_try_writing(instruction, site, directories, findings))
+        if site == SECONDARY:
+            parts.append(check_staging(instruction, findings))
     resolved, (hbase, tables), space, *_ = yield Together(parts, limit=len(parts))
     measured: dict[str, Any] = {"namenode": None, "hbase": None}
     if not is_safe_mode:
@@ -57,7 +62,9 @@ def check_cluster(instruction: Instruction, journal: bytes) -> Procedure:
     }
 
 
-def _try_writing(instruction: Instruction, site: str, findings: Findings) -> Procedure:
+def _try_writing(
+    instruction: Instruction, site: str, directories: Sequence[dict[str, Any]], findings: Findings
+) -> Procedure:
     """Files here; there too, and from one to the other, if this gateway is the one that copies."""
     works = yield from check_files(instruction, site, findings)
     other = next((name for name in instruction.payload["sites"] if name != site), None)
@@ -73,6 +80,7 @@ def _try_writing(instruction: Instruction, site: str, findings: Findings) -> Pro
         return
     if (yield from check_files(instruction, other, findings)) and works:
         yield from check_checksums(instruction, findings)
+        yield from check_sources(instruction, directories, findings)
 
 
 def _measure(instruction: Instruction, site: str, with_hbase: bool, findings: Findings) -> Procedure:

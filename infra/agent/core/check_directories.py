@@ -67,6 +67,9 @@ def check_directories(
                     data_set["lost_snapshots"] = yield from _lost(site, path, relied_on)
             if is_fit:
                 resolved.append(data_set)
+        if site != PRIMARY:
+            for path in found or [pattern["path"]]:
+                yield from _check_above(site, path, findings)
         if not found and site != PRIMARY:
             _check_nested(pattern["path"], allowed, findings)
             findings.good("target", pattern["path"], "nothing stands there yet")
@@ -168,6 +171,19 @@ def _check_nested(path: str, allowed: Snapshottable, findings: Findings) -> bool
     return nested is None
 
 
+def _check_above(site: str, path: str, findings: Findings) -> Procedure:
+    """Nothing can be renamed from staging into an encryption zone; the nearest directory that is there tells."""
+    above: str = path
+    status = None
+    while above and status is None:
+        status = yield from hdfs.status(site, above)
+        above = above.rpartition("/")[0]
+    if status is not None and status.get("encBit"):
+        message = f"{path} on the secondary lies in an encryption zone, so nothing can be put into it from staging"
+        remedy = "Let it lie outside of encryption zones on the secondary."
+        findings.bad("target", path, "ENCRYPTION_ZONE", message, remedy)
+
+
 def _is_above(upper: str, lower: str) -> bool:
     return lower.startswith(f"{upper.rstrip('/')}/")
 
@@ -212,13 +228,10 @@ def _check_target(site: str, path: str, allowed: Snapshottable, findings: Findin
 
 def _look_at_adopted(site: str, path: str, status: dict[str, Any], findings: Findings) -> Procedure:
     """Facts about a tree that is to be taken over; findings if it cannot be."""
-    for field, code, what in (
-        ("encBit", "ENCRYPTION_ZONE", "lies in an encryption zone"),
-        ("ecBit", "ERASURE_CODED", "is erasure coded"),
-    ):
-        if status.get(field):
-            message = f"{path} on the secondary {what}, so nothing can be put into it from staging"
-            findings.bad("target", path, code, message, "Move it away on the secondary, and let all of it be copied.")
+    if status.get("ecBit"):
+        message = f"{path} on the secondary is erasure coded, which a copy cannot be"
+        remedy = "Move it away on the secondary, and let all of it be copied."
+        findings.bad("target", path, "ERASURE_CODED", message, remedy)
     size = yield from directory_size(site, path)
     snapshots = yield from hdfs.list_directory(site, f"{path}/.snapshot")
     findings.good("target", path, f"{size['files']} files, {size['bytes']} bytes stand there and are taken over")

@@ -10,6 +10,7 @@ from typing import Any
 
 from infra.agent.core import hdfs
 from infra.agent.core.findings import Findings
+from infra.agent.core.hdfs_asking import stored_checksum
 from infra.agent.core.machine import Procedure
 from infra.agent.core.operations import CopyRange, HdfsCall, OperationFailed, ReadFile, WriteFile
 from infra.agent.core.staging import PRIVATE
@@ -72,7 +73,7 @@ def check_checksums(instruction: Instruction, findings: Findings) -> Procedure:
         yield WriteFile(PRIMARY, source, PROBE)
         status = yield from hdfs.status(PRIMARY, source)
         yield CopyRange(PRIMARY, source, 0, len(PROBE), SECONDARY, target, int(status["blockSize"]), 1, "600")
-        found = [(yield from hdfs.checksum(PRIMARY, source)), (yield from hdfs.checksum(SECONDARY, target))]
+        found = [(yield from stored_checksum(PRIMARY, source)), (yield from stored_checksum(SECONDARY, target))]
         yield from hdfs.delete(PRIMARY, source)
         yield from hdfs.delete(SECONDARY, target)
     except OperationFailed as failure:
@@ -81,13 +82,15 @@ def check_checksums(instruction: Instruction, findings: Findings) -> Procedure:
     findings.judge(
         "checksums",
         "both clusters",
-        found[0] == found[1],
+        found[0] == found[1] is not None,
         "CHECKSUMS_DIFFER",
         (
             "a copied file has the same stored checksum on both clusters",
-            f"the same bytes have checksum {found[0]} on the primary and {found[1]} on the secondary",
+            f"the same bytes have checksum {found[0]} on the primary and {found[1]} on the secondary:"
+            " copies can be proved by reading them alone",
         ),
-        "Give both clusters the same dfs.checksum.type and dfs.bytes-per-checksum.",
+        "Let the gateway reach the DataNodes' transfer ports, or give both clusters the same dfs.checksum.type and"
+        " dfs.bytes-per-checksum.",
     )
 
 

@@ -49,7 +49,7 @@ def checked_step(step: dict[str, Any], name: str) -> dict[str, Any]:
     if is_sound and what in _STAGED:
         field, staged = _STAGED[what]
         is_sound = staged.fullmatch(step.get(field, "")) is not None
-    if not is_sound or ("o" in step) != ("g" in step) or ("x" in step) != ("a" in step):
+    if not is_sound or ("o" in step) != ("g" in step) or ("a" in step and "x" not in step):
         raise damaged(name, f"{step!r:.200} is not a step of a plan")
     return step
 

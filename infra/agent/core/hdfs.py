@@ -25,6 +25,10 @@ LONGEST_PAUSE_MS = 15_000.0
 IDENTITY = f"{ROOT}/identity"
 
 
+NO_CHECKSUM = "NO_CHECKSUM"
+# What WebHDFS makes of a file without checksums: it has no answer for them.
+_NO_CHECKSUM = "NullPointerException"
+
 # How HDFS says that no DataNode with the block answers; one that comes back ends it.
 _NO_NODE = ("Failed to find datanode", "Fail to get block", "Fail to get the checksum", "Could not obtain block")
 
@@ -34,6 +38,7 @@ _OTHER_TYPE = "must both be directories"
 _NOT_SNAPSHOTTABLE = "is not a snapshottable directory"
 
 
+UNREADABLE_MARK = "security.hdfs.unreadable.by.superuser"
 _COPIED_ATTRIBUTES = ("user.", "trusted.")
 _OUR_ATTRIBUTES = "trusted.understudy."
 
@@ -55,6 +60,16 @@ class ExtendedAttributes(Operation):
 
     site: str
     paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EncryptionZones(Operation):
+    """Ask a NameNode for the roots of all encryption zones. Result: their paths, sorted.
+
+    Failure code "ZONES_UNKNOWN": only its own protocol tells them, and that cannot be used from here.
+    """
+
+    site: str
 
 
 @dataclass(frozen=True)
@@ -333,11 +348,13 @@ def extended_attributes(site: str, path: str, beginning: str = "") -> Procedure:
     return found[0]
 
 
-def extended_attributes_of(site: str, paths: tuple[str, ...], beginning: str = "") -> Procedure:
-    """``extended_attributes`` of many paths, in their order."""
+def extended_attributes_of(site: str, paths: tuple[str, ...], beginning: str = "", marks: bool = False) -> Procedure:
+    """``extended_attributes`` of many paths, in their order; with ``marks`` also ``UNREADABLE_MARK``."""
     request = ExtendedAttributes(site, paths)
 
     def is_asked_for(name: str) -> bool:
+        if marks and name == UNREADABLE_MARK:
+            return True
         if beginning:
             return name.startswith(beginning)
         return name.startswith(_COPIED_ATTRIBUTES) and not name.startswith(_OUR_ATTRIBUTES)
@@ -375,13 +392,17 @@ def checksum(site: str, path: str) -> Procedure:
     """The stored checksum of a whole file as "algorithm:hex"; equal texts mean equal bytes.
 
     It comes from what DataNodes have stored beside the blocks: a damaged block does not show in it. While no DataNode
-    that has a block can be reached it is waited for.
+    that has a block can be reached it is waited for. Failure code "NO_CHECKSUM": nothing is stored, and only its bytes
+    tell what it holds.
     """
 
     def once() -> Procedure:
         try:
             return (yield FileChecksum(site, path))
         except OperationFailed as failure:
+            if exception_of(failure) == _NO_CHECKSUM:
+                message = f"{path} has no stored checksum: it was written with dfs.checksum.type=NULL"
+                raise OperationFailed(NO_CHECKSUM, message, detail={"path": path}) from failure
             if any(words in failure.message for words in _NO_NODE):
                 failure.transient = True
             raise

@@ -117,13 +117,9 @@ class Applying:
         path = below(self._head, step["p"])
         if "o" in step:
             yield from hdfs.set_owner(SECONDARY, path, step["o"], step["g"])
+        if "a" in step:
+            yield from self._set_acl(path, step)
         if "x" in step:
-            if step["a"]:
-                yield from hdfs.set_acl(SECONDARY, path, hdfs.full_acl(step["a"], step["x"]))
-                if not any(entry.startswith("default:") for entry in step["a"]):
-                    yield from hdfs.remove_default_acl(SECONDARY, path)
-            else:
-                yield from hdfs.remove_acl(SECONDARY, path)
             yield from hdfs.set_permission(SECONDARY, path, step["x"])
         if "e" in step:
             yield from self._set_extended_attributes(path, step["e"])
@@ -135,6 +131,14 @@ class Applying:
             yield from hdfs.set_storage_policy(SECONDARY, path, policy_of(self._policies, step).name)
         if "m" in step:
             yield from hdfs.set_modification_time(SECONDARY, path, step["m"])
+
+    def _set_acl(self, path: str, step: dict[str, Any]) -> Procedure:
+        if not step["a"]:
+            yield from hdfs.remove_acl(SECONDARY, path)
+            return
+        yield from hdfs.set_acl(SECONDARY, path, hdfs.full_acl(step["a"], step["x"]))
+        if not any(entry.startswith("default:") for entry in step["a"]):
+            yield from hdfs.remove_default_acl(SECONDARY, path)
 
     def _set_extended_attributes(self, path: str, wanted: dict[str, str]) -> Procedure:
         found = yield from hdfs.extended_attributes(SECONDARY, path)

@@ -21,15 +21,17 @@ BATCHES_AT_ONCE = 8
 
 
 def ask_extended_attributes(side: Side, entries: Sequence[Entry]) -> Procedure:
-    """Give each entry ``e``, if it has any."""
+    """Give each entry ``e``, if it has any, and ``z`` True if the superuser may not read it."""
     batches = [entries[begin : begin + PATHS_AT_ONCE] for begin in range(0, len(entries), PATHS_AT_ONCE)]
     asked = (
-        hdfs.extended_attributes_of(side.site, tuple(below(side.root, entry["p"]) for entry in batch))
+        hdfs.extended_attributes_of(side.site, tuple(below(side.root, entry["p"]) for entry in batch), marks=True)
         for batch in batches
     )
     answers = yield Together(asked, BATCHES_AT_ONCE)
     for batch, found in zip(batches, answers):
         for entry, attributes in zip(batch, found):
+            if attributes.pop(hdfs.UNREADABLE_MARK, None) is not None:
+                entry["z"] = True
             if attributes:
                 entry["e"] = attributes
 
@@ -82,7 +84,10 @@ def ask_acl(side: Side, entry: Entry) -> Procedure:
 
 
 def ask_checksum(side: Side, entry: Entry) -> Procedure:
-    """Give a file ``c``; an empty one has none. A file that turns out to be open gets the mark ``f``."""
+    """Give a file ``c``; an empty one has none. A file that turns out to be open gets the mark ``f``.
+
+    Of what HDFS stores no checksum of, the bytes are hashed.
+    """
     if entry["t"] != FILE or entry["l"] == 0:
         return
     path = below(side.root, entry["p"])
@@ -91,10 +96,21 @@ def ask_checksum(side: Side, entry: Entry) -> Procedure:
             entry["c"] = yield from hdfs.checksum(side.site, path)
             return
         except OperationFailed as failure:
-            if "under construction" not in failure.message:
-                raise
-        entry["f"] = True
+            if failure.code != hdfs.NO_CHECKSUM:
+                if "under construction" not in failure.message:
+                    raise
+                entry["f"] = True
     entry["c"] = yield from checksum_by_bytes(side.site, path, entry["l"])
+
+
+def stored_checksum(site: str, path: str) -> Procedure:
+    """What HDFS stores about a file, None if that is nothing."""
+    try:
+        return (yield from hdfs.checksum(site, path))
+    except OperationFailed as failure:
+        if failure.code != hdfs.NO_CHECKSUM:
+            raise
+        return None
 
 
 def checksum_by_bytes(site: str, path: str, length: int) -> Procedure:

@@ -79,7 +79,8 @@ class Comparison:
     stands for a listing. ``times`` is the one whose times the directories of the wanted tree have. With
     ``keeps_listing`` what one has is written, too. ``modified`` holds the inode ids that the snapshot difference names.
     ``open_files`` and ``distrusted_in_have`` are paths relative to the roots; the latter, open or known to be damaged,
-    are put into place anew whatever is stored about them. ``latest_close_ms``: see ``Listing``.
+    are put into place anew whatever is stored about them. ``latest_close_ms``: see ``Listing``. ``left_out`` are inode
+    ids of files that are treated as if they were not there.
     ``for_manifest`` says that the wanted tree is a snapshot of the source and that the details of every entry that is
     kept are needed, not only of those that change.
     """
@@ -95,6 +96,7 @@ class Comparison:
     keeps_listing: bool = False
     open_files: frozenset[str] = frozenset()
     latest_close_ms: float = math.inf
+    left_out: frozenset[int] = frozenset()
     distrusted_in_have: frozenset[str] = frozenset()
     modified: array[int] = field(default_factory=lambda: array("Q"))
 
@@ -106,7 +108,13 @@ class Comparison:
         """The wanted tree."""
         want = self.want
         return Listing(
-            want.site, want.root, self.open_files, self.for_manifest, identifies, latest_close_ms=self.latest_close_ms
+            want.site,
+            want.root,
+            self.open_files,
+            self.for_manifest,
+            identifies,
+            latest_close_ms=self.latest_close_ms,
+            left_out=self.left_out,
         )
 
     def is_modified(self, inode_id: int) -> bool:
@@ -147,7 +155,8 @@ class _Matching:
         assert have is not None
         self.want = Listed(comparison.listing(identifies=True), comparison.times)
         identifies = comparison.comparable or comparison.keeps_listing
-        listing = Listing(have.site, have.root, comparison.distrusted_in_have, False, identifies)
+        left_out = comparison.left_out if comparison.comparable else frozenset()
+        listing = Listing(have.site, have.root, comparison.distrusted_in_have, False, identifies, left_out=left_out)
         written = self._writers["have"] if comparison.keeps_listing else None
         self.have: Listed | Recorded = Listed(listing, written=written)
         self._names = Quoted()

@@ -35,19 +35,21 @@ from infra.agent.core.hdfs_entries import (
 from infra.agent.core.lines import LineReader, LineWriter, encode
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import OperationFailed
+from infra.agent.core.unreadable import Unreadable
 
 WINDOW = 1000
 AT_ONCE = 32
 
 
 def add_details(comparison: Comparison) -> Procedure:
-    """Write ``gone``, ``kept`` and ``new``."""
+    """Write ``gone``, ``kept`` and ``new``; raises ``Unreadable`` for what was copied once and may not be read now."""
     details = _Details(comparison)
     writers = {name: LineWriter(comparison.file(name)) for name in ("gone", "kept", "new")}
     for writer in writers.values():
         yield from writer.begin()
     reader = LineReader(comparison.file("changes"))
     window: list[dict[str, Any]] = []
+    unreadable: list[Entry] = []
     while True:
         keyed = yield from reader.keyed()
         if keyed is not None and not keyed[0].startswith(KEPT):
@@ -58,12 +60,16 @@ def add_details(comparison: Comparison) -> Procedure:
         if len(window) >= WINDOW or (keyed is None and window):
             doubtful = [change for change in window if not details.settle(change)]
             yield from details.ask_together(doubtful)
-            yield Together((details.complete(change) for change in doubtful), AT_ONCE, keep_results=False)
+            unreadable += [change["w"] for change in doubtful if change["w"].get("z")]
+            readable = (change for change in doubtful if not change["w"].get("z"))
+            yield Together((details.complete(change) for change in readable), AT_ONCE, keep_results=False)
             for change in window:
                 yield from writers["kept"].write(encode(change))
             window.clear()
         if keyed is None:
             break
+    if unreadable:
+        raise Unreadable(unreadable)
     for name, writer in writers.items():
         yield from writer.end(durable=name == "kept")
 

@@ -28,6 +28,7 @@ from infra.agent.core.hdfs_plan import Plan, make_plan
 from infra.agent.core.hdfs_skeleton import PLAN, place_skeleton
 from infra.agent.core.hdfs_snapshots import snapshot_path
 from infra.agent.core.hdfs_stage import Staging, fill
+from infra.agent.core.hdfs_trash import remove_trash_root
 from infra.agent.core.machine import Procedure
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import Download, OperationFailed
@@ -51,7 +52,8 @@ def check_base(data_set: dict[str, Any]) -> Procedure:
 
 
 def refuse_changed(work: Work, data_set: dict[str, Any], frozen: Side) -> Procedure:
-    """Raise HEAD_CHANGED if the head is not at its base; nothing is changed, and nothing is staged."""
+    """Raise HEAD_CHANGED if the head is not at its base; nothing of anybody's is changed, and nothing is staged."""
+    yield from remove_trash_root(data_set["path"], frozen.root)
     planned = yield from _plan(data_set, work.work_file(data_set, "changed."), frozen)
     if planned["steps"]:
         raise OperationFailed(
@@ -71,6 +73,7 @@ def heal(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
     frozen = yield from check_base(data_set)
     if (yield from has_sign(work, data_set, HEALING)):
         yield from _carry_out(work, data_set)
+    yield from remove_trash_root(data_set["path"], frozen.root)
     prefix = work.work_file(data_set, "heal.")
     planned = yield from _plan(data_set, prefix, frozen)
     if planned["steps"] == 0:

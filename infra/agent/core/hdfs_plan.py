@@ -307,12 +307,18 @@ def _is_below(path: str, directory: str) -> bool:
 
 
 def _attributes_to_set(change: dict[str, Any], have: Entry, want: Entry) -> dict[str, Any]:
-    """What has to be set on an entry that is kept; mode ``x`` and ACL ``a`` depend on each other and come together."""
+    """What has to be set on an entry that is kept.
+
+    Mode ``x`` and ACL ``a`` depend on each other and come together; of what never had an ACL nothing is said about one,
+    because a cluster whose ACLs are off refuses even to remove them.
+    """
     attributes: dict[str, Any] = {}
     if (have["o"], have["g"]) != (want["o"], want["g"]):
         attributes.update(o=want["o"], g=want["g"])
     if have["x"] != want["x"] or have.get("A") != want.get("A") or (change.get("E") and have.get("a") != want.get("a")):
-        attributes.update(x=want["x"], a=want.get("a", []))
+        attributes["x"] = want["x"]
+        if any(entry.get(name) for entry in (have, want) for name in ("A", "a")):
+            attributes["a"] = want.get("a", [])
     if change.get("E") and have.get("e") != want.get("e"):
         attributes["e"] = want.get("e", {})
     if have.get("s") != want.get("s"):

@@ -24,11 +24,13 @@ from infra.agent.core.hdfs_plan import make_plan, plan_first_copy
 from infra.agent.core.hdfs_skeleton import place_skeleton
 from infra.agent.core.hdfs_snapshots import snapshot_path
 from infra.agent.core.hdfs_stage import Staging, fill
+from infra.agent.core.hdfs_trial import Trial, try_plan
 from infra.agent.core.known_damage import known_damage
 from infra.agent.core.machine import Procedure
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import Now, SpoolTruncate, Upload
 from infra.agent.core.staging import guarded, prepare_run, scratch
+from infra.agent.core.unreadable import TOLD, Unreadable, find_unreadable, told
 from infra.agent.core.work import PRIMARY, SECONDARY, Work, offered_bases
 
 WORKERS_LIMIT = 64
@@ -39,6 +41,23 @@ PLAN_FORM = 3
 
 def send(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
     """Carry out SendSnapshots or ReplicateSnapshots for one directory; returns the totals of docs/agent.md."""
+    while True:
+        try:
+            return (yield from _send(work, data_set, piece_bytes))
+        except Unreadable as failure:
+            if not work.payload.get("leaves_out_unreadable"):
+                raise
+            yield from _leave_out(work, failure)
+
+
+def _leave_out(work: Work, found: Unreadable) -> Procedure:
+    """Treat these files as if they were not there from now on, and forget the plan that has them."""
+    known = work.journal.newest("left_out") or {"ids": [], "paths": []}
+    left_out = {"ids": sorted({*known["ids"], *found.ids}), "paths": [*known["paths"], *found.paths][:TOLD]}
+    yield from work.journal.write({"left_out": left_out, "planned": None, "placed": None})
+
+
+def _send(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
     planned = work.journal.newest("planned")
     if planned is not None and planned.get("form") != PLAN_FORM:
         planned = None  # an older agent's work files are others
@@ -47,7 +66,7 @@ def send(work: Work, data_set: dict[str, Any], piece_bytes: int) -> Procedure:
         planned = yield from plan_copy(work, data_set)
         yield from work.journal.write({"planned": planned})
     sent = yield from guarded(work.instruction, _fill(work, data_set, planned, piece_bytes, is_continued))
-    return {**sent, **planned["start"]}
+    return {**sent, **planned["start"], **told(work.journal.newest("left_out"))}
 
 
 def plan_copy(work: Work, data_set: dict[str, Any]) -> Procedure:
@@ -59,6 +78,8 @@ def plan_copy(work: Work, data_set: dict[str, Any]) -> Procedure:
     wanted = replace(wanted, latest_close_ms=(yield from _latest_close_ms(work, wanted.want)))
     comparison = yield from _with_start(wanted, work, data_set, start)
     planned = yield from _plan(replace(comparison, keeps_listing=adopts), data_set, adopts)
+    if work.payload.get("leaves_out_unreadable"):
+        yield from find_unreadable(comparison)
     return {**planned, "form": PLAN_FORM, "start": start.told()}
 
 
@@ -79,7 +100,8 @@ def _comparison(work: Work, data_set: dict[str, Any]) -> Comparison:
     """What is wanted; what it is compared with is needed for the plan alone."""
     want = Side(PRIMARY, snapshot_path(data_set["path"], work.snapshot))
     open_files = frozenset(work.payload["open_files"])
-    return Comparison(work.work_file(data_set, ""), want, None, False, True, open_files=open_files)
+    left_out = frozenset((work.journal.newest("left_out") or {"ids": ()})["ids"])
+    return Comparison(work.work_file(data_set, ""), want, None, False, True, open_files=open_files, left_out=left_out)
 
 
 def _with_start(comparison: Comparison, work: Work, data_set: dict[str, Any], start: Start) -> Procedure:
@@ -163,6 +185,7 @@ def _fill(work: Work, data_set: dict[str, Any], planned: dict[str, Any], piece_b
     """Prepare staging, copy, check and finish, and write the manifest of what is there then."""
     comparison = _comparison(work, data_set)
     policies = yield from hdfs.storage_policies(SECONDARY)
+    yield from try_plan(comparison.file("plan"), Trial(scratch(work.instruction, f"{data_set['id']}-trial"), policies))
     placed = work.journal.newest("placed")
     if placed is None:
         yield from prepare_run(work.instruction)

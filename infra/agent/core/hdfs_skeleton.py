@@ -14,7 +14,7 @@ from infra.agent.core.hdfs_plan import BUCKET
 from infra.agent.core.hdfs_stage import make_directories
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.operations import DigestFile, Upload
-from infra.agent.core.staging import PRIVATE, place
+from infra.agent.core.staging import PRIVATE, make_plain, place
 from infra.agent.core.work import SECONDARY
 from infra.agent.protocol import Instruction
 
@@ -55,6 +55,7 @@ def _skeleton(prepared: str, prefix: str, plan: dict[str, Any], policies: dict[i
     kinds = {"new": plan["new_count"], "out": plan["out_count"]}
     buckets = [f"{kind}/{bucket}" for kind, count in kinds.items() for bucket in range(-(-count // BUCKET))]
     names = ["new", "out", "pieces", *buckets]
+    yield from make_plain(prepared)
     directories = (hdfs.make_directory(SECONDARY, f"{prepared}/{name}", PRIVATE) for name in names)
     yield Together(directories, DIRECTORIES_AT_ONCE, keep_results=False)
     yield from make_directories(SECONDARY, prepared, prefix, policies)

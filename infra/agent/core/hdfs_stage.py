@@ -25,6 +25,7 @@ from infra.agent.core.hdfs_asking import (
     ask_extended_attributes,
     checksum_by_bytes,
     identify,
+    stored_checksum,
 )
 from infra.agent.core.hdfs_compare import Side
 from infra.agent.core.hdfs_entries import Entry, below
@@ -33,6 +34,8 @@ from infra.agent.core.lines import LineReader, LineWriter, for_each
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import CopyRange, OperationFailed
+from infra.agent.core.refusals import FOR_GOOD, about
+from infra.agent.core.unreadable import refuse_unreadable
 
 DEFAULT_PIECE_BYTES = 64 << 20
 PIECES_LIMIT = 64
@@ -106,7 +109,18 @@ def _each(staging: Staging, name: str, step: Callable[[Entry], Procedure], limit
             yield from identify(staging.source, entries)
         if name != "replaced":
             yield from ask_extended_attributes(staging.source, entries)
-        yield Together((step(entry) for entry in entries), limit, keep_results=False)
+            refuse_unreadable(entries)
+        yield Together((_named(entry, step) for entry in entries), limit, keep_results=False)
+
+
+def _named(entry: Entry, step: Callable[[Entry], Procedure]) -> Procedure:
+    """What is refused for good is told with the file of the source that it is about."""
+    try:
+        yield from step(entry)
+    except OperationFailed as failure:
+        if failure.code not in FOR_GOOD:
+            raise
+        raise about(failure, entry["p"], "the secondary refuses what it is to be given") from failure
 
 
 def _finish_directory(staging: Staging, entry: Entry, found: LineWriter) -> Procedure:
@@ -235,7 +249,7 @@ def _is_proved(staging: Staging, entry: Entry, path: str) -> Procedure:
     if "c" not in entry:
         yield from ask_checksum(staging.source, entry)
     wanted: str = entry["c"]
-    if not wanted.startswith(BY_BYTES) and (yield from hdfs.checksum(staging.target, path)) == wanted:
+    if not wanted.startswith(BY_BYTES) and (yield from stored_checksum(staging.target, path)) == wanted:
         return True
     found = yield from checksum_by_bytes(staging.target, path, entry["l"])
     if wanted.startswith(BY_BYTES):

@@ -183,7 +183,7 @@ class Listing:
     Files among ``open_files`` (paths relative to the root) get ``f``; the length in the listing is the one that counts.
     With ``is_cut`` (a snapshot on the cluster that is its source) the root's time is the cut, and a file that was
     modified after it was open at the cut and has been closed since: it gets ``f`` too. But not if that time is later
-    than ``latest_close_ms``: then it was set by somebody, and says nothing.
+    than ``latest_close_ms``: then it was set by somebody, and says nothing. Inodes ``left_out`` do not come.
     """
 
     def __init__(
@@ -194,8 +194,10 @@ class Listing:
         is_cut: bool,
         identifies: bool = False,
         latest_close_ms: float = math.inf,
+        left_out: frozenset[int] = frozenset(),
     ) -> None:
         self._latest_close_ms = latest_close_ms
+        self._left_out = left_out
         self._walk = Walk(site, root, strict=is_cut, identifies=identifies)
         self._open_files = open_files
         self._is_cut = is_cut
@@ -205,6 +207,8 @@ class Listing:
     def ready(self) -> Entry | None:
         """As ``Walk.ready``."""
         entry = self._walk.ready()
+        while entry is not None and entry["i"] in self._left_out:
+            entry = self._walk.ready()
         return None if entry is None else self._numbered(entry)
 
     @property
@@ -216,6 +220,8 @@ class Listing:
         """As ``Walk.take_plain``, with the ordinal, and without files that get ``f``."""
 
         def numbered(found: dict[str, Any], path: str) -> bool:
+            if found["fileId"] in self._left_out:
+                return True
             if (
                 self._is_late(found["modificationTime"])
                 or path in self._open_files
@@ -230,6 +236,8 @@ class Listing:
     def next(self) -> Procedure:
         """The next entry, or None at the end; raises NO_SUCH_DIRECTORY when there is no root."""
         entry = yield from self._walk.next()
+        while entry is not None and entry["i"] in self._left_out:
+            entry = yield from self._walk.next()
         return None if entry is None else self._numbered(entry)
 
     def _numbered(self, entry: Entry) -> Entry:

@@ -33,8 +33,17 @@ def prepare_run(instruction: Instruction) -> Procedure:
     run = instruction.payload["staging"]
     if (yield from hdfs.status(SECONDARY, run)) is None:
         prepared = scratch(instruction, "run")
-        yield from hdfs.make_directory(SECONDARY, prepared, PRIVATE)
+        yield from make_plain(prepared)
         yield from place(instruction, prepared, run)
+
+
+def make_plain(path: str) -> Procedure:
+    """Make a directory from which nothing is inherited: a default ACL of those above must not get into copies."""
+    yield from hdfs.make_directory(SECONDARY, path, PRIVATE)
+    found = yield from hdfs.status(SECONDARY, path)
+    if found is not None and found.get("aclBit"):
+        yield from hdfs.remove_acl(SECONDARY, path)
+        yield from hdfs.set_permission(SECONDARY, path, PRIVATE)
 
 
 def scratch(instruction: Instruction, name: str) -> str:

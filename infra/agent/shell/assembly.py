@@ -8,7 +8,7 @@ import time
 from typing import Any, Callable, Sequence
 
 from infra.agent.core.abort import EndInstruction
-from infra.agent.core.hdfs import ExtendedAttributes, FileChecksum, Identify, ListPage, LocateAhead
+from infra.agent.core.hdfs import EncryptionZones, ExtendedAttributes, FileChecksum, Identify, ListPage, LocateAhead
 from infra.agent.core.operations import (
     CopyRange,
     DigestFile,
@@ -49,7 +49,7 @@ from infra.agent.shell.gateway import facts
 from infra.agent.shell.hbase_process import HBaseProcess
 from infra.agent.shell.hooks import Hooks
 from infra.agent.shell.namenode_rpc import NameNodeRpc
-from infra.agent.shell.native import Native
+from infra.agent.shell.native import Native, zones_unknown
 from infra.agent.shell.open_files import OpenFileListing
 from infra.agent.shell.pace import Pace
 from infra.agent.shell.reports import Log, MilestoneFile, ProgressFile
@@ -137,6 +137,7 @@ def make_executor(
     performs: dict[type[Operation], Perform] = {
         HdfsCall: native.or_else(native.call, webhdfs.call),
         ExtendedAttributes: native.or_else(native.extended_attributes, webhdfs.extended_attributes),
+        EncryptionZones: native.or_else(native.encryption_zones, zones_unknown),
         LocateAhead: native.or_else(native.locate_ahead, lambda operation: None),
         ListPage: native.or_else(native.list_page, listing.list_page),
         Identify: native.or_else(native.identify, listing.identify),

@@ -35,6 +35,7 @@ WRITE_BLOCK, READ_BLOCK, BLOCK_CHECKSUM = 80, 81, 85
 PIPELINE_SETUP_CREATE = 6
 SUCCESS = 0
 CRC_BYTES = 4
+CRC_KINDS = (1, 2)
 HEARTBEAT = -1
 BUFFER_BYTES = 1 << 20
 RECEIVE_BYTES = 1 << 16
@@ -52,6 +53,10 @@ HEADER_TAGS = (0x09, 0x11, 0x18, 0x25)
 
 class BlockFailed(Exception):
     """A block could not be transferred or asked about; the text says why. Nothing is known of what was written."""
+
+
+class NoChecksums(BlockFailed):
+    """A block was written without checksums, so nothing would guard it on its way."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,8 @@ class BlockTransfers:
             try:
                 info = Message(answer.data(4), "ReadOpChecksumInfo")
                 kind = Message(info.data(1), "Checksum")
+                if kind.integer(1) not in CRC_KINDS:
+                    raise NoChecksums(f"its checksums are of kind {kind.integer(1)}")
                 summing = _Summing(kind.integer(1), kind.integer(2))
                 with closing(_Stream(self._address(target, new.nodes[0]))) as writer:
                     writer.send(WRITE_BLOCK, self._write_request(new, info.data(1)))

@@ -274,7 +274,7 @@ def _raise_answer(writing: bool, node: str, position: int, response: http.client
     try:
         parse_answer(response.status, response.read(LONGEST_ANSWER_BYTES), what)
     except OperationFailed as failure:
-        if failure.detail.get("exception") in FINAL_EXCEPTIONS:
+        if failure.code != "HDFS" or failure.detail.get("exception") in FINAL_EXCEPTIONS:
             raise
         raise NodeFailed(writing, node, True, position, failure) from failure
     unexpected = OperationFailed("HDFS", f"{what}: HTTP {response.status}", transient=True)

@@ -7,6 +7,7 @@ and hdfs.proto in Hadoop's source, which promises to keep them as they are. Only
 from __future__ import annotations
 
 import functools
+import re
 import threading
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Sequence, TypeVar
@@ -29,6 +30,9 @@ MOST_OPEN_FILES = 1_000_000
 WHOLE = (1 << 63) - 1  # as long as a file can be
 UNCHANGED = (1 << 64) - 1  # -1: a time that stays as it is
 
+ACL_TYPES = ("user", "group", "mask", "other")
+# A name may have colons and commas in it.
+_ACL_ENTRY = re.compile(r"(default:)?(user|group|mask|other):(.*?):([r-][w-][x-])(?:,|$)", re.DOTALL)
 NAMESPACES = ("user", "trusted", "security", "system", "raw")
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -211,6 +215,35 @@ class NameNodeRpc:
         self._call(site, "setPermission", text_field(1, path) + data_field(2, integer_field(1, mode)))
 
     @understood
+    def set_acl(self, site: str, path: str, specification: str) -> None:
+        """Replace the ACL by a specification as WebHDFS has it; raises ``RpcFailed``. Names may be of any letters."""
+        entries = b"".join(data_field(2, _acl_entry(*entry.groups(""))) for entry in _ACL_ENTRY.finditer(specification))
+        self._call(site, "setAcl", text_field(1, path) + entries)
+
+    @understood
+    def remove_acl(self, site: str, path: str) -> None:
+        """Leave nothing but the mode; raises ``RpcFailed``."""
+        self._call(site, "removeAcl", text_field(1, path))
+
+    @understood
+    def remove_default_acl(self, site: str, path: str) -> None:
+        """Leave no default entries; raises ``RpcFailed``."""
+        self._call(site, "removeDefaultAcl", text_field(1, path))
+
+    @understood
+    def encryption_zones(self, site: str) -> list[str]:
+        """The roots of all encryption zones, which only a superuser is told; raises ``RpcFailed``."""
+        paths: list[str] = []
+        after, has_more = 0, True
+        while has_more:
+            answer = self._call(site, "listEncryptionZones", integer_field(1, after))
+            zones = [Message(zone, "EncryptionZone") for zone in answer.repeated(1)]
+            paths += [zone.text(2) for zone in zones]
+            after = zones[-1].integer(1) if zones else after
+            has_more = bool(zones) and bool(answer.integer(2))
+        return sorted(paths)
+
+    @understood
     def set_times(self, site: str, path: str, modified_ms: int) -> None:
         """Set the modification time; raises ``RpcFailed``."""
         request = text_field(1, path) + integer_field(2, modified_ms) + integer_field(3, UNCHANGED)
@@ -277,6 +310,12 @@ def _located(data: memoryview) -> LocatedBlock:
         token=block.data(5),
         is_corrupt=bool(block.integer(4)),
     )
+
+
+def _acl_entry(scope: str, kind: str, name: str, permission: str) -> bytes:
+    bits = sum(bit for letter, bit in zip(permission, (4, 2, 1)) if letter != "-")
+    entry = integer_field(1, ACL_TYPES.index(kind)) + integer_field(2, int(bool(scope))) + integer_field(3, bits)
+    return entry + text_field(4, name) if name else entry
 
 
 def _attribute(data: memoryview) -> dict[str, str]:

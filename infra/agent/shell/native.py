@@ -19,10 +19,10 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import Any, Callable, Sequence, TypeVar
 
-from infra.agent.core.hdfs import ExtendedAttributes, FileChecksum, Identify, ListPage, LocateAhead
+from infra.agent.core.hdfs import EncryptionZones, ExtendedAttributes, FileChecksum, Identify, ListPage, LocateAhead
 from infra.agent.core.operations import CopyRange, HdfsCall, OperationFailed
 from infra.agent.core.protobuf import ProtobufError
-from infra.agent.shell.block_transfer import BlockFailed, BlockSum, BlockTransfers
+from infra.agent.shell.block_transfer import BlockFailed, BlockSum, BlockTransfers, NoChecksums
 from infra.agent.shell.hadoop_rpc import RpcFailed
 from infra.agent.shell.namenode_rpc import WHOLE, LocatedBlock, LocatedFile, NameNodeRpc, with_length
 
@@ -76,7 +76,7 @@ class Native:
                 return other(operation)
             try:
                 result = way(operation)
-            except NotThisWay:
+            except (NotThisWay, NoChecksums):
                 return other(operation)
             except (RpcFailed, BlockFailed, ProtobufError) as error:
                 if getattr(error, "exception", "") not in ("", "StandbyException"):
@@ -115,6 +115,12 @@ class Native:
             self._rpc.set_permission(site, path, int(given["permission"], 8))
         elif operation.op == "SETOWNER":
             self._rpc.set_owner(site, path, given.get("owner", ""), given.get("group", ""))
+        elif operation.op == "SETACL":
+            self._rpc.set_acl(site, path, given["aclspec"])
+        elif operation.op == "REMOVEACL":
+            self._rpc.remove_acl(site, path)
+        elif operation.op == "REMOVEDEFAULTACL":
+            self._rpc.remove_default_acl(site, path)
         elif operation.op == "RENAME" and given.get("renameoptions") == "NONE":
             self._rpc.rename(site, path, given["destination"])
         elif operation.op == "SETTIMES" and given["accesstime"] == "-1":
@@ -130,6 +136,10 @@ class Native:
     def list_page(self, operation: ListPage) -> dict[str, Any]:
         """A page of a directory's listing with the files' blocks."""
         return self._rpc.list_page(operation.site, operation.path, operation.start_after)
+
+    def encryption_zones(self, operation: EncryptionZones) -> list[str]:
+        """Those of a whole cluster."""
+        return self._rpc.encryption_zones(operation.site)
 
     def locate_ahead(self, operation: LocateAhead) -> None:
         """Find out where the blocks of many files are, for whoever copies them or asks for their checksums next."""
@@ -235,6 +245,11 @@ class Native:
             if time.monotonic() > give_up_at or self._cancelled.wait(pause_seconds):
                 raise BlockFailed(what)
             pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+
+
+def zones_unknown(operation: EncryptionZones) -> list[str]:
+    """Encryption zones over WebHDFS, which has no word for them."""
+    raise OperationFailed("ZONES_UNKNOWN", f"the {operation.site} NameNode does not tell its encryption zones here")
 
 
 def _sites_of(operation: Any) -> tuple[str, ...]:

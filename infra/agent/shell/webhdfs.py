@@ -19,13 +19,13 @@ from urllib.parse import quote, urlencode
 
 from infra.agent.core.hdfs import ExtendedAttributes
 from infra.agent.core.operations import HdfsCall, OperationFailed
+from infra.agent.core.refusals import refusal_of
 from infra.agent.shell.connections import Address, Connections, address_of, end_within
 from infra.agent.shell.credentials import Credentials
 
 MAXIMUM_ANSWER_BYTES = 32 << 20
 # How long all of an answer may take, in times of what each piece of it may take.
 WHOLE_ANSWER = 3.0
-_QUOTAS = ("DSQuotaExceededException", "NSQuotaExceededException", "QuotaByStorageTypeExceededException")
 _NOT_ME = ("StandbyException", "RetriableException")
 
 
@@ -179,7 +179,7 @@ def request_target(call: HdfsCall, credential: Sequence[tuple[str, str]]) -> str
 def parse_answer(status: int, body: bytes, what: str) -> dict[str, Any]:
     """The answer's JSON object; raises ``OperationFailed`` "HDFS" when it is a remote exception or no answer at all.
 
-    Where asking again would not help but an administrator would, it is "NO_RIGHT" or, for a quota, "NO_SPACE".
+    Where asking again would not help but an administrator would, it has a code of its own (``refusals``).
     """
     try:
         value = json.loads(body.decode("utf-8")) if body.strip() else {}
@@ -189,7 +189,8 @@ def parse_answer(status: int, body: bytes, what: str) -> dict[str, Any]:
     if isinstance(remote, dict):
         exception = str(remote.get("exception", ""))
         message = str(remote.get("message", ""))
-        code, remedy = _of_administrators(exception)
+        refusal = refusal_of(exception, message)
+        code, remedy = refusal or ("HDFS", "")
         raise OperationFailed(
             code,
             f"{what}: {exception}: {message[:2000]}",
@@ -202,15 +203,6 @@ def parse_answer(status: int, body: bytes, what: str) -> dict[str, Any]:
             "HDFS", f"{what}: HTTP {status}, {body[:200]!r}", transient=status >= 500, detail={"status": status}
         )
     return value
-
-
-def _of_administrators(exception: str) -> tuple[str, str]:
-    """The code of a failure, and what an administrator can do about it."""
-    if exception == "AccessControlException":
-        return "NO_RIGHT", "Run the administrator's set-up, then `understudy cluster check`."
-    if exception in _QUOTAS:
-        return "NO_SPACE", "Raise the quota of the directory that is named here, or make room in it."
-    return "HDFS", ""
 
 
 def is_not_me(exception: str, message: str) -> bool:

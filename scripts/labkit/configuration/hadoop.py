@@ -82,6 +82,7 @@ def hdfs_site(cluster: ClusterLayout, options: ClusterOptions) -> dict[str, obje
         "dfs.datanode.handler.count": 4,
         "dfs.webhdfs.netty.high.watermark": 1048576,
         "dfs.webhdfs.netty.low.watermark": 524288,
+        **options.namenode,
     }
 
 
