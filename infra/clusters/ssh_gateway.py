@@ -10,7 +10,6 @@ time was divided between the two ways.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -18,12 +17,14 @@ from typing import Any, TypeVar
 from domain.errors import Unavailable
 from domain.values.endpoints import Gateway
 from infra.agent.archive import Archive
-from infra.agent.protocol import canonical
+from infra.agent.protocol import WireError, canonical
+from infra.agent.shapes import Unfit, flag, mapping, optional, record, text, whole
+from infra.agent.shell.strict_json import decode
 from infra.clusters.agent_upload import InstalledAgent, install
 from infra.clusters.keys import KeyDirectory
 from infra.clusters.ssh_connection import SshConnection, SshLimits
-from infra.clusters.ssh_lines import LineChannel
-from infra.ports.gateway import ClockOffset, Seen, Submission, SubmissionRefused, Submitted
+from infra.clusters.ssh_lines import LINE_MAXIMUM_BYTES, LineChannel, TooLong
+from infra.ports.gateway import ClockOffset, Seen, Submission, SubmissionRefused, Submitted, invalid_answer
 
 CLOCK_SAMPLES = 8
 LOOK_BATCH = 100
@@ -58,7 +59,7 @@ class SshGateway:
             message["allow"] = dict(submission.allowance)
 
         def read(line: bytes) -> Submitted | SubmissionRefused:
-            answer = json.loads(line)
+            answer = _decoded(line)
             if "refused" in answer:
                 return SubmissionRefused(str(answer["refused"]), str(answer["message"]))
             if answer["accepted"] != submission.instruction.id:
@@ -84,7 +85,8 @@ class SshGateway:
             allowed = {item: dict(allowance) for item, allowance in (allow or {}).items() if item in batch}
             asked = {"ids": batch, "after": offsets, "allow": allowed, "wait_ms": wait_ms}
             question = canonical(asked) + b"\n"
-            for found in await self._ask_staying(self._looking, question, len(batch), _seen):
+            read = _in_order(batch)
+            for found in await self._ask_staying(self._looking, question, len(batch), read):
                 seen[found.id] = found
         return seen
 
@@ -140,7 +142,9 @@ class SshGateway:
         command = await self._command(name, self._connection.limits.command_seconds)
         completed = await self._connection.run(command, data)
         try:
-            answer: dict[str, Any] = json.loads(completed.stdout)
+            answer = _decoded(completed.stdout)
+            if not isinstance(answer, dict):
+                raise ValueError("it is no object")
         except ValueError as error:
             self._agent = None  # as above
             complaint = completed.stderr.decode("utf-8", "replace").strip()[-500:]
@@ -156,11 +160,55 @@ class SshGateway:
             return self._agent.command(name, limit_seconds)
 
 
-def _seen(line: bytes) -> Seen:
-    answer = json.loads(line)
-    if "refused" in answer:
-        raise ValueError(f"{answer['refused']}: {answer['message']}")
+def _in_order(ids: Sequence[str]) -> Callable[[bytes], Seen]:
+    """Reads the lines about instructions, one after the other."""
+    left = iter(ids)
+    return lambda line: _seen(line, next(left))
+
+
+def _seen(line: bytes, instruction: str) -> Seen:
+    """What a line says of an instruction; raises ``ValueError`` for one that says nothing of it.
+
+    What cannot be right in it is seen as an outcome that is none, which ends the instruction: it would not be better
+    the next time.
+    """
+    if isinstance(line, TooLong):
+        return _unfit(instruction, f"it has more than {LINE_MAXIMUM_BYTES} bytes")
+    answer = _decoded(line)
+    if not isinstance(answer, dict) or "refused" in answer:
+        raise ValueError(
+            "it is no look" if not isinstance(answer, dict) else f"{answer['refused']}: {answer['message']}"
+        )
+    if answer.get("id") != instruction:
+        raise ValueError(f"it is about another instruction than {instruction}")
+    try:
+        _look("look", answer)
+    except Unfit as unfit:
+        return _unfit(instruction, str(unfit))
     return Seen(**answer)
+
+
+_look = record(
+    id=text(r".{1,200}", "an id"),
+    known=flag,
+    alive=flag,
+    milestones=mapping,
+    progress=optional(mapping),
+    progress_offset=whole(0, 1 << 53),
+    outcome=optional(mapping),
+)
+
+
+def _unfit(instruction: str, what: str) -> Seen:
+    return Seen(instruction, known=True, alive=False, outcome=invalid_answer(what))
+
+
+def _decoded(line: bytes) -> Any:
+    """The value in a line of JSON; raises ``ValueError`` also where it nests too deep."""
+    try:
+        return decode(line, LINE_MAXIMUM_BYTES)
+    except WireError as error:
+        raise ValueError(str(error)) from error
 
 
 def _failed(where: str, reason: str) -> Unavailable:

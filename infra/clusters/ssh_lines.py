@@ -14,7 +14,13 @@ from domain.errors import Unavailable
 from infra.clusters.ssh_connection import WINDOW_BYTES, SshConnection, end
 
 READ_BYTES = 1 << 20
-LINE_MAXIMUM_BYTES = 64 << 20
+LINE_MAXIMUM_BYTES = 32 << 20
+SKIPPED_MAXIMUM_BYTES = 1 << 30
+BEGINNING_BYTES = 4 << 10
+
+
+class TooLong(bytes):
+    """The beginning of a line that was too long to be kept; the rest was passed over."""
 
 
 class LineChannel:
@@ -57,12 +63,18 @@ class LineChannel:
         pieces: list[bytes] = []
         size = 0
         while b"\n" not in self._rest:
-            pieces.append(self._rest)
             size += len(self._rest)
+            if size <= LINE_MAXIMUM_BYTES:
+                pieces.append(self._rest)
+            elif len(pieces) > 1:
+                pieces = [b"".join(pieces)[:BEGINNING_BYTES]]
             self._rest = await process.stdout.read(READ_BYTES)
-            if not self._rest or size > LINE_MAXIMUM_BYTES:
+            if not self._rest or size > SKIPPED_MAXIMUM_BYTES:
                 raise await self._failed(process)
         end_of_line = self._rest.index(b"\n") + 1
+        if size + end_of_line > LINE_MAXIMUM_BYTES:
+            self._rest = self._rest[end_of_line:]
+            return TooLong(b"".join(pieces)[:BEGINNING_BYTES])
         pieces.append(self._rest[:end_of_line])
         self._rest = self._rest[end_of_line:]
         return b"".join(pieces)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from infra.agent.protocol import Instruction
+from infra.agent.protocol import Instruction, failure_of
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,16 @@ class Seen:
     progress: Mapping[str, Any] | None = None
     progress_offset: int = 0
     outcome: Mapping[str, Any] | None = None
+
+
+def invalid_answer(what: str) -> dict[str, Any]:
+    """The outcome of an instruction whose answer cannot be taken: the failure ANSWER_INVALID.
+
+    No other try makes it better, so it ends the instruction; nothing is decided by the answer itself.
+    """
+    remedy = "Look who has that gateway's user, and whether its agent is what was uploaded: understudy cluster check."
+    failure = failure_of("ANSWER_INVALID", f"the agent's answer cannot be taken: {what}"[:4_000], remedy)
+    return {"status": "failed", "result": None, "failure": failure}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from infra.agent.protocol import failure_of
 from infra.ports.clock import Clock
 from infra.ports.gateway import Seen, SubmissionRefused
 from infra.settings import WorkerSettings
+from infra.workers.answers import checked_outcome
 from infra.workers.gateways import Following, Gateway
 from infra.workers.live import Live
 from infra.workers.outgoing import CredentialSource, Outgoing
@@ -81,6 +82,7 @@ class Carrier:
                     self._live.agent_gone(self._outgoing.owner, instruction.cluster, instruction.step)
                     await self._restart.wait()
                     continue
+                outcome = checked_outcome(outcome, self._outgoing.instruction)
                 if self._outgoing.instruction.kind == "CheckCluster" and outcome["failure"] is None:
                     clock = await _reached(self._gateway.controller_clock())
                     outcome = {**outcome, "result": {**outcome["result"], "controller_clock": clock}}

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from domain.values.endpoints import Endpoints
 from infra.ports.clock import Clock
+from infra.ports.gateway import invalid_answer
 from infra.settings import WorkerSettings
 from infra.workers.carrying import Carrier
 from infra.workers.decisions import Decisions
@@ -102,8 +103,19 @@ class Driver:
             _log.info(
                 "%s %s: instruction %s %s", self._kind, self._identity, identity, failure["code"] if failure else "done"
             )
-            await equipment.decisions.conclude(self._kind, self._identity, identity, outcome)
+            await self._conclude(identity, outcome)
         return True
+
+    async def _conclude(self, instruction: str, outcome: Mapping[str, Any]) -> None:
+        """Hand an outcome in; a result that lacks what is needed of it is a failure, not the end of this driver."""
+        conclude = self._equipment.decisions.conclude
+        try:
+            await conclude(self._kind, self._identity, instruction, outcome)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            if outcome["failure"] is not None:
+                raise
+            _log.exception("%s %s: the result of %s cannot be taken", self._kind, self._identity, instruction)
+            await conclude(self._kind, self._identity, instruction, invalid_answer(repr(error)))
 
     def _moved(self, ways: Mapping[str, Endpoints]) -> set[str]:
         """What is followed on a gateway that its cluster is not reached through any more."""

@@ -16,6 +16,7 @@ from domain.values.endpoints import Endpoints
 from infra.ports.clock import Clock
 from infra.ports.gateway import GatewayHost, Seen, Submission, SubmissionRefused, Submitted
 from infra.settings import WorkerSettings
+from infra.workers.answers import bounded_milestones, bounded_progress
 from infra.workers.live import REACHABLE, Live
 from infra.workers.turns import Turns
 from infra.workers.waiting import Backoff
@@ -119,7 +120,7 @@ class Gateway:
             try:
                 allowed = {one: found for one in ids if (found := self._turns.allowance(one)) is not None}
                 seen = await self._told(self._host.look(ids, after, allowed, min(delay, LOOK_SECONDS)))
-                has_news = [_tell_seen(follower, seen[follower.id]) for follower in followers]
+                has_news = [_tell_seen(follower, _bounded(seen[follower.id])) for follower in followers]
                 if any(has_news):
                     self._poll.reset()
                 else:  # also where it was not waited for news
@@ -158,6 +159,10 @@ class Gateway:
 def _tell_all(followers: list[_Follower], error: Exception) -> None:
     for follower in followers:
         follower.tell(error)
+
+
+def _bounded(seen: Seen) -> Seen:
+    return replace(seen, progress=bounded_progress(seen.progress), milestones=bounded_milestones(seen.milestones))
 
 
 def _tell_seen(follower: _Follower, seen: Seen) -> bool:
