@@ -110,6 +110,7 @@ setup_gateway() {
     [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
     command -v ssh >/dev/null || missing+=(openssh-client)
     command -v sudo >/dev/null || missing+=(sudo)
+    command -v tcsh >/dev/null || missing+=(tcsh) # a login shell that some gateways' users have
     _install_missing "${missing[@]}"
 }
 

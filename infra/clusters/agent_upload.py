@@ -15,8 +15,6 @@ import secrets
 import shlex
 from dataclasses import dataclass
 
-import asyncssh
-
 from domain.errors import Unavailable
 from infra.agent.archive import Archive
 from infra.clusters.ssh_connection import SshConnection
@@ -24,6 +22,7 @@ from infra.clusters.ssh_connection import SshConnection
 OLDEST_PYTHON = (3, 8)
 USUAL_PYTHONS = ("python3", *(f"python3.{minor}" for minor in range(14, 7, -1)), "/usr/libexec/platform-python")
 STABLE_NAME = "understudy-agent.pyz"
+_FULL = ("No space left on device", "Disk quota exceeded")
 _FOUND = re.compile(rb"(\S+) (\d+) (\d+) (\d+)\n")
 
 
@@ -36,11 +35,11 @@ class InstalledAgent:
     spool: str
 
     def command(self, name: str, limit_seconds: float | None = None) -> str:
-        """The remote command line; with a limit, the remote process ends itself when nobody waits for it any more."""
+        """The script that runs it; with a limit, the remote process ends itself when nobody waits for it any more."""
         words = [self.python, "-I", self.path]
         words += [] if limit_seconds is None else ["--limit", str(int(limit_seconds) + 5)]
         words += [name] if name in ("clock", "version") else [name, "--spool", self.spool]
-        return shlex.join(words)
+        return f"exec {shlex.join(words)}"
 
 
 async def install(connection: SshConnection, archive: Archive) -> InstalledAgent:
@@ -66,7 +65,7 @@ async def _find_python(connection: SshConnection) -> str:
     candidates = (named,) if is_named else USUAL_PYTHONS
     ask = f"import sys; print(sys.executable, *sys.version_info[:3]); sys.exit(sys.version_info < {OLDEST_PYTHON})"
     script = "\n".join(f"{shlex.quote(name)} -c {shlex.quote(ask)} 2>/dev/null && exit" for name in candidates)
-    completed = await connection.run(f"/bin/sh -c {shlex.quote(script)}")
+    completed = await connection.run(script)
     found = [(match[1].decode(), int(match[2]), int(match[3])) for match in _FOUND.finditer(completed.stdout)]
     for path, major, minor in found:
         if (major, minor) >= OLDEST_PYTHON and major == OLDEST_PYTHON[0]:
@@ -85,23 +84,44 @@ async def _version(connection: SshConnection, agent: InstalledAgent) -> str:
     return completed.stdout.decode("ascii", "replace").strip() if completed.exit_status == 0 else ""
 
 
+_UPLOAD = """\
+LC_ALL=C
+export LC_ALL
+umask 077
+mkdir -p {directory} &&
+    cat >{target}.{token} &&
+    [ "$(wc -c <{target}.{token})" -eq {size} ] &&
+    chmod 500 {target}.{token} &&
+    mv -f {target}.{token} {target} &&
+    ln -s {file_name} {stable}.{token} &&
+    mv -f {stable}.{token} {stable} && exit 0
+rm -f {target}.{token} {stable}.{token}
+exit 1
+"""
+"""By the shell, because not every SSH server has SFTP; what was cut short on its way is never put into place."""
+
+
 async def _upload(connection: SshConnection, archive: Archive, directory: str) -> None:
-    token = secrets.token_hex(8)
-    target = f"{directory}/{archive.file_name}"
-    async with connection.session() as session, connection.told_apart():
-        try:
-            async with session.start_sftp_client() as sftp:
-                await sftp.makedirs(directory, asyncssh.SFTPAttrs(permissions=0o700), exist_ok=True)
-                attributes = asyncssh.SFTPAttrs(permissions=0o500)
-                async with sftp.open(f"{target}.{token}", "wb", attributes) as file:
-                    await file.write(archive.data)
-                await sftp.chmod(f"{target}.{token}", 0o500)
-                await sftp.posix_rename(f"{target}.{token}", target)
-                await sftp.symlink(archive.file_name, f"{directory}/{STABLE_NAME}.{token}")
-                await sftp.posix_rename(f"{directory}/{STABLE_NAME}.{token}", f"{directory}/{STABLE_NAME}")
-        except asyncssh.SFTPError as error:
-            raise Unavailable(
-                "AGENT_NOT_UPLOADED",
-                f"the agent could not be put into {directory} on {connection.where}: {error.reason}.",
-                remedy="The spool directory must belong to the gateway's user, with mode 0700 and some free space.",
-            ) from error
+    script = _UPLOAD.format(
+        directory=shlex.quote(directory),
+        target=shlex.quote(f"{directory}/{archive.file_name}"),
+        stable=shlex.quote(f"{directory}/{STABLE_NAME}"),
+        file_name=shlex.quote(archive.file_name),
+        token=secrets.token_hex(8),
+        size=len(archive.data),
+    )
+    completed = await connection.run(script, archive.data)
+    if completed.exit_status == 0:
+        return
+    reason = completed.stderr.decode("utf-8", "replace").strip()[-300:] or "it did not arrive whole"
+    if any(words in reason for words in _FULL):
+        raise Unavailable(
+            "SPOOL_FULL",
+            f"the agent could not be put into {directory} on {connection.where}: {reason}.",
+            remedy="Make room on the file system of the spool directory, or raise the quota of its user.",
+        )
+    raise Unavailable(
+        "AGENT_NOT_UPLOADED",
+        f"the agent could not be put into {directory} on {connection.where}: {reason}.",
+        remedy="The spool directory must belong to the gateway's user, with mode 0700, and be writable.",
+    )

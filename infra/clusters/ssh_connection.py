@@ -2,7 +2,8 @@
 
 The host key is given, not learned: another key is an error that says so. A connection that cannot be had is not tried
 again before its back-off is over; whoever asks in between gets the last error at once, so that a dead gateway costs
-nobody a time-out. OpenSSH refuses more than ten sessions on one connection by default.
+nobody a time-out. OpenSSH refuses more than ten sessions on one connection by default; where it is set to grant fewer,
+there are more connections.
 """
 
 from __future__ import annotations
@@ -20,10 +21,15 @@ import asyncssh
 from domain.errors import Unavailable
 from domain.values.endpoints import Gateway
 from infra.clusters.keys import KeyDirectory
+from infra.clusters.remote_command import LONGEST_GREETING_BYTES, own_output, remote_command
 
 STAYING_SESSIONS = 3  # the channels of ``ssh_lines``
 SESSIONS_LIMIT = 8 - STAYING_SESSIONS
 WINDOW_BYTES = 8 << 20
+READ_BYTES = 1 << 20
+OUTPUT_MAXIMUM_BYTES = 32 << 20
+COMPLAINT_BYTES = 8 << 10
+MORE_CONNECTIONS = 7
 
 
 @dataclass(frozen=True)
@@ -45,8 +51,16 @@ class Completed:
     stderr: bytes
 
 
+@dataclass(frozen=True)
+class Started:
+    """A remote process; what it writes itself begins after ``mark``."""
+
+    process: asyncssh.SSHClientProcess[bytes]
+    mark: bytes
+
+
 class SshConnection:
-    """Runs commands and opens files on one gateway."""
+    """Runs commands on one gateway."""
 
     def __init__(self, gateway: Gateway, limits: SshLimits | None = None, keys: KeyDirectory | None = None) -> None:
         """Without ``keys`` the gateway's key may lie anywhere: for whoever made up the gateway themselves."""
@@ -54,36 +68,99 @@ class SshConnection:
         self._keys = keys or KeyDirectory(Path(gateway.client_key_file).parent)
         self.limits = limits or SshLimits()
         self._connection: asyncssh.SSHClientConnection | None = None
+        self._more: list[asyncssh.SSHClientConnection] = []
         self._connecting = asyncio.Lock()
         self._sessions = asyncio.Semaphore(SESSIONS_LIMIT)
         self._failure: Unavailable | None = None
         self._not_before = 0.0
         self._back_off_seconds = 0.0
 
-    async def run(self, command: str, data: bytes = b"", timeout_seconds: float | None = None) -> Completed:
-        """Run a command with ``data`` as its input; the remote process is ended when the time is over."""
+    async def run(self, script: str, data: bytes = b"", timeout_seconds: float | None = None) -> Completed:
+        """Run a script of /bin/sh with ``data`` as its input; what it has started is ended when the time is over."""
         timeout_seconds = timeout_seconds or self.limits.command_seconds
-        async with self.session() as connection, self.told_apart():
-            process = await connection.create_process(command, encoding=None, window=WINDOW_BYTES)
+        async with self._sessions, self.told_apart():
+            started = await self.start(script)
+            process = started.process
             try:
                 async with asyncio.timeout(timeout_seconds):
-                    stdout, stderr = await process.communicate(data)
+                    with contextlib.suppress(OSError):  # it does not want its input, and says why in its output
+                        process.stdin.write(data)
+                        process.stdin.write_eof()
+                    stdout, stderr = await asyncio.gather(self._whole(started), _last(process.stderr))
                     await process.wait_closed()
             except TimeoutError:
                 raise Unavailable(
                     "GATEWAY_TIMEOUT",
-                    f"{self.where} did not finish {command.split()[0]!r} within {timeout_seconds:.0f} s.",
+                    f"{self.where} did not finish {script.split()[0]!r} within {timeout_seconds:.0f} s.",
                     remedy="Look at the load of the gateway and at the agent's log in its spool.",
                 ) from None
             finally:
                 end(process)
-        return Completed(-1 if process.returncode is None else process.returncode, bytes(stdout), bytes(stderr))
+        return Completed(-1 if process.returncode is None else process.returncode, stdout, stderr)
 
-    @asynccontextmanager
-    async def session(self) -> AsyncIterator[asyncssh.SSHClientConnection]:
-        """Take one of the connection's sessions for a while."""
-        async with self._sessions:
-            yield await self.connect()
+    async def start(self, script: str) -> Started:
+        """Start a script of /bin/sh in a session of its own; raises ``Unavailable`` and the errors of ``asyncssh``.
+
+        Where the server grants no further session on the connection (``MaxSessions``), one more connection is made.
+        """
+        command = remote_command(script)
+        refused: asyncssh.ChannelOpenError | None = None
+        first = await self.connect()
+        for connection in [first, *(one for one in self._more if not one.is_closed())]:
+            try:
+                process = await connection.create_process(command.line, encoding=None, window=WINDOW_BYTES)
+            except asyncssh.ChannelOpenError as error:
+                refused = error
+            else:
+                return Started(process, command.mark)
+        assert refused is not None
+        self._more = [one for one in self._more if not one.is_closed()]
+        if len(self._more) >= MORE_CONNECTIONS:
+            raise refused
+        more = await self._open()
+        self._more.append(more)
+        process = await more.create_process(command.line, encoding=None, window=WINDOW_BYTES)
+        return Started(process, command.mark)
+
+    async def begun(self, started: Started) -> bytes:
+        """Pass over what was written before the script began; returns what it has written by then."""
+        received = b""
+        while (own := own_output(received, started.mark)) is None:
+            piece = await started.process.stdout.read(READ_BYTES)
+            received += piece
+            if not piece or len(received) > LONGEST_GREETING_BYTES + READ_BYTES:
+                raise await self._never_began(started, received, is_over=not piece)
+        return own
+
+    async def _never_began(self, started: Started, received: bytes, is_over: bool) -> Unavailable:
+        said = received[-300:].decode("utf-8", "replace").strip()
+        if not is_over:
+            return Unavailable(
+                "GATEWAY_GREETS",
+                f"{self.where} writes without end before a command begins: {said!r}.",
+                remedy="Let the start-up files of that user's shell write nothing where there is no terminal.",
+            )
+        complaint = (await _last(started.process.stderr)).decode("utf-8", "replace").strip()[-300:]
+        return Unavailable(
+            "GATEWAY_SHELL",
+            f"{self.where} does not run commands; it says {said or complaint or 'nothing'!r}.",
+            remedy="Give that user a login shell (/bin/bash, say) whose start-up files do not end it.",
+        )
+
+    async def _whole(self, started: Started) -> bytes:
+        """All that the script writes."""
+        pieces = [await self.begun(started)]
+        size = len(pieces[0])
+        while piece := await started.process.stdout.read(READ_BYTES):
+            pieces.append(piece)
+            size += len(piece)
+            if size > OUTPUT_MAXIMUM_BYTES:
+                raise Unavailable(
+                    "AGENT_FAILED",
+                    f"{self.where} answers with more than {OUTPUT_MAXIMUM_BYTES} bytes.",
+                    remedy="Look what has the name of Python on that gateway.",
+                )
+        return b"".join(pieces)
 
     async def connect(self) -> asyncssh.SSHClientConnection:
         """The connection, opened if there is none; raises ``Unavailable``."""
@@ -109,9 +186,10 @@ class SshConnection:
 
     async def close(self) -> None:
         """Let go of the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            await self._connection.wait_closed()
+        for connection in (self._connection, *self._more):
+            if connection is not None:
+                connection.close()
+                await connection.wait_closed()
             self._connection = None
 
     @property
@@ -166,6 +244,14 @@ class SshConnection:
         return Unavailable(
             "GATEWAY_UNREACHABLE", f"{self.where} cannot be reached: {str(error) or 'no answer'}.", remedy=remedy
         )
+
+
+async def _last(stream: asyncssh.SSHReader[bytes]) -> bytes:
+    """The last of what a stream says until it ends."""
+    kept = b""
+    while piece := await stream.read(READ_BYTES):
+        kept = (kept + piece)[-COMPLAINT_BYTES:]
+    return kept
 
 
 def end(process: asyncssh.SSHClientProcess[bytes]) -> None:

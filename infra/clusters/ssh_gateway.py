@@ -10,6 +10,7 @@ time was divided between the two ways.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -103,7 +104,7 @@ class SshGateway:
         samples: list[tuple[float, float]] = []
         for _ in range(CLOCK_SAMPLES):
             before = time.time()
-            (theirs_ms,) = await self._ask_staying(self._clock, b"\n", 1, float)
+            (theirs_ms,) = await self._ask_staying(self._clock, b"\n", 1, _finite)
             after = time.time()
             samples.append(((after - before) * 1000, theirs_ms - (before + after) / 2 * 1000))
         round_trip_ms, offset_ms = min(samples)
@@ -158,6 +159,13 @@ class SshGateway:
                 self._agent = await install(self._connection, self._archive)
                 self._installed_over = connection
             return self._agent.command(name, limit_seconds)
+
+
+def _finite(line: bytes) -> float:
+    value = float(line)
+    if not math.isfinite(value):
+        raise ValueError("it is no time")
+    return value
 
 
 def _in_order(ids: Sequence[str]) -> Callable[[bytes], Seen]:

@@ -11,9 +11,8 @@ from collections.abc import Callable, Coroutine
 import asyncssh
 
 from domain.errors import Unavailable
-from infra.clusters.ssh_connection import WINDOW_BYTES, SshConnection, end
+from infra.clusters.ssh_connection import READ_BYTES, SshConnection, end
 
-READ_BYTES = 1 << 20
 LINE_MAXIMUM_BYTES = 32 << 20
 SKIPPED_MAXIMUM_BYTES = 1 << 30
 BEGINNING_BYTES = 4 << 10
@@ -52,10 +51,9 @@ class LineChannel:
 
     async def _started(self) -> asyncssh.SSHClientProcess[bytes]:
         if self._process is None or self._process.is_closing():
-            command = await self._command()
-            connection = await self._connection.connect()
-            self._process = await connection.create_process(command, encoding=None, window=WINDOW_BYTES)
-            self._rest = b""
+            started = await self._connection.start(await self._command())
+            self._process = started.process
+            self._rest = await self._connection.begun(started)
         return self._process
 
     async def _read_line(self, process: asyncssh.SSHClientProcess[bytes]) -> bytes:

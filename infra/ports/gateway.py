@@ -1,7 +1,8 @@
 """The port of a cluster's gateway: hand instructions to its agent, and see what became of them.
 
 Every method may raise ``domain.errors.Unavailable`` with a permanent code (``HOST_KEY_CHANGED``, ``GATEWAY_REFUSED``,
-``GATEWAY_DENIED``, ``GATEWAY_UNREACHABLE``, ``GATEWAY_TIMEOUT``, ``NO_FITTING_PYTHON``, ``AGENT_FAILED``, …). After
+``GATEWAY_DENIED``, ``GATEWAY_UNREACHABLE``, ``GATEWAY_TIMEOUT``, ``GATEWAY_GREETS``,
+``GATEWAY_SHELL``, ``SPOOL_FULL``, ``NO_FITTING_PYTHON``, ``AGENT_FAILED``, …). After
 that nothing is known about a submission: it is submitted again as it was, which attaches if it had arrived.
 """
 

@@ -29,6 +29,12 @@ LOOKS_WITHOUT_AGENT = 2
 """An agent that is seen missing so often in a row is gone; one look alone may fall between its start and its lock."""
 
 
+REMEDIES = {
+    "SPOOL_FULL": "Make room on the file system of the gateway's spool directory, or raise its user's quota.",
+    "SPOOL_UNUSABLE": "Let the gateway's user own the spool directory, with mode 0700, on a disk that can be written.",
+}
+
+
 class TakenOver(UnderstudyError):
     """Another controller has taken over: this one has to stop. Code OLD_TERM."""
 
@@ -110,7 +116,7 @@ class Carrier:
             if answer.code == "TOO_LATE":
                 # By the gateway's clock, which may be another one than was thought: the next attempt will know it.
                 await _reached(self._gateway.controller_clock())
-            return failed(answer.code, answer.message, "")
+            return failed(answer.code, answer.message, REMEDIES.get(answer.code, ""))
         return None
 
     async def _follow(self) -> Mapping[str, Any] | None:

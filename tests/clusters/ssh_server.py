@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +33,10 @@ class Server:
 
 
 @asynccontextmanager
-async def ssh_server(directory: Path, port: int = 0) -> AsyncIterator[Server]:
-    """Serve until the end of the block; keys and spool are in ``directory``."""
+async def ssh_server(
+    directory: Path, port: int = 0, shell: Sequence[str] = ("/bin/sh", "-c"), sftp: bool = True
+) -> AsyncIterator[Server]:
+    """Serve until the end of the block; keys and spool are in ``directory``; ``shell`` is the user's login shell."""
     host_key = _key(directory / "host_key")
     _key(directory / "client_key")
     connections: list[asyncssh.SSHServerConnection] = []
@@ -49,8 +51,7 @@ async def ssh_server(directory: Path, port: int = 0) -> AsyncIterator[Server]:
         assert process.command is not None
         commands.append(process.command)
         local = await asyncio.create_subprocess_exec(
-            "/bin/sh",
-            "-c",
+            *shell,
             process.command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -74,7 +75,7 @@ async def ssh_server(directory: Path, port: int = 0) -> AsyncIterator[Server]:
         server_host_keys=[host_key],
         authorized_client_keys=str(directory / "client_key.pub"),
         process_factory=handle,
-        sftp_factory=True,
+        sftp_factory=sftp,
         encoding=None,
     )
     gateway = Gateway(

@@ -183,7 +183,7 @@ class TestSshGateway(GatewayContract):
         self.run_with_server(scenario)
 
     @pytest.mark.parametrize(
-        "line", ["Last login: today", "{}", "[]", "12", '{"accepted":"another","attached":false}', '{"id":"i1"}']
+        "line", ["Last login: today", "{}", "[]", "12", '{"accepted":"another","attached":false}', "[" * 100_000]
     )
     def test_what_is_no_proper_answer_is_told_and_the_command_starts_anew(self, line: str) -> None:
         garbled = self.directory / "garbled"

@@ -10,12 +10,13 @@ superseded by n+1 of the same purpose: n is refused from then on, and the agent 
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any, Callable
 
 from infra.agent.protocol import MAXIMUM_BYTES, Instruction, WireError, canonical, check_allowance, parse_instruction
 from infra.agent.shell.credentials import check_credentials
-from infra.agent.shell.spool import Entry, Spool
+from infra.agent.shell.spool import Entry, Spool, unusable
 from infra.agent.shell.strict_json import decode
 from infra.agent.shell.terms import Terms
 
@@ -32,6 +33,21 @@ def admit(data: bytes, spool: Spool, now_ms: Callable[[], float]) -> Admitted:
     """Put the submission into the spool; raise ``WireError`` with a refusal code, or ``SpoolUnusable``."""
     instruction, credentials, allowance = _parse(data)
     spool.open()
+    try:
+        return _admit(instruction, credentials, allowance, spool, now_ms)
+    except OSError as error:
+        if spool.entry(instruction.id).exists():
+            raise  # a refusal would say that nothing is kept of it
+        raise unusable(spool.root, error) from error
+
+
+def _admit(
+    instruction: Instruction,
+    credentials: dict[str, Any],
+    allowance: dict[str, Any] | None,
+    spool: Spool,
+    now_ms: Callable[[], float],
+) -> Admitted:
     with spool.lock():
         terms = Terms(spool)
         terms.check(instruction)
@@ -46,10 +62,12 @@ def admit(data: bytes, spool: Spool, now_ms: Callable[[], float]) -> Admitted:
         if not known:
             files = {"instruction.json": canonical(instruction.to_wire()), "credentials.json": canonical(credentials)}
             spool.create(instruction.id, files)
-        elif entry.outcome() is None:
-            entry.renew_credentials(credentials)
-        if allowance is not None:
-            entry.allow(allowance)
+        # What is known is not refused for want of room: it goes on with what it has.
+        with contextlib.suppress(OSError) if known else contextlib.nullcontext():
+            if known and entry.outcome() is None:
+                entry.renew_credentials(credentials)
+            if allowance is not None:
+                entry.allow(allowance)
     return Admitted(entry, known)
 
 

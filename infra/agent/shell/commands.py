@@ -43,7 +43,7 @@ class Commands:
             self.answer({"refused": error.code, "message": error.message})
             return
         except SpoolUnusable as error:
-            self.answer({"refused": "SPOOL_UNUSABLE", "message": str(error)})
+            self.answer({"refused": error.code, "message": str(error)})
             return
         entry = admitted.entry
         attached = admitted.known
@@ -69,7 +69,7 @@ class Commands:
         except WireError as error:
             self.answer({"refused": error.code, "message": error.message})
         except SpoolUnusable as error:
-            self.answer({"refused": "SPOOL_UNUSABLE", "message": str(error)})
+            self.answer({"refused": error.code, "message": str(error)})
 
     def clock(self) -> None:
         """Answer each line at once with this host's clock."""
@@ -82,7 +82,7 @@ class Commands:
         try:
             self._spool.open()
         except SpoolUnusable as error:
-            self.answer({"refused": "SPOOL_UNUSABLE", "message": str(error)})
+            self.answer({"refused": error.code, "message": str(error)})
             return
         self.answer(facts(self._spool, Hooks()))
 

@@ -13,6 +13,7 @@ procedure's work files.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -44,8 +45,25 @@ OWN_FILES = frozenset(
 )
 
 
+FULL, UNUSABLE = "SPOOL_FULL", "SPOOL_UNUSABLE"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
 class SpoolUnusable(Exception):
-    """The spool cannot be used: it is not private, or its disk refuses; the message says which."""
+    """The spool cannot be used: it is not private, or its disk refuses; the message says which.
+
+    ``code`` is "SPOOL_FULL" where there is no room, or a quota is used up, and "SPOOL_UNUSABLE" otherwise.
+    """
+
+    def __init__(self, message: str, code: str = UNUSABLE) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def unusable(path: str, error: OSError) -> SpoolUnusable:
+    """What a failure of the spool's disk is told as."""
+    code = FULL if error.errno in _NO_ROOM else UNUSABLE
+    return SpoolUnusable(f"{path}: {error.strerror or error}", code)
 
 
 def is_identifier(value: Any) -> bool:
@@ -169,7 +187,7 @@ class Spool:
             os.makedirs(self._instructions, mode=0o700, exist_ok=True)
             status = os.stat(self.root)
         except OSError as error:
-            raise SpoolUnusable(f"{self.root}: {error.strerror}") from error
+            raise unusable(self.root, error) from error
         if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
             raise SpoolUnusable(f"{self.root} must belong to this user and have mode 0700")
 
@@ -234,7 +252,8 @@ class Spool:
             with self._attempts.adding(instruction_id, files.get("instruction.json")):
                 self._create(self.entry(instruction_id).directory, prepared, files)
         except OSError as error:
-            raise SpoolUnusable(f"{prepared}: {error.strerror}") from error
+            shutil.rmtree(self.entry(instruction_id).directory, ignore_errors=True)  # what is refused is not kept
+            raise unusable(prepared, error) from error
 
     def _create(self, target: str, prepared: str, files: dict[str, bytes]) -> None:
         shutil.rmtree(prepared, ignore_errors=True)  # what a crash left of an earlier try

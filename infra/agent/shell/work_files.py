@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import heapq
 import os
@@ -177,8 +178,14 @@ def _remove(paths: list[str]) -> None:
 
 def spool_failed(error: OSError) -> OperationFailed:
     """What a procedure is told when the spool's own disk fails."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OperationFailed(
+            "SPOOL_FULL",
+            f"the gateway's spool: {error.strerror}",
+            remedy="Make room on the file system of the spool directory on the gateway, or raise its user's quota.",
+        )
     return OperationFailed(
         "SPOOL_FAILED",
         f"the gateway's spool: {error.strerror or error}",
-        remedy="Check the free space and the rights of the spool directory on the gateway.",
+        remedy="Check the rights and the health of the spool directory on the gateway.",
     )
