@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from domain.protection.grading import derive
 from infra.agent.core.evidence import of_table, still_digest
 from infra.agent.core.open_files import common_directory
 from infra.agent.core.operations import OpenFiles
@@ -27,6 +29,10 @@ def world(tmp_path: Path) -> MomentWorld:
 def grade(result: dict[str, Any], data_set: str) -> str:
     found: str = result["data_sets"][data_set]["evidence"]["grade"]
     assert result["data_sets"][data_set]["evidence"]["reason"]
+    snapshot = json.loads(json.dumps(result["data_sets"][data_set]))
+    derived = derive("hdfs" if data_set == "files" else "hbase", snapshot, 1.0)
+    assert derived.grade == found, "the control device comes to the same by what is sealed"
+    assert len(json.dumps(snapshot["evidence"])) < 2_000
     return found
 
 

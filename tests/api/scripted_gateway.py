@@ -11,7 +11,7 @@ from domain.values.canonical import sha256_of
 from domain.values.endpoints import Endpoints
 from infra.agent.protocol import Instruction, outcome
 from infra.ports.gateway import ClockOffset, Seen, Submission, SubmissionRefused, Submitted
-from tests.domain.honest import named, place
+from tests.domain.honest import looks, named, place
 
 CLOCK = {"offset_ms": 0.0, "uncertainty_ms": 0.5}
 
@@ -109,7 +109,11 @@ class ScriptedGateway:
                 "asked_cluster_ms": moment + 1.0,
                 "done_cluster_ms": moment + 20.0 * number,
                 "open_files": [],
-                "evidence": {"grade": "BOUNDED", "reason": "regions flush one after another"},
+                "evidence": {
+                    "grade": "BOUNDED",
+                    "reason": "regions flush one after another",
+                    "looks": looks(one["component"], moment + 20.0 * number),
+                },
                 "attempts": 1,
             }
             for number, one in enumerate(payload["data_sets"], 1)

@@ -43,3 +43,15 @@ def place(data_set: dict[str, Any], snapshot: str) -> str:
     """What an agent calls it that removes it."""
     kind = component(data_set["component"])
     return str(kind.snapshot_place(snapshot, data_set[kind.FIELD]))
+
+
+def looks(component: str, at_ms: float) -> dict[str, Any]:
+    """What was measured around a cut at an instant, such that it is EXACT."""
+    if component == "hdfs":
+        listing = {"asked_ms": at_ms - 5_000, "done_ms": at_ms - 4_990, "files": 0, "sha256": "0" * 64}
+        after = {**listing, "asked_ms": at_ms + 5_000, "done_ms": at_ms + 5_010}
+        return {"before": listing, "after": after, "listed": 0, "open": 0, "closed": 0, "absent": 0}
+    reading = {"digest": "1" * 64, "regions": 1, "write_requests": 5, "store_files": 1}
+    before = {**reading, "asked_ms": at_ms - 70_010, "done_ms": at_ms - 70_000, "rpc_timeout_ms": 60_000.0}
+    after = {**reading, "asked_ms": at_ms + 5_000, "done_ms": at_ms + 5_010}
+    return {"kind": "FLUSH", "before": before, "after": after, "disabled": None}

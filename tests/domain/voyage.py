@@ -24,7 +24,7 @@ from tests.domain.builders import (
     new_service,
     succeeded,
 )
-from tests.domain.honest import named, shown
+from tests.domain.honest import looks, named, shown
 
 MOMENT_MS = int(NOW.timestamp() * 1000) + 60_000
 OFFSET = {"offset_ms": 0.0, "uncertainty_ms": 0.5}
@@ -130,13 +130,23 @@ class Voyage:
         taken = {
             "asked_cluster_ms": float(moment_ms),
             "done_cluster_ms": moment_ms + spread_ms,
-            "evidence": {"grade": "EXACT", "reason": "it is"},
+            "asked_ms": float(moment_ms),
+            "done_ms": moment_ms + spread_ms,
             "open_files": [],
             **more,
         }
         return {
             "data_sets": {
-                one.id: {"snapshot": named(one.to_wire(), self.run.snapshot), **taken} for one in self.run.data_sets
+                one.id: {
+                    "snapshot": named(one.to_wire(), self.run.snapshot),
+                    "evidence": {
+                        "grade": "EXACT",
+                        "reason": "it is",
+                        "looks": looks(one.component, moment_ms + spread_ms),
+                    },
+                    **taken,
+                }
+                for one in self.run.data_sets
             },
             "clocks": {"before": CLOCKS, "after": CLOCKS},
         }

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
+from domain.protection.grading import consistency_of, grades_of
 from infra.agent.core.hdfs_snapshots import snapshot_path
 from scripts.labkit.cluster import Cluster
 from tests.lab.data import fill, read_tree
@@ -15,6 +19,18 @@ from tests.lab.test_real_trees import NAMES
 
 UniqueName = Callable[[str], str]
 ODD = "\u00fc %41 #+?;'\"-"
+
+
+def assert_grades_are_proved(page: dict[str, Any], secondary: Cluster) -> None:
+    """What is sealed on the cluster alone gives the grades and the verdict that the run's page shows."""
+    path = f"/.understudy/recovery-points/{UUID(page['recovery_point']).hex}/manifest.json"
+    with secondary.webhdfs("hdfs").read(path) as reader:
+        manifest = json.loads(reader.read())
+    found = consistency_of(manifest)
+    assert found is not None
+    assert (found.verdict, found.skew_ms) == (page["consistency"]["verdict"], page["consistency"]["skew_ms"])
+    published = {one["data_set"]: one["grade"] for one in page["consistency"]["grades"]}
+    assert {key: derived.grade for key, derived in grades_of(manifest).items()} == published
 
 
 def test_odd_names_by_push_and_by_pull(
@@ -29,6 +45,7 @@ def test_odd_names_by_push_and_by_pull(
     product.protect(service, (path,))
     for way in ("--push", "--pull"):
         page = product.back_up(service, way)
+        assert_grades_are_proved(page, cluster_b)
         source = pair.picture("primary", snapshot_path(path, page["snapshot"]))
         assert len(source) == 2 * len(NAMES)
         assert pair.picture("secondary", snapshot_path(path, page["snapshot"])) == source
@@ -69,6 +86,7 @@ def test_a_table_in_a_namespace_of_its_own_is_copied_opened_and_closed(
     with cluster_a.hbase() as connection:
         connection.table(table).put(b"row", {b"f:q": b"value"})
     page = product.back_up(namespace, "--pull", with_tables=True)
+    assert_grades_are_proved(page, cluster_b)
     product.run("open", page["recovery_point"])
     (opened,) = product.ask("recovery-point", "show", page["recovery_point"])["summary"]["readable"].values()
     with cluster_b.hbase() as connection:

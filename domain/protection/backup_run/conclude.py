@@ -23,6 +23,7 @@ from domain.protection.backup_run.mass_change import first_of, mass_change
 from domain.protection.backup_run.run import BackupRun
 from domain.protection.consistency import FAILED as TOO_WIDE
 from domain.protection.consistency import assess
+from domain.protection.grading import graded
 from domain.protection.recovery_point import RecoveryPoint
 from domain.protection.replica import APPLYING as REPLICA_APPLYING
 from domain.protection.replica import Kept, Replica
@@ -163,11 +164,13 @@ def _checked(context: Context, run: BackupRun, around: Around, wanted: Wanted, r
 def _snapshots_taken(context: Context, run: BackupRun, around: Around, wanted: Wanted, result: dict[str, Any]) -> None:
     if run.state == states.CHECKING:
         run.fire("arm", context, facts={})
-    consistency = assess(result["data_sets"], result["clocks"], run.plan.settings.max_skew_ms)
+    components = {data_set.id: data_set.component for data_set in run.data_sets}
+    snapshots = graded(result["data_sets"], components, result["clocks"])
+    consistency = assess(snapshots, result["clocks"], run.plan.settings.max_skew_ms)
     run.fire(
         "accept_snapshots",
         context,
-        snapshots=result["data_sets"],
+        snapshots=snapshots,
         clocks=result["clocks"],
         consistency=consistency,
         barrier=result.get("barrier"),

@@ -38,6 +38,48 @@ def still_digest(metrics: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical(sorted(regions, key=lambda region: str(region["region"])))).hexdigest()
 
 
+COUNTED = ("write_requests", "store_files")
+_LISTED_OF_A_READING = (
+    "digest", "asked_ms", "done_ms", "rpc_timeout_ms", "state", "state_since_ms", "regions", *COUNTED,
+)  # fmt: skip
+
+
+def counts(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """How much a reading saw: regions, and of all of them the write requests and store files."""
+    sums = {name: sum(_number(region.get(name)) for region in metrics["regions"]) for name in COUNTED}
+    return {"regions": len(metrics["regions"]), **sums}
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def looks_at_table(
+    kind: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, disabled: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What a table's grade rests on, of bounded size: whoever has it comes to the grade again."""
+    readings = {"before": before, "after": after, "disabled": disabled}
+    return {"kind": kind, **{name: _bounded(reading) for name, reading in readings.items()}}
+
+
+def _bounded(reading: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if reading is None:
+        return None
+    return {
+        name: value[:100] if isinstance(value, str) else value
+        for name, value in ((name, reading.get(name)) for name in _LISTED_OF_A_READING)
+        if value is not None
+    }
+
+
+def looks_at_directory(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, became: Any) -> Any:
+    """What a directory's grade rests on: two listings, as digests, and what became of the files in them.
+
+    ``became`` counts all that were listed, and of those that are in the snapshot: open at the cut, closed before it.
+    """
+    return {"before": before, "after": after, **became}
+
+
 def of_table(
     kind: str,
     before: Mapping[str, Any] | None,

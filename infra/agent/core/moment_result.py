@@ -9,7 +9,7 @@ from infra.agent.core import evidence
 from infra.agent.core.machine import Procedure
 from infra.agent.core.moment_settling import Moment, Taken
 from infra.agent.core.moment_targets import HDFS, Target
-from infra.agent.core.open_files import Listing, open_at_cut
+from infra.agent.core.open_files import Listing, open_at_cut, told
 from infra.agent.core.operations import OperationFailed
 
 BY_STAMPS = "the request's answer was lost, the times are the servers' own stamps"
@@ -39,9 +39,10 @@ def result_of(target: Target, taken: Taken, moment: Moment, after: After) -> Pro
         server_ms = yield from _stamp_ms(target)
     if target.component == HDFS:
         opened = None
+        became: Any = {}
         if after.opened_after is not None:
             listed_ms = after.opened_after.done_ms + after.ahead_ms
-            opened = yield from open_at_cut(
+            seen = yield from open_at_cut(
                 target.name,
                 target.snapshot,
                 server_ms,
@@ -50,15 +51,20 @@ def result_of(target: Target, taken: Taken, moment: Moment, after: After) -> Pro
                 listed_ms,
                 moment.offset_ms,
             )
+            opened, became = seen.open, seen.told()
         grade = evidence.of_directory(opened)
+        before = None if after.opened_after is None else told(after.opened_before, target.name)
+        looks = evidence.looks_at_directory(before, told(after.opened_after, target.name), became)
     else:
+        quiet, disabled = after.quiet.get(target.id), after.disabled.get(target.id)
+        looks = evidence.looks_at_table(taken.kind, quiet, after.readings.get(target.id), disabled)
         grade = evidence.of_table(
             taken.kind,
-            after.quiet.get(target.id),
+            quiet,
             after.readings.get(target.id),
             asked_ms,
             done_ms,
-            after.disabled.get(target.id),
+            disabled,
         )
     if taken.by_stamps:
         grade = {**grade, "reason": f"{grade['reason']}; {BY_STAMPS}"}
@@ -71,7 +77,7 @@ def result_of(target: Target, taken: Taken, moment: Moment, after: After) -> Pro
         "done_cluster_ms": taken.done_cluster_ms,
         "open_files": opened or [],
         **({} if listed_ms is None else {"open_listed_ms": math.ceil(listed_ms)}),
-        "evidence": grade,
+        "evidence": {**grade, "looks": looks},
         "attempts": taken.attempts,
     }
 

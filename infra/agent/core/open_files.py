@@ -16,7 +16,8 @@ has set it.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Sequence
+import hashlib
+from typing import Any, NamedTuple, Sequence
 
 from infra.agent.core import hdfs
 from infra.agent.core.hdfs_snapshots import snapshot_path
@@ -55,6 +56,28 @@ def list_open(directories: Sequence[str], quick: bool = False) -> Procedure:
     return Listing(asked_ms, (yield Now()), paths)
 
 
+def told(listing: Listing | None, directory: str) -> dict[str, Any] | None:
+    """A listing as evidence: when it was asked for, and how many files below a directory it had, with their digest."""
+    if listing is None:
+        return None
+    below = sorted(path for path in listing.paths if path.startswith(f"{directory}/"))
+    digest = hashlib.sha256("\0".join(below).encode("utf-8", "surrogatepass")).hexdigest()
+    return {"asked_ms": listing.asked_ms, "done_ms": listing.done_ms, "files": len(below), "sha256": digest}
+
+
+class Became(NamedTuple):
+    """What became of the files that were listed as open: names of those that were so at the cut, and counts."""
+
+    open: list[str]
+    listed: int
+    absent: int
+
+    def told(self) -> dict[str, int]:
+        """The counts."""
+        closed = self.listed - len(self.open) - self.absent
+        return {"listed": self.listed, "open": len(self.open), "closed": closed, "absent": self.absent}
+
+
 def common_directory(directories: Sequence[str]) -> str:
     """The deepest directory that all the directories lie in; the directory itself when there is one."""
     split = [directory.split("/") for directory in directories]
@@ -75,7 +98,7 @@ def open_at_cut(
     listed_ms: float,
     offset_ms: float,
 ) -> Procedure:
-    """The paths, relative to the directory, of the files that were open at the cut; sorted.
+    """``Became``; the paths of those that were open at the cut are relative to the directory, and sorted.
 
     ``cut_ms`` is the snapshot's own time on the NameNode's clock, which is ``offset_ms`` ahead of the gateway's;
     ``listed_ms`` on the same clock is later than the end of the second listing.
@@ -86,15 +109,13 @@ def open_at_cut(
     names = sorted(path[len(prefix) :] for path in listed if path.startswith(prefix))
     root = snapshot_path(directory, snapshot)
     found = yield Together((hdfs.status(PRIMARY, f"{root}/{name}") for name in names), AT_ONCE)
-    return [
+    files = [(name, one) for name, one in zip(names, found) if one is not None and one["type"] == "FILE"]
+    opened = [
         name
-        for name, status in zip(names, found)
-        if status is not None
-        and status["type"] == "FILE"
-        and (
-            f"{prefix}{name}" in after.paths or not _was_closed(status["modificationTime"], since_ms, cut_ms, listed_ms)
-        )
+        for name, status in files
+        if f"{prefix}{name}" in after.paths or not _was_closed(status["modificationTime"], since_ms, cut_ms, listed_ms)
     ]
+    return Became(opened, len(names), len(names) - len(files))
 
 
 def _was_closed(modified_ms: float, since_ms: float | None, cut_ms: float, listed_ms: float) -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 from infra.agent.core import clocks, hbase_calls, markers
 from infra.agent.core.barrier import Barrier
 from infra.agent.core.clocks import drift_ms
-from infra.agent.core.evidence import still_digest
+from infra.agent.core.evidence import counts, still_digest
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.moment_result import After, result_of
 from infra.agent.core.moment_settling import PROBE_PATIENCE_MS, Moment, Taken, recognise, settle
@@ -316,7 +316,7 @@ def read_metrics(table: Target) -> Procedure:
         return None
     times = {"asked_ms": metrics["asked_ms"], "done_ms": metrics["done_ms"]}
     state = {"state": metrics.get("state"), "state_since_ms": metrics.get("state_since_ms")}
-    return {"digest": still_digest(metrics), **times, **state}
+    return {"digest": still_digest(metrics), **times, **state, **counts(metrics)}
 
 
 def _flush(table: Target) -> Procedure:
