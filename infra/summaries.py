@@ -33,7 +33,7 @@ from infra.store.read_models import AggregateView
 from infra.store.sources import sources_digest
 from infra.store.store import StoreContents
 
-VIEWS_VERSION = "7"
+VIEWS_VERSION = "8"
 
 KINDS: dict[str, type[Stateful]] = {
     "cluster": Cluster,

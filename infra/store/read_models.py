@@ -169,8 +169,9 @@ class AggregateTables:
         fields = sorted(indexed_fields)
         self.version = "; ".join([version, *fields])
         self._indexes = [
-            f"CREATE INDEX aggregates_by_{field} ON aggregates (kind, {field_expression(field)}, first_position)"
+            f"CREATE INDEX aggregates_by_{field}{suffix} ON aggregates (kind, {field_expression(field)}, {order})"
             for field in fields
+            for suffix, order in (("", "first_position"), ("_and_state", "state, first_position"))
         ]
 
     def reset(self, cursor: SQLiteCursor) -> None:

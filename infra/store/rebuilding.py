@@ -40,6 +40,8 @@ from infra.store.snapshots import Snapshots, decoded
 
 SNAPSHOTS = "snapshots"
 STEP_SECONDS = 0.03
+PAUSE_SECONDS = 0.01
+"""Between two steps: whoever waits to write has its turn."""
 RETRY_SECONDS = 5.0
 EVENTS_AT_ONCE = 2_000
 PROJECTED_AT_ONCE = 100
@@ -270,10 +272,12 @@ class Rebuilding:
         )
 
     def work_for(self, seconds: float | None) -> bool:
-        """Work so long, or to the end (None); return whether anything is left."""
+        """Work to the end (None), or until the read models are whole, at most so long; tell if anything is left."""
         give_up_at = None if seconds is None else time.monotonic() + seconds
+        if give_up_at is not None and self.whole.newest:
+            return bool(self._behind())
         while is_more := self.step():
-            if give_up_at is not None and time.monotonic() >= give_up_at:
+            if give_up_at is not None and (self.whole.newest or time.monotonic() >= give_up_at):
                 break
         return is_more
 
@@ -289,12 +293,12 @@ class Rebuilding:
             self._thread.join()
 
     def _work(self) -> None:
-        pause = STEP_SECONDS
+        pause = PAUSE_SECONDS
         while not self._stop.is_set():
             try:
                 if not self.step():
                     return
-                self._failure, pause = None, STEP_SECONDS  # as long as a step: commands have every other turn
+                self._failure, pause = None, PAUSE_SECONDS
             except Exception as error:  # noqa: BLE001 - told to whoever asks, and tried again
                 _log.exception("the read models could not be made anew; it is tried again")
                 told = typed(error)

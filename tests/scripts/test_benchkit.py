@@ -31,6 +31,8 @@ from scripts.benchkit.report import (
 from scripts.benchkit.rows import ROWS
 from scripts.benchkit.rows.moment import cut_facts
 from scripts.benchkit.series import SERIES
+from scripts.benchkit.series.histories import ByRuns
+from scripts.benchkit.series.spools import ByEntries
 from scripts.benchkit.world import World
 
 
@@ -205,3 +207,13 @@ def test_rows_are_listed_and_wrong_wishes_refused() -> None:
     assert len({series.name for series in SERIES}) == len(SERIES)
     assert "no such row" in CliRunner().invoke(main, ["--rows", "none"]).output
     assert "little data" in CliRunner().invoke(main, ["--small", "--write"]).output
+
+
+@pytest.mark.parametrize("series", [ByRuns, ByEntries])
+def test_series_that_need_no_cluster_check_what_they_measure(series: type[Series]) -> None:
+    size = series.small_sizes[0]
+    found = series(cast("World", None)).measure(size)
+    assert found.keys() == {figure.name for figure in series.figures}
+    assert all(value > 0 for value in found.values())
+    if series is ByRuns:
+        assert found["events"] > 20 * size

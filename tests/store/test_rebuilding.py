@@ -84,6 +84,8 @@ async def test_commands_are_carried_out_meanwhile_and_taken_in_once(tmp_path: Pa
     store = opened(tmp_path, "2", rebuild_seconds=0.0)
     number = 0
     while store.rebuilding.step():
+        if number == 12:  # with this little in a step it would take long to come to their end
+            continue
         for name in NAMES:
             await count(store, counter_id(name), 1)
         await begun(store, f"new {number}")
