@@ -18,8 +18,8 @@ FORBIDDEN = {
     "api": {"tests", "scripts"},
 }
 DOMAIN_MAY_IMPORT = {
-    "__future__", "abc", "collections", "dataclasses", "datetime", "enum", "functools", "itertools", "math", "re",
-    "types", "typing", "uuid", "domain", "eventsourcing", "transitions",
+    "__future__", "abc", "collections", "dataclasses", "datetime", "enum", "functools", "hashlib", "itertools", "json",
+    "math", "re", "types", "typing", "uuid", "domain", "eventsourcing", "transitions",
 }  # fmt: skip
 """Everything else is asyncio, a clock, randomness, files, the network, logging or an adapter."""
 NOT_PURE = {

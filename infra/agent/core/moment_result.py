@@ -51,7 +51,7 @@ def result_of(target: Target, taken: Taken, moment: Moment, after: After) -> Pro
                 listed_ms,
                 moment.offset_ms,
             )
-            opened, became = seen.open, seen.told()
+            opened, became = seen.opened, seen.told()
         grade = evidence.of_directory(opened)
         before = None if after.opened_after is None else told(after.opened_before, target.name)
         looks = evidence.looks_at_directory(before, told(after.opened_after, target.name), became)

@@ -68,14 +68,14 @@ def told(listing: Listing | None, directory: str) -> dict[str, Any] | None:
 class Became(NamedTuple):
     """What became of the files that were listed as open: names of those that were so at the cut, and counts."""
 
-    open: list[str]
+    opened: list[str]
     listed: int
     absent: int
 
     def told(self) -> dict[str, int]:
         """The counts."""
-        closed = self.listed - len(self.open) - self.absent
-        return {"listed": self.listed, "open": len(self.open), "closed": closed, "absent": self.absent}
+        closed = self.listed - len(self.opened) - self.absent
+        return {"listed": self.listed, "open": len(self.opened), "closed": closed, "absent": self.absent}
 
 
 def common_directory(directories: Sequence[str]) -> str:
