@@ -39,11 +39,13 @@ from infra.control_plane.control_plane import ControlPlane
 from infra.settings import Listen, Settings, SettingsError, load_settings
 from infra.store.store import Store, open_store
 from infra.summaries import CONTENTS
-from infra.workers.decisions import Controller, Decisions
-from infra.workers.driver import Equipment
+from infra.workers.decisions import Decisions
+from infra.workers.equipment import Equipment
 from infra.workers.gateways import Gateways, OpenGateway
 from infra.workers.live import Live
 from infra.workers.outgoing import simple_credentials
+from infra.workers.standing import Standing
+from infra.workers.starting import start
 from infra.workers.supervisor import Supervisor
 from infra.workers.turns import Turns
 
@@ -148,7 +150,7 @@ def _compose(store: Store, settings: Settings, open_gateway: OpenGateway) -> tup
     clock = SystemClock()
     turns = Turns(clock)
     live = Live(turns)
-    controller = Controller(store.term, version("understudy"), clock, uuid4)
+    controller = start(store, version("understudy"), clock, uuid4, socket.gethostname())
     equipment = Equipment(
         decisions=Decisions(controller, store.writer, store.queries, at_once=settings.workers.copies_per_run),
         gateways=Gateways(open_gateway, clock, live, turns, settings.workers),
@@ -157,6 +159,7 @@ def _compose(store: Store, settings: Settings, open_gateway: OpenGateway) -> tup
         live=live,
         turns=turns,
         settings=settings.workers,
+        standing=Standing(controller, store.queries),
     )
     control_plane = ControlPlane(
         controller, store.writer, store.queries, equipment, check_key=KeyDirectory(settings.keys).check

@@ -15,6 +15,7 @@ import msgspec
 import domain
 import infra.store
 from domain.command_key import CommandKey
+from domain.control_device import ControlDevice
 from domain.instructing import Instructing
 from domain.pair.cluster import Cluster
 from domain.pair.pair import FORMING, ClusterPair
@@ -46,6 +47,7 @@ KINDS: dict[str, type[Stateful]] = {
     "refusal": Refusal,
     "pause": Pause,
     "command-key": CommandKey,
+    "control-device": ControlDevice,
 }
 """Everything that the store holds, by the word that people use for it."""
 
@@ -101,6 +103,8 @@ def pair_summary(pair: ClusterPair) -> dict[str, Any]:
     """Who has which identity, and who claims what."""
     return {
         "epoch": pair.epoch,
+        "store": pair.store.hex if pair.store else None,
+        "taken_over": pair.taken_over,
         "members": [
             {
                 "cluster": name,
@@ -242,6 +246,17 @@ def _name(aggregate: Any) -> str:
     return str(aggregate.name)
 
 
+def control_device_summary(device: ControlDevice) -> dict[str, Any]:
+    """Which store this is, and its newest start."""
+    return {
+        "store": device.store.hex,
+        "term": device.term,
+        "incarnation": device.incarnation.hex if device.incarnation else None,
+        "host": device.host,
+        **_dates(device),
+    }
+
+
 VIEWS = (
     AggregateView(Cluster, cluster_summary, _name),
     AggregateView(ClusterPair, pair_summary, _name, lambda pair: pair.state == FORMING),
@@ -252,6 +267,7 @@ VIEWS = (
     AggregateView(Replica, replica_summary),
     AggregateView(Refusal, refusal_summary),
     AggregateView(Pause, pause_summary, lambda pause: pause.scope),
+    AggregateView(ControlDevice, control_device_summary),
 )
 
 INDEXED_FIELDS = ("can_be_swept", "pair", "service")

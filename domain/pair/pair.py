@@ -5,6 +5,8 @@ directory lies inside another; no more runs are under way than there may be.
 
 Ordering rule for markers: intent event → losing side's marker → gaining side's marker → result event. When a pair is
 formed nobody loses, so the secondary's marker (the harmless one) comes first: every prefix leaves at most one PRIMARY.
+When it is taken over from another store the roles stay as they are, so each cluster that can be reached is taken over
+by itself: every prefix leaves the other store with less than both, which is less than a backup needs.
 """
 
 from __future__ import annotations
@@ -12,11 +14,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from domain import answers
-from domain.errors import Conflict, Refused
+from domain.errors import Conflict, InvalidInput, Refused
 from domain.instructing import Instructing
 from domain.instruction import Wanted
 from domain.pair.identity import PRIMARY, SECONDARY, UNASSIGNED, Member
@@ -25,6 +27,7 @@ from domain.values.data_set import DataSet, overlapping
 from domain.values.endpoints import Endpoints
 from domain.values.names import check_name
 
+LONGEST_WORDS = 500
 FORMING = "FORMING"
 STEADY = "STEADY"
 
@@ -41,7 +44,10 @@ class ClusterPair(Instructing):
 
     INITIAL_STATE = FORMING
     STATES = (FORMING, STEADY)
-    RULES = (Rule("settle", (FORMING,), STEADY, "Settled"),)
+    RULES = (
+        Rule("settle", (FORMING,), STEADY, "Settled"),
+        Rule("take_over", (FORMING, STEADY), FORMING, "TakenOver"),
+    )
     ALLOWED_IN = {
         "Instructed": (FORMING, STEADY),
         "AttemptFailed": (FORMING, STEADY),
@@ -59,10 +65,14 @@ class ClusterPair(Instructing):
         primary: str
         secondary: str
         endpoints: dict[str, Endpoints]
+        store: UUID | None = None
+        host: str = ""
 
         def evolve(self, aggregate: ClusterPair) -> None:
-            """Take the members, both without identity, in epoch 1."""
+            """Take the members, both without identity, in epoch 1; pairs from before stores had ids name none."""
             aggregate.name = self.name
+            aggregate.store = self.store
+            aggregate.host = self.host
             aggregate.members = {name: Member(name) for name in (self.primary, self.secondary)}
             aggregate.intended = {self.primary: PRIMARY, self.secondary: SECONDARY}
             aggregate.endpoints = dict(self.endpoints)
@@ -77,6 +87,37 @@ class ClusterPair(Instructing):
             """Take them; what was sent with the older ones is another instruction."""
             aggregate.endpoints = dict(self.endpoints)
             aggregate.endpoints_revision += 1
+
+    class TakenOver(Stateful.Moved):
+        """A person has said that another store's control device is lost, and that this one takes the clusters over.
+
+        ``serials`` are the newest markers of the clusters that could be reached; the epoch is later than theirs.
+        """
+
+        from_store: str
+        reason: str
+        store: UUID
+        host: str
+        epoch: int
+        serials: dict[str, int]
+        endpoints: dict[str, Endpoints]
+
+        def evolve(self, aggregate: ClusterPair) -> None:
+            """Begin anew: no member has its identity until the marker of this take-over stands."""
+            aggregate.members = {name: Member(name) for name in aggregate.members}
+            for name, serial in self.serials.items():
+                aggregate.member(name).serial = serial
+            aggregate.store = self.store
+            aggregate.host = self.host
+            aggregate.epoch = self.epoch
+            aggregate.endpoints = dict(self.endpoints)
+            aggregate.reached = tuple(self.serials)
+            aggregate.taken_over = {
+                "from_store": self.from_store,
+                "by": self.actor,
+                "reason": self.reason,
+                "at_ms": int(self.timestamp.timestamp() * 1000),
+            }
 
     class IdentityAssigned(Stateful.PartMoved):
         """A cluster has its identity: the marker that says so was read back from the cluster."""
@@ -138,6 +179,10 @@ class ClusterPair(Instructing):
         self.intended: dict[str, str] = {}
         self.endpoints: dict[str, Endpoints] = {}
         self.endpoints_revision = 1
+        self.store: UUID | None = None
+        self.host = ""
+        self.taken_over: dict[str, Any] | None = None
+        self.reached: tuple[str, ...] = ()
         self.claims: dict[UUID, tuple[DataSet, ...]] = {}
         self.claims_revision = 0
         self.claimed_in: dict[UUID, int] = {}
@@ -150,9 +195,16 @@ class ClusterPair(Instructing):
 
     @classmethod
     def form(
-        cls, context: Context, name: str, primary: str, secondary: str, endpoints: dict[str, Endpoints]
+        cls,
+        context: Context,
+        name: str,
+        primary: str,
+        secondary: str,
+        endpoints: dict[str, Endpoints],
+        store: UUID | None = None,
+        host: str = "",
     ) -> ClusterPair:
-        """Join two clusters; raise ``Refused`` for a cluster joined with itself."""
+        """Join two clusters for a store, on a host; raise ``Refused`` for a cluster joined with itself."""
         check_name("pair.name", name)
         if primary == secondary:
             raise Refused("SAME_CLUSTER", "primary and secondary are the same cluster.", remedy="Name two clusters.")
@@ -163,6 +215,39 @@ class ClusterPair(Instructing):
             name=name,
             primary=primary,
             secondary=secondary,
+            endpoints=endpoints,
+            store=store,
+            host=host,
+        )
+
+    def take_over(
+        self,
+        context: Context,
+        *,
+        from_store: str,
+        reason: str,
+        store: UUID,
+        host: str,
+        found: Mapping[str, tuple[int, int]],
+        endpoints: dict[str, Endpoints],
+    ) -> None:
+        """Take the clusters over from another store; ``found`` has serial and epoch of the newest markers there.
+
+        What could not be reached is taken over by doing this again. Raises ``InvalidInput`` for words that cannot be
+        accepted.
+        """
+        for field, words in (("from_store", from_store), ("reason", reason)):
+            if not words.strip() or len(words) > LONGEST_WORDS or "\0" in words:
+                raise InvalidInput(field, "has no words, or too many.", remedy=f"Use 1 to {LONGEST_WORDS} characters.")
+        self.fire(
+            "take_over",
+            context,
+            from_store=from_store,
+            reason=reason,
+            store=store,
+            host=host,
+            epoch=max([self.epoch, *(epoch for _, epoch in found.values())]) + 1,
+            serials={name: serial for name, (serial, _) in found.items()},
             endpoints=endpoints,
         )
 
@@ -245,15 +330,20 @@ class ClusterPair(Instructing):
         self.note(self.RunPlanned, context, run=run, service=service, over=ended)
 
     def next_instructions(self) -> tuple[Wanted, ...]:
-        """The next marker to write, one at a time, the secondary's before the primary's."""
+        """The next marker to write, one at a time, the secondary's before the primary's; all in a take-over."""
         if self.state != FORMING:
             return ()
         ordered = sorted(self.intended, key=lambda name: self.intended[name] == PRIMARY)
-        name = next(n for n in ordered if self.members[n].state == UNASSIGNED)
+        left = [name for name in ordered if self.members[name].state == UNASSIGNED]
+        if self.taken_over is None:
+            return (self._marker(left[0]),)
+        return tuple(self._marker(name) for name in left if name in self.reached)
+
+    def _marker(self, name: str) -> Wanted:
         role = "primary" if self.intended[name] == PRIMARY else "secondary"
         step = f"marker-{role}-{self.endpoints_revision}"
         serial = self.members[name].serial + 1
-        marker = {
+        marker: dict[str, Any] = {
             "pair": self.id.hex,
             "pair_name": self.name,
             "cluster": name,
@@ -261,8 +351,13 @@ class ClusterPair(Instructing):
             "epoch": self.epoch,
             "serial": serial,
         }
+        if self.store is not None:
+            marker |= {"store": self.store.hex, "host": self.host}
+        if self.taken_over is not None:
+            marker["taken_over"] = self.taken_over
+            step = f"{step}-{self.epoch}"
         sites = {role: self.endpoints[name].to_site(name)}
-        return (self.wish(step, "WriteMarker", role, {"sites": sites, "serial": serial, "marker": marker}),)
+        return self.wish(step, "WriteMarker", role, {"sites": sites, "serial": serial, "marker": marker})
 
     def conclude(self, context: Context, instruction: str, outcome: dict[str, object]) -> None:
         """Take the outcome of a marker: assign the identity, or try again; settle once both have theirs."""

@@ -45,6 +45,8 @@ _hook = text(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", "the name of a hook")
 _url = text(r"https?://[A-Za-z0-9.\[\]:_-]{1,300}/?", "the address of a NameNode")
 _administrator = text(r"[A-Za-z_][A-Za-z0-9._-]{0,63}", "a user of the gateway")
 _administration = text(r"(/[A-Za-z0-9_@+.-]{1,255}){0,32}/hbase-admin", "the path of hbase-admin")
+_host = text(r"[A-Za-z0-9.-]{1,63}", "the name of a host")
+_words = text(r"[^\x00]{1,500}", "a few words")
 _fingerprint = text(r"[0-9a-f]{64}", "a SHA-256")
 _staging = text(
     re.escape(INCOMING) + r"/(0|[1-9][0-9]{0,14})/[A-Za-z0-9_-]{1,200}", f"a directory of one run below {INCOMING}"
@@ -203,8 +205,16 @@ PAYLOADS: dict[str, dict[str, Check]] = {
             identity=one_of(*IDENTITIES),
             epoch=whole(1, LATEST_MS),
             serial=whole(1, LATEST_MS),
+            # Whose the cluster is from now on, and what a person said who took it over from another store.
+            store=Omissible(identifier),
+            host=Omissible(_host),
+            taken_over=Omissible(
+                record(from_store=identifier, by=_words, reason=_words, at_ms=whole(0, LATEST_MS)),
+            ),
         ),
     },
+    # Whose these clusters are; changes nothing, and is answered to any control device.
+    "ShowOwner": {"sites": _sites((PRIMARY,), (SECONDARY,), _BOTH), "role": one_of(PRIMARY, SECONDARY)},
     "TakeSnapshots": {
         "sites": _sites((PRIMARY,)),
         "moment_ms": whole(0, LATEST_MS),

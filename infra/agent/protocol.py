@@ -2,12 +2,13 @@
 
 An *instruction* is data, not code: canonical JSON with a version. A *submission* is what travels over SSH: the
 instruction, the credentials (kept apart, because they are renewed while the instruction stays the same) and, for the
-kinds that move or read data in bulk, how much of the clusters it may take at first (``allow``). An *outcome* is what
+kinds that move or read data in bulk, how much of the clusters it may take at first (``allow``), and who the control
+device is (``controller``: renewed, too, and see ``core/ownership``). An *outcome* is what
 the agent leaves in the spool when an instruction has ended. Golden files under ``tests/agent/wire`` keep the format
 still.
 
 Refusal codes (permanent): MALFORMED, UNKNOWN_VERSION, UNKNOWN_KIND, INVALID_PAYLOAD, TOO_LARGE, WRONG_CLUSTER,
-OLD_EPOCH, OLD_TERM, TOO_LATE, SUPERSEDED, NOT_THE_SAME (an id that is known with another content).
+PAIR_OWNED, OLD_EPOCH, OLD_TERM, TOO_LATE, SUPERSEDED, NOT_THE_SAME (an id that is known with another content).
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping
 
-from infra.agent.payloads import PAYLOADS, check_payload, identifier, plain_name
+from infra.agent.payloads import LATEST_MS, PAYLOADS, check_payload, identifier, plain_name
 from infra.agent.quick_json import encoder
-from infra.agent.shapes import Check, Unfit, mapping, optional, record, whole
+from infra.agent.shapes import Check, Unfit, mapping, optional, record, text, whole
 
 VERSION = 1
 BULK_KINDS = ("SendSnapshots", "ReplicateSnapshots", "DigestSnapshots")
 """What moves or reads data, and so takes turns and shares; all else is short, or bound to a time, and never waits."""
+
+LOOKS_FOR_ANYBODY = ("ShowOwner",)
+"""What is answered to any control device, whatever its term: it changes nothing and tells who may."""
 
 MAXIMUM_BYTES = 4 << 20
 LARGEST = 10**18 - 1
@@ -124,6 +128,37 @@ def check_allowance(where: str, value: Any) -> None:
     No workers: nothing is begun that moves or reads data in bulk until there are some again.
     """
     _refuse_unfit("MALFORMED", lambda: _allowance(where, value))
+
+
+_lower_hexadecimal = text(r"[0-9a-f]{32}", "32 hexadecimal digits")
+_controller = record(
+    store=_lower_hexadecimal,
+    incarnation=_lower_hexadecimal,
+    host=text(r"[A-Za-z0-9.-]{1,63}", "the name of a host"),
+    since=text(r"\d{8}T\d{6}Z", "a time such as 20260131T235959Z"),
+    term=whole(0, LATEST_MS),
+    position=whole(0, LATEST_MS),
+    link=_lower_hexadecimal,
+    follows=mapping,
+)
+
+
+def check_controller(where: str, value: Any) -> None:
+    """Raise ``WireError`` MALFORMED unless it says who the control device is.
+
+    ``{"store", "incarnation", "host", "since" (its start, as 20260131T235959Z), "term", "position" and "link" (how far
+    its chain of events has come), "follows": {cluster: the record that it has seen there and knows, null for none}}``.
+    """
+
+    def check() -> None:
+        _controller(where, value)
+        if len(value["follows"]) > 2:
+            raise Unfit(f"{where}.follows", "at most two clusters", value["follows"])
+        for cluster, record_name in value["follows"].items():
+            plain_name(f"{where}.follows", cluster)
+            optional(text(r"[ -~]{1,255}", "the name of a record"))(f"{where}.follows.{cluster}", record_name)
+
+    _refuse_unfit("MALFORMED", check)
 
 
 def _refuse_unfit(code: str, check: Callable[[], None]) -> None:

@@ -55,9 +55,6 @@ class SshGateway:
 
     async def submit(self, submission: Submission) -> Submitted | SubmissionRefused:
         """Hand over an instruction."""
-        message = {"instruction": submission.instruction.to_wire(), "credentials": dict(submission.credentials)}
-        if submission.allowance is not None:
-            message["allow"] = dict(submission.allowance)
 
         def read(line: bytes) -> Submitted | SubmissionRefused:
             answer = _decoded(line)
@@ -67,7 +64,7 @@ class SshGateway:
                 raise ValueError("it accepted another instruction")
             return Submitted(answer["accepted"], bool(answer["attached"]))
 
-        (submitted,) = await self._ask_staying(self._submitting, canonical(message) + b"\n", 1, read)
+        (submitted,) = await self._ask_staying(self._submitting, canonical(submission.to_wire()) + b"\n", 1, read)
         return submitted
 
     async def look(

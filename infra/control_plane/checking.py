@@ -15,8 +15,8 @@ from uuid import UUID, uuid5
 from domain.errors import Refused
 from domain.values.endpoints import Endpoints
 from infra.agent.protocol import Instruction
-from infra.workers.carrying import Carrier
-from infra.workers.driver import Equipment
+from infra.workers.carrying import Carrier, Silent
+from infra.workers.equipment import Equipment
 from infra.workers.outgoing import Outgoing
 
 PLACES = 10
@@ -86,29 +86,9 @@ async def ask(
         payload=payload,
     )
     outgoing = Outgoing(UUID(hex=free), "", instruction, endpoints, place.sites, fails_unreachable=True)
-    carrier = Carrier(
-        outgoing,
-        gateway,
-        equipment.credentials,
-        _Silent(),
-        equipment.clock,
-        equipment.live,
-        equipment.turns,
-        equipment.settings,
-    )
-    outcome = await carrier.carry()
+    outcome = await Carrier(outgoing, gateway, Silent(), equipment).carry()
     failure = outcome["failure"]
     if failure is not None:
         raise Refused(failure["code"], failure["message"], remedy=failure.get("remedy") or "")
     facts: dict[str, Any] = dict(outcome["result"])
     return facts
-
-
-class _Silent:
-    """Nobody is told what happens on the way."""
-
-    async def milestone(self, name: str, facts: dict[str, Any]) -> None:
-        return None
-
-    async def stalled(self, last_bytes: int, since_ms: int) -> None:
-        return None

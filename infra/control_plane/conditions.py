@@ -17,6 +17,7 @@ from domain.protection.pause import EVERYTHING
 from domain.protection.service import Service
 from domain.stateful import Context, Stateful
 from domain.values.data_set import DataSet
+from domain.values.endpoints import Endpoints
 from infra.control_plane.checking import Place
 from infra.store.queries import Queries
 from infra.store.session import Session
@@ -121,6 +122,11 @@ def losses_of(run: BackupRun, data_set: str, offset: int) -> tuple[Place, dict[s
     place = Place(name, "secondary", run.pair_id, run.plan.epoch, sites, {"secondary": name}, ())
     told = {"sites": {"secondary": run.sites["secondary"]}, "data_set": found.to_wire()}
     return place, {**told, "staging": run.staging, "offset": offset}
+
+
+def endpoints_of_named(session: Session, *names: str) -> dict[str, Endpoints]:
+    """Today's endpoints of clusters that a person names."""
+    return {name: load(session, Cluster, Cluster.identity(name), "cluster", name).endpoints for name in names}
 
 
 def load(session: Session, kind: type[A], identity: UUID, word: str, name: str = "") -> A:

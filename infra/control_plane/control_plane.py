@@ -35,6 +35,7 @@ from infra.control_plane.checking import ask, check
 from infra.control_plane.claims import ClaimsComparison, Offload, claims_of
 from infra.control_plane.conditions import (
     check_scope,
+    endpoints_of_named,
     is_over,
     load,
     losses_of,
@@ -43,6 +44,7 @@ from infra.control_plane.conditions import (
     refuse_hbases_own,
     soonest_lead_ms,
 )
+from infra.control_plane.ownership import found_for_take_over, owners, refuse_owned
 from infra.control_plane.planning import bandwidth_at, plan, question, rates_between
 from infra.control_plane.refusals import Refusals, recorded
 from infra.control_plane.run_page import durations, recorded_page
@@ -50,7 +52,7 @@ from infra.store.queries import Queries
 from infra.store.session import Session
 from infra.store.writer import Writer
 from infra.workers.decisions import Controller
-from infra.workers.driver import Equipment
+from infra.workers.equipment import Equipment
 from infra.workers.handlers.handler import endpoints_of
 from infra.workers.handlers.recovery_point import holder, replica_of
 from infra.workers.handlers.run import around
@@ -145,21 +147,75 @@ class ControlPlane:
 
     @recorded
     async def create_pair(self, caller: Caller, name: str, primary: str, secondary: str) -> UUID:
-        """Join two clusters; their markers are written by the workers."""
+        """Join two clusters; their markers are written by the workers.
+
+        Raises ``Conflict`` PAIR_OWNED for a cluster that belongs to another store, if it can be asked.
+        """
+        identity = ClusterPair.identity(name)
+
+        def new_members(session: Session, context: Context) -> dict[str, Endpoints]:
+            members = [load(session, Cluster, Cluster.identity(one), "cluster", one) for one in (primary, secondary)]
+            is_new = primary != secondary and all(member.pair is None for member in members)
+            return {member.name: member.endpoints for member in members} if is_new else {}
+
+        unpaired = await self._read(caller, identity, new_members)
+        refuse_owned(await owners(unpaired, self._equipment, self._controller), self._controller)
 
         def decide(session: Session, context: Context) -> None:
-            members = [load(session, Cluster, Cluster.identity(one), "cluster", one) for one in (primary, secondary)]
-            pair = session.find(ClusterPair, ClusterPair.identity(name))
-            if pair is not None:
-                if pair.intended != {primary: PRIMARY, secondary: SECONDARY}:
-                    raise Conflict("NAME_TAKEN", f"pair {name} joins other clusters.", remedy="Use another name.")
-                return
-            endpoints = {member.name: member.endpoints for member in members}
-            session.add(ClusterPair.form(context, name, primary, secondary, endpoints))
-            for member in members:
-                member.join(context, ClusterPair.identity(name))
+            self._form_pair(session, context, name, primary, secondary)
 
-        return await self._command(caller, ClusterPair.identity(name), decide)
+        return await self._command(caller, identity, decide)
+
+    def _form_pair(self, session: Session, context: Context, name: str, primary: str, secondary: str) -> ClusterPair:
+        """The pair, formed now unless it is known."""
+        members = [load(session, Cluster, Cluster.identity(one), "cluster", one) for one in (primary, secondary)]
+        pair = session.find(ClusterPair, ClusterPair.identity(name))
+        if pair is not None:
+            if pair.intended != {primary: PRIMARY, secondary: SECONDARY}:
+                raise Conflict("NAME_TAKEN", f"pair {name} joins other clusters.", remedy="Use another name.")
+            return pair
+        endpoints = {member.name: member.endpoints for member in members}
+        store, host = self._controller.store, self._controller.host
+        pair = ClusterPair.form(context, name, primary, secondary, endpoints, store, host)
+        session.add(pair)
+        for member in members:
+            member.join(context, pair.id)
+        return pair
+
+    async def pair_owner(self, caller: Caller, primary: str, secondary: str) -> dict[str, Any]:
+        """Whose two clusters are, as they say now; see ``infra.control_plane.ownership.owners``."""
+        clusters = await self._read(
+            caller, Cluster.identity(primary), lambda session, _: endpoints_of_named(session, primary, secondary)
+        )
+        return await owners(clusters, self._equipment, self._controller)
+
+    @recorded
+    async def take_over_pair(
+        self, caller: Caller, name: str, primary: str, secondary: str, from_store: str, reason: str
+    ) -> UUID:
+        """Take two clusters over from a control device that is lost; the workers write the markers that say so.
+
+        What cannot be reached now is taken over by doing this again. Raises what ``found_for_take_over`` raises.
+        """
+        told = await self.pair_owner(caller, primary, secondary)
+        found = found_for_take_over(told, from_store, self._controller)
+        controller = self._controller
+
+        def decide(session: Session, context: Context) -> None:
+            pair = self._form_pair(session, context, name, primary, secondary)
+            pair.take_over(
+                context,
+                from_store=from_store,
+                reason=reason,
+                store=controller.store,
+                host=controller.host,
+                found=found,
+                endpoints=endpoints_of(session, primary, secondary),
+            )
+
+        taken = await self._command(caller, ClusterPair.identity(name), decide)
+        self._equipment.standing.doubt()
+        return taken
 
     @recorded
     async def add_service(

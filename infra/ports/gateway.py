@@ -20,11 +20,19 @@ class Submission:
     """An instruction with the credentials that it is carried out with; see ``infra.agent.protocol``.
 
     ``allowance`` is what its agent may take at first (``workers``, ``bytes_per_second``); None leaves it as it is.
+    ``controller`` says who submits it; None for what anybody may ask.
     """
 
     instruction: Instruction
     credentials: Mapping[str, Any]
     allowance: Mapping[str, Any] | None = None
+    controller: Mapping[str, Any] | None = None
+
+    def to_wire(self) -> dict[str, Any]:
+        """The JSON object of this submission."""
+        message = {"instruction": self.instruction.to_wire(), "credentials": dict(self.credentials)}
+        more = {"allow": self.allowance, "controller": self.controller}
+        return {**message, **{name: dict(value) for name, value in more.items() if value is not None}}
 
 
 @dataclass(frozen=True)

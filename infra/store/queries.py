@@ -159,6 +159,11 @@ class Queries:
         """Return the newest position with its link: what is put outside as an anchor."""
         return await self._ask(self._recorder.head)
 
+    async def link_at(self, position: int) -> bytes | None:
+        """Return the link of the event at a position, or None if the chain does not reach so far."""
+        statement = "SELECT link FROM stored_events WHERE rowid = ?"
+        return next(iter(await self._rows(statement, [position], lambda row: bytes(row["link"]))), None)
+
     async def verify(self, anchors: Iterable[Anchor]) -> ChainVerdict:
         """Prove the log against anchors from outside; reads all of it."""
         given = list(anchors)

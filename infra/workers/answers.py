@@ -90,6 +90,7 @@ RESULTS: dict[str, dict[str, Check]] = {
     "RemoveSnapshots": {"removed": _each(_text), "absent": _each(_text)},
     "OpenCopies": {"data_sets": _objects},
     "CloseCopies": {"removed": _each(_text)},
+    "ShowOwner": {"sites": _of_each(_object)},
     "WriteMarker": {"serial": _number, "marker": _object},
     "Abort": {name: _each(_text) for name in ("aborted", "ended_before", "rolled_forward")},
 }

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from domain.errors import Unavailable, UnderstudyError
+from domain.errors import Refused, Unavailable, UnderstudyError
 from infra.agent.protocol import failure_of
 from infra.ports.clock import Clock
 from infra.ports.gateway import Seen, SubmissionRefused
-from infra.settings import WorkerSettings
 from infra.workers.answers import checked_outcome
 from infra.workers.gateways import Following, Gateway
-from infra.workers.live import Live
-from infra.workers.outgoing import CredentialSource, Outgoing
-from infra.workers.turns import Turns
+from infra.workers.outgoing import Outgoing
 from infra.workers.waiting import Backoff
+
+if TYPE_CHECKING:
+    from infra.workers.equipment import Equipment
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +39,13 @@ class TakenOver(UnderstudyError):
     """Another controller has taken over: this one has to stop. Code OLD_TERM."""
 
 
+class NotOurs(UnderstudyError):
+    """The cluster belongs to another store, or another control device has gone on with a copy of this one."""
+
+
+NOT_OURS = frozenset({"PAIR_OWNED", "OTHER_CONTROLLER"})
+
+
 class Reports(Protocol):
     """Whom to tell what happens on the way; each call may record something."""
 
@@ -52,24 +59,14 @@ class Reports(Protocol):
 class Carrier:
     """Carries one instruction; used once."""
 
-    def __init__(
-        self,
-        outgoing: Outgoing,
-        gateway: Gateway,
-        credentials: CredentialSource,
-        reports: Reports,
-        clock: Clock,
-        live: Live,
-        turns: Turns,
-        settings: WorkerSettings,
-    ) -> None:
-        self._turns = turns
+    def __init__(self, outgoing: Outgoing, gateway: Gateway, reports: Reports, equipment: Equipment) -> None:
+        clock, settings = equipment.clock, equipment.settings
+        self._equipment = equipment
+        self._turns = equipment.turns
         self._outgoing = outgoing
         self._gateway = gateway
-        self._credentials = credentials
         self._reports = reports
-        self._clock = clock
-        self._live = live
+        self._live = equipment.live
         self._retry = Backoff(clock, settings.retry_seconds, settings.longest_retry_seconds)
         self._restart = Backoff(clock, settings.retry_seconds, settings.longest_retry_seconds)
         self._stall = _StallWatch(clock, settings.stall_seconds)
@@ -89,6 +86,8 @@ class Carrier:
                     await self._restart.wait()
                     continue
                 outcome = checked_outcome(outcome, self._outgoing.instruction)
+                if outcome["failure"] is not None and outcome["failure"]["code"] in NOT_OURS:
+                    self._equipment.standing.doubt()
                 if self._outgoing.instruction.kind == "CheckCluster" and outcome["failure"] is None:
                     clock = await _reached(self._gateway.controller_clock())
                     outcome = {**outcome, "result": {**outcome["result"], "controller_clock": clock}}
@@ -104,8 +103,10 @@ class Carrier:
 
     async def _submit(self) -> Mapping[str, Any] | None:
         """Hand it over; return an outcome if the agent refused it."""
+        controller = await self._evidence()
         allowance = self._turns.allowance(self._outgoing.instruction.id)
-        answer = await _reached(self._gateway.submit(self._outgoing.submission(self._credentials, allowance)))
+        submission = self._outgoing.submission(self._equipment.credentials, allowance, controller)
+        answer = await _reached(self._gateway.submit(submission))
         if isinstance(answer, SubmissionRefused):
             if answer.code == "OLD_TERM":
                 raise TakenOver(
@@ -113,11 +114,28 @@ class Carrier:
                     f"{self._gateway.cluster}: {answer.message}.",
                     remedy="Stop this control device: another one works with these clusters.",
                 )
+            if answer.code in NOT_OURS:
+                self._equipment.standing.doubt()
+                remedy = "Use that control device. If it is lost for good: 'understudy pair take-over'."
+                raise _Unreachable(NotOurs(answer.code, f"{self._gateway.cluster}: {answer.message}.", remedy=remedy))
             if answer.code == "TOO_LATE":
                 # By the gateway's clock, which may be another one than was thought: the next attempt will know it.
                 await _reached(self._gateway.controller_clock())
             return failed(answer.code, answer.message, REMEDIES.get(answer.code, ""))
         return None
+
+    async def _evidence(self) -> dict[str, Any] | None:
+        """What shows that this control device may act there; nothing is sent before, and it is waited for."""
+        try:
+            evidence: dict[str, Any] | None = await _reached(
+                self._equipment.standing.evidence(self._outgoing, self._equipment)
+            )
+            return evidence
+        except NotOurs as error:
+            self._live.gateway(self._gateway.cluster, f"{error.code}: {error.message}")
+            raise _Unreachable(error) from error
+        except Refused as error:
+            raise _Unreachable(error) from error
 
     async def _follow(self) -> Mapping[str, Any] | None:
         """Look until it has ended; None when no agent carries it out any more."""
@@ -154,7 +172,7 @@ class Carrier:
         stall = self._stall.take(seen.progress or {}, is_paused)
         self._turns.moves(instruction, is_paused or not self._stall.is_still)
         if self._stall.has_moved:
-            self._live.moved(self._outgoing.owner, self._clock.now())
+            self._live.moved(self._outgoing.owner, self._equipment.clock.now())
         if seen.progress is None or not self._outgoing.data_set:
             return
         self._live.progress(self._outgoing.owner, self._outgoing.data_set, seen.progress)
@@ -164,6 +182,16 @@ class Carrier:
     def _name(self) -> str:
         instruction = self._outgoing.instruction
         return f"run {instruction.run} {instruction.step} attempt {instruction.attempt} on {instruction.cluster}"
+
+
+class Silent:
+    """Nobody is told what happens on the way."""
+
+    async def milestone(self, name: str, facts: dict[str, Any]) -> None:
+        """Not told."""
+
+    async def stalled(self, last_bytes: int, since_ms: int) -> None:
+        """Not told."""
 
 
 class _StallWatch:
@@ -198,9 +226,9 @@ class _StallWatch:
 
 
 class _Unreachable(Exception):
-    """The gateway could not be asked; keeps its error apart from those of the store."""
+    """The gateway could not be asked, or the cluster is not ours; keeps its error apart from those of the store."""
 
-    def __init__(self, error: Unavailable) -> None:
+    def __init__(self, error: UnderstudyError) -> None:
         super().__init__(str(error))
         self.error = error
 

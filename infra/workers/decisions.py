@@ -41,12 +41,19 @@ HANDLERS: Mapping[str, Handler[Any]] = {
 
 @dataclass(frozen=True)
 class Controller:
-    """Who the workers are: this process, with its term, its clock, and its way to make ids."""
+    """Who the workers are: this process, with its term, its clock, and its way to make ids.
+
+    ``store`` is the store's id, ``incarnation`` that of this start of it, on ``host``, ``since`` then.
+    """
 
     term: int
     code_version: str
     clock: Clock
     new_id: Callable[[], UUID]
+    store: UUID
+    incarnation: UUID
+    host: str
+    since: datetime
 
     def context(self, cause: str = "") -> Context:
         """The context of one command of the workers; ``cause`` is the instruction that it is about."""

@@ -15,31 +15,14 @@ from typing import Any
 from uuid import UUID
 
 from domain.values.endpoints import Endpoints
-from infra.ports.clock import Clock
 from infra.ports.gateway import invalid_answer
-from infra.settings import WorkerSettings
 from infra.workers.carrying import Carrier
 from infra.workers.decisions import Decisions
-from infra.workers.gateways import Gateways
-from infra.workers.live import Live
-from infra.workers.outgoing import CredentialSource, Outgoing
-from infra.workers.turns import Turns
+from infra.workers.equipment import Equipment as Equipment
+from infra.workers.outgoing import Outgoing
 from infra.workers.waiting import wait_until
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Equipment:
-    """What every driver works with."""
-
-    decisions: Decisions
-    gateways: Gateways
-    credentials: CredentialSource
-    clock: Clock
-    live: Live
-    turns: Turns
-    settings: WorkerSettings
 
 
 class Driver:
@@ -131,12 +114,8 @@ class Driver:
         carrier = Carrier(
             outgoing,
             equipment.gateways.of(instruction.cluster, outgoing.endpoints),
-            equipment.credentials,
             _Reports(equipment.decisions, self._kind, self._identity, instruction.id),
-            equipment.clock,
-            equipment.live,
-            equipment.turns,
-            equipment.settings,
+            equipment,
         )
         self._in_flight[instruction.id] = asyncio.create_task(
             carrier.carry(), name=f"{instruction.kind} {instruction.id}"

@@ -52,9 +52,14 @@ class Outgoing:
     sites: Mapping[str, Endpoints]
     fails_unreachable: bool
 
-    def submission(self, credentials: CredentialSource, allowance: Mapping[str, Any] | None) -> Submission:
+    def submission(
+        self,
+        credentials: CredentialSource,
+        allowance: Mapping[str, Any] | None,
+        controller: Mapping[str, Any] | None,
+    ) -> Submission:
         """What is handed to the gateway."""
-        return Submission(self.instruction, credentials(self.sites), allowance)
+        return Submission(self.instruction, credentials(self.sites), allowance, controller)
 
 
 def instruction_of(wanted: Wanted, pair: UUID, sent: Sent, term: int) -> Instruction:

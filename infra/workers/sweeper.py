@@ -14,7 +14,7 @@ from infra.store.queries import AggregateEntry, Queries
 from infra.workers.decisions import HANDLERS
 
 if TYPE_CHECKING:
-    from infra.workers.driver import Equipment
+    from infra.workers.equipment import Equipment
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,19 @@ class Sweeper:
                 for entry in entries:
                     forgotten += await self._sweep(kind, entry)
                 after = entries[-1].first_position
+        await self._sweep_looks()
         return forgotten
+
+    async def _sweep_looks(self) -> None:
+        """What was asked to find out whose the clusters are."""
+        after: int | None = None
+        while entries := await self._queries.list("Cluster", limit=PAGE, after=after):
+            for entry in entries:
+                try:
+                    await self._equipment.standing.sweep(str(entry.name), self._equipment)
+                except Unavailable as error:
+                    _log.info("%s keeps what it knows of looks at it: %s", entry.name, error)
+            after = entries[-1].first_position
 
     async def _sweep(self, kind: str, entry: AggregateEntry) -> int:
         equipment = self._equipment

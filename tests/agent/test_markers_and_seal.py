@@ -12,7 +12,7 @@ import pytest
 
 from infra.agent.core.components import remove_snapshots
 from infra.agent.core.machine import Procedure
-from infra.agent.core.markers import check_marker, check_unchanged, newest_marker, write_marker
+from infra.agent.core.markers import Checked, check_marker, check_unchanged, newest_marker, write_marker
 from infra.agent.core.operations import HdfsCall, OperationFailed
 from infra.agent.core.procedures import PROCEDURES
 from infra.agent.protocol import Instruction, canonical
@@ -189,13 +189,14 @@ def test_a_marker_that_does_not_fit_is_named(place: Place, changed: dict[str, An
 
 def test_a_marker_that_was_followed_has_changed(place: Place) -> None:
     place.write(place.marker())
-    marker = place.run(newest_marker("secondary"))
-    place.run(check_unchanged("secondary", marker))
+    instruction = place.instruction("SealRecoveryPoint")
+    before = Checked(place.run(newest_marker("secondary")), None)
+    place.run(check_unchanged(instruction, "secondary", before))
     place.hdfs.write("/.understudy/identity/stranger", b"no marker")
-    place.run(check_unchanged("secondary", marker))
+    place.run(check_unchanged(instruction, "secondary", before))
     place.hdfs.write("/.understudy/identity/2.json", canonical(place.marker(2)))
     with pytest.raises(OperationFailed, match="MARKER_MISMATCH"):
-        place.run(check_unchanged("secondary", marker))
+        place.run(check_unchanged(instruction, "secondary", before))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])

@@ -35,6 +35,10 @@ FACTS: dict[str, dict[str, Any]] = {
     "RunPlanned": {"run": SPACE, "service": SPACE, "over": ()},
     "SpoolsForgotten": {"instructions": ("i",)},
     "Stalled": {"since": Contexts()().at, "why": "nobody knows"},
+    "TakenOver": {
+        "from_store": "a", "reason": "lost", "store": SPACE, "host": "h", "epoch": 2, "serials": {"north": 1},
+        "endpoints": ENDPOINTS,
+    },
 }  # fmt: skip
 
 
@@ -292,3 +296,72 @@ def test_only_so_many_runs_of_a_service_and_of_a_pair_are_under_way() -> None:
     plan(6, other)
     assert set(aggregate.runs) == {runs[1], runs[5], runs[6]}
     assert tables.same_state(aggregate, tables.rebuilt(aggregate))
+
+
+# Taking a pair over
+
+
+def taken(contexts: Contexts, found: dict[str, tuple[int, int]], aggregate: ClusterPair | None = None) -> ClusterPair:
+    """A pair that was taken over, where the clusters that are named could be reached."""
+    aggregate = aggregate or steady_pair(contexts)
+    aggregate.take_over(
+        contexts(), from_store="a" * 32, reason="it burnt", store=SPACE, host="h", found=found, endpoints=ENDPOINTS
+    )
+    return aggregate
+
+
+def test_a_pair_names_its_store_in_its_markers_and_one_from_before_names_none() -> None:
+    contexts = Contexts()
+    (wanted,) = new_pair(contexts).next_instructions()
+    assert not {"store", "host", "taken_over"} & set(wanted.payload["marker"])
+    (wanted,) = ClusterPair.form(contexts(), "main", "north", "south", ENDPOINTS, SPACE, "h").next_instructions()
+    assert (wanted.payload["marker"]["store"], wanted.payload["marker"]["host"]) == (SPACE.hex, "h")
+
+
+def test_taking_over_writes_both_markers_at_once_in_a_later_epoch() -> None:
+    contexts = Contexts()
+    aggregate = taken(contexts, {"north": (4, 7), "south": (5, 7)})
+    assert (aggregate.state, aggregate.epoch) == ("FORMING", 8)
+    wishes = {wanted.role: wanted for wanted in aggregate.next_instructions()}
+    assert {role: wanted.payload["serial"] for role, wanted in wishes.items()} == {"primary": 5, "secondary": 6}
+    marker = wishes["primary"].payload["marker"]
+    assert (marker["identity"], marker["epoch"], marker["store"]) == (PRIMARY, 8, SPACE.hex)
+    assert marker["taken_over"] == {
+        "from_store": "a" * 32, "by": "ann", "reason": "it burnt", "at_ms": marker["taken_over"]["at_ms"],
+    }  # fmt: skip
+    for wanted in wishes.values():
+        aggregate.conclude(contexts(), wanted.id, succeeded())
+    assert aggregate.state == "STEADY"
+    assert aggregate.cluster_with(SECONDARY) == "south"
+    assert tables.same_state(tables.rebuilt(aggregate), aggregate)
+
+
+def test_a_cluster_that_was_not_reached_is_taken_over_by_doing_it_again() -> None:
+    contexts = Contexts()
+    aggregate = taken(contexts, {"south": (1, 1)})
+    (wanted,) = aggregate.next_instructions()
+    assert wanted.role == "secondary"
+    aggregate.conclude(contexts(), wanted.id, succeeded())
+    assert (aggregate.state, aggregate.next_instructions()) == ("FORMING", ())
+    taken(contexts, {"north": (1, 1), "south": (2, 2)}, aggregate)
+    assert aggregate.epoch == 3
+    again = {w.role: w for w in aggregate.next_instructions()}
+    assert again["secondary"].id != wanted.id, "the older one is in the gateway's spool"
+    assert {role: w.payload["serial"] for role, w in again.items()} == {"primary": 2, "secondary": 3}
+
+
+def test_the_epoch_never_goes_back() -> None:
+    contexts = Contexts()
+    aggregate = taken(contexts, {"south": (1, 9)})
+    assert taken(contexts, {"north": (1, 1)}, aggregate).epoch == 11
+
+
+@pytest.mark.parametrize("words", ["", " ", "x" * 501, "a\0b"])
+def test_taking_over_needs_a_reason(words: str) -> None:
+    contexts = Contexts()
+    aggregate = steady_pair(contexts)
+    with pytest.raises(InvalidInput, match="reason"):
+        aggregate.take_over(
+            contexts(), from_store="a", reason=words, store=SPACE, host="h", found={}, endpoints=ENDPOINTS
+        )
+    assert aggregate.state == "STEADY"

@@ -47,6 +47,7 @@ from infra.agent.core.operations import (
     Upload,
     WriteFile,
 )
+from infra.agent.core.ownership import Submitter
 from infra.agent.shell.disk import Appender, Disk
 from infra.agent.shell.spool import Entry
 from infra.agent.shell.work_files import WorkFiles
@@ -126,6 +127,7 @@ class FakeExecutor:
         self.hbase = dict(hbase or {})
         self.hooks = dict(hooks or {})
         self.facts = {**FACTS, **(facts or {}), "hooks": sorted(self.hooks)}
+        self.controller: dict[str, Any] | None = None
         self.progress: list[dict[str, Any]] = []
         self.milestones: dict[str, dict[str, Any]] = {}
         self.watchdogs: list[tuple[float, str, str]] = []
@@ -299,6 +301,9 @@ class FakeExecutor:
 
     def _OpenFiles(self, operation: OpenFiles) -> dict[str, Any]:
         return {"paths": self._site(operation.site).open_files(operation.path), "way": "NameNode RPC"}
+
+    def _Submitter(self, operation: Submitter) -> dict[str, Any] | None:
+        return self._entry.controller() or self.controller
 
     def _GatewayFacts(self, operation: GatewayFacts) -> dict[str, Any]:
         return dict(self.facts)

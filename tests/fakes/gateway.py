@@ -76,10 +76,7 @@ class FakeGateway:
     # What the control device asks
 
     async def submit(self, submission: Submission) -> Submitted | SubmissionRefused:
-        message = {"instruction": submission.instruction.to_wire(), "credentials": dict(submission.credentials)}
-        if submission.allowance is not None:
-            message["allow"] = dict(submission.allowance)
-        return await self._over_the_network(lambda: self._submit(canonical(message)))
+        return await self._over_the_network(lambda: self._submit(canonical(submission.to_wire())))
 
     async def look(
         self,

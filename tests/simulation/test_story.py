@@ -86,6 +86,7 @@ def check_histories(world: World) -> None:
         "BackupRun": ["COMPLETED", "COMPLETED"],
         "Cluster": ["ACTIVE", "ACTIVE"],
         "ClusterPair": ["STEADY"],
+        "ControlDevice": ["ACTIVE"],
         "RecoveryPoint": ["AVAILABLE", "EXPIRED"],
         "Replica": ["CLEAN"],
         "Service": ["ACTIVE"],

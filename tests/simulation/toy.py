@@ -85,6 +85,13 @@ def check_cluster(instruction: Instruction, journal: bytes) -> Procedure:
     }
 
 
+def show_owner(instruction: Instruction, journal: bytes) -> Procedure:
+    """Toy clusters are nobody's."""
+    nobody = {"owner": None, "seen_ms": None, "marker": None}
+    yield Now()
+    return {"sites": dict.fromkeys(instruction.payload["sites"], nobody)}
+
+
 def write_marker(instruction: Instruction, journal: bytes) -> Procedure:
     """Write once."""
     (role,) = instruction.payload["sites"]
@@ -239,6 +246,7 @@ def close_copies(instruction: Instruction, journal: bytes) -> Procedure:
 
 TOYS: dict[str, Callable[[Instruction, bytes], Procedure]] = {
     "CheckCluster": check_cluster,
+    "ShowOwner": show_owner,
     "WriteMarker": write_marker,
     "TakeSnapshots": take_snapshots,
     "SendSnapshots": send,

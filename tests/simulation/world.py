@@ -28,11 +28,13 @@ from infra.store.queries import Queries
 from infra.store.store import Store, open_store
 from infra.store.writer import Writer
 from infra.summaries import CONTENTS, KINDS
-from infra.workers.decisions import Controller, Decisions
-from infra.workers.driver import Equipment
+from infra.workers.decisions import Decisions
+from infra.workers.equipment import Equipment
 from infra.workers.gateways import Gateways
 from infra.workers.live import Live
 from infra.workers.outgoing import simple_credentials
+from infra.workers.standing import Standing
+from infra.workers.starting import start
 from infra.workers.supervisor import Supervisor
 from infra.workers.turns import Turns
 from tests.fakes.gateway import FakeCluster, FakeGateway
@@ -78,6 +80,7 @@ class World:
     gateways: dict[str, FakeGateway] = field(default_factory=dict)
     crash_after: int | None = None
     lives: int = 0
+    starts: int = 0
 
     def __post_init__(self) -> None:
         for name in self.clusters:
@@ -150,8 +153,10 @@ class Life:
         self.store = world.open_store()
         self.queries: Queries = self.store.queries
         self.clock = clock = SimulatedClock(world.clock)
-        ids = random.Random(f"ids of life {self.store.term}")
-        self.controller = Controller(self.store.term, "1", clock, lambda: UUID(int=ids.getrandbits(128), version=4))
+        world.starts += 1
+        ids = random.Random(f"ids of start {world.starts} of {world.directory.name}")
+        host = f"{world.directory.name}-device"
+        self.controller = start(self.store, "1", clock, lambda: UUID(int=ids.getrandbits(128), version=4), host)
         writer = _Writer(self)
         self.writer: Writer = writer
         self.turns = Turns(clock)
@@ -159,7 +164,14 @@ class Life:
         decisions = Decisions(self.controller, writer, self.queries, at_once=world.settings.copies_per_run)
         gateways = Gateways(self._gateway, clock, self.live, self.turns, world.settings)
         self.equipment = Equipment(
-            decisions, gateways, simple_credentials, clock, self.live, self.turns, world.settings
+            decisions,
+            gateways,
+            simple_credentials,
+            clock,
+            self.live,
+            self.turns,
+            world.settings,
+            Standing(self.controller, self.queries),
         )
         self.supervisor = Supervisor(self.queries, self.equipment)
         self.control_plane = ControlPlane(self.controller, writer, self.queries, self.equipment, offload=inline)

@@ -17,7 +17,7 @@ from infra.agent.core.abort import abort
 from infra.agent.core.check_cluster import check_cluster
 from infra.agent.core.hdfs_adopt import list_losses
 from infra.agent.core.machine import Procedure
-from infra.agent.core.markers import check_marker, write_marker
+from infra.agent.core.markers import check_marker, show_owner, write_marker
 from infra.agent.core.seal import seal_recovery_point
 from infra.agent.core.take_snapshots import take_snapshots
 from infra.agent.core.work import PRIMARY, SECONDARY
@@ -29,7 +29,7 @@ IDENTITIES = {PRIMARY: "PRIMARY", SECONDARY: "SECONDARY"}
 
 
 def _in_its_role(procedure: Carry) -> Carry:
-    """Raise MARKER_MISMATCH unless each cluster is this pair's, in this epoch, and has the role that it is to play."""
+    """Let it through only where each cluster is this control device's and this pair's, in this epoch, in its role."""
     return _checked(procedure, IDENTITIES)
 
 
@@ -60,6 +60,7 @@ PROCEDURES: dict[str, Carry] = {
     "ReplicateSnapshots": _in_its_role(components.send_snapshots),
     "SealRecoveryPoint": _in_its_role(seal_recovery_point),
     "SendSnapshots": _in_its_role(components.send_snapshots),
+    "ShowOwner": show_owner,
     "TakeSnapshots": take_snapshots,
     "WriteMarker": write_marker,
 }

@@ -73,7 +73,7 @@ class _Run:
         self.at_ms = 0.0
         self.accepted_ms = 0.0
         self.look_ms = 0.0
-        self.marker: dict[str, Any] = {}
+        self.checked: markers.Checked | None = None
         self.opened: Listing | None = None
         self.rpc_timeout_ms = 0.0
         self.disabled: set[str] = set()
@@ -108,7 +108,7 @@ class _Run:
         yield from self._measure()
         if (yield Now()) > self.at_ms + self.tolerance_ms:
             raise _missed("the instruction came, or its agent was started again, after the moment")
-        self.marker = yield from markers.check_marker(self.instruction, PRIMARY, "PRIMARY")
+        yield from self._check_marker()
         yield Together([self._check_targets(), self._measure_hbase()], limit=2)
         if self.tables:
             status = yield from hbase_calls.ask(PRIMARY, "status")
@@ -117,6 +117,9 @@ class _Run:
         self.accepted_ms = yield Now()
         yield Milestone("armed", {"clocks": dict(self.clocks)})
         yield Progress({"step": "waiting for the moment"})
+
+    def _check_marker(self) -> Procedure:
+        self.checked = yield from markers.check_marker(self.instruction, PRIMARY, "PRIMARY", self.checked)
 
     def _check_targets(self) -> Procedure:
         found = yield Together((target.check() for target in self.targets), AT_ONCE)
@@ -171,7 +174,7 @@ class _Run:
         if now < self.accepted_ms + FRESH_MS or now + self.look_ms + AIM_BEFORE_MS > self.at_ms:
             return
         yield Progress({"step": "warm-up"})
-        self.marker = yield from markers.check_marker(self.instruction, PRIMARY, "PRIMARY")
+        yield from self._check_marker()
         yield from self._check_targets()
         yield from self._measure_hbase()
 
@@ -215,7 +218,8 @@ class _Run:
 
     def _fire(self) -> Procedure:
         yield from self._approach(AIM_BEFORE_MS)
-        yield from markers.check_unchanged(PRIMARY, self.marker)
+        assert self.checked is not None, "it was accepted"
+        yield from markers.check_unchanged(self.instruction, PRIMARY, self.checked)
         yield from self._measure()
         yield from self.journal.write({"firing": {"at_ms": self.at_ms, "clocks": dict(self.clocks)}})
         yield Progress({"step": "firing"})

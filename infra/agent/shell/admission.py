@@ -14,7 +14,15 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from infra.agent.protocol import MAXIMUM_BYTES, Instruction, WireError, canonical, check_allowance, parse_instruction
+from infra.agent.protocol import (
+    MAXIMUM_BYTES,
+    Instruction,
+    WireError,
+    canonical,
+    check_allowance,
+    check_controller,
+    parse_instruction,
+)
 from infra.agent.shell.credentials import check_credentials
 from infra.agent.shell.spool import Entry, Spool, unusable
 from infra.agent.shell.strict_json import decode
@@ -31,26 +39,22 @@ class Admitted:
 
 def admit(data: bytes, spool: Spool, now_ms: Callable[[], float]) -> Admitted:
     """Put the submission into the spool; raise ``WireError`` with a refusal code, or ``SpoolUnusable``."""
-    instruction, credentials, allowance = _parse(data)
+    submission = _parse(data)
+    instruction = submission.instruction
     spool.open()
     try:
-        return _admit(instruction, credentials, allowance, spool, now_ms)
+        return _admit(submission, spool, now_ms)
     except OSError as error:
         if spool.entry(instruction.id).exists():
             raise  # a refusal would say that nothing is kept of it
         raise unusable(spool.root, error) from error
 
 
-def _admit(
-    instruction: Instruction,
-    credentials: dict[str, Any],
-    allowance: dict[str, Any] | None,
-    spool: Spool,
-    now_ms: Callable[[], float],
-) -> Admitted:
+def _admit(submission: _Submission, spool: Spool, now_ms: Callable[[], float]) -> Admitted:
+    instruction = submission.instruction
     with spool.lock():
         terms = Terms(spool)
-        terms.check(instruction)
+        terms.check(instruction, submission.controller)
         entry = spool.entry(instruction.id)
         _check_not_superseded(spool, entry, instruction)
         known = entry.exists()
@@ -58,29 +62,47 @@ def _admit(
             _check_same(entry, instruction)
         elif now_ms() > instruction.not_after_ms:
             raise WireError("TOO_LATE", f"not after {instruction.not_after_ms}, it is {now_ms():.0f}")
-        terms.raise_to(instruction)
+        terms.raise_to(instruction, submission.controller)
         if not known:
-            files = {"instruction.json": canonical(instruction.to_wire()), "credentials.json": canonical(credentials)}
-            spool.create(instruction.id, files)
+            spool.create(instruction.id, submission.files())
         # What is known is not refused for want of room: it goes on with what it has.
         with contextlib.suppress(OSError) if known else contextlib.nullcontext():
             if known and entry.outcome() is None:
-                entry.renew_credentials(credentials)
-            if allowance is not None:
-                entry.allow(allowance)
+                entry.renew(submission.credentials, submission.controller)
+            if submission.allowance is not None:
+                entry.allow(submission.allowance)
     return Admitted(entry, known)
 
 
-def _parse(data: bytes) -> tuple[Instruction, dict[str, Any], dict[str, Any] | None]:
+@dataclass(frozen=True)
+class _Submission:
+    instruction: Instruction
+    credentials: dict[str, Any]
+    allowance: dict[str, Any] | None
+    controller: dict[str, Any] | None
+
+    def files(self) -> dict[str, bytes]:
+        """What a new entry holds."""
+        files = {"instruction.json": self.instruction.to_wire(), "credentials.json": self.credentials}
+        if self.controller is not None:
+            files["controller.json"] = self.controller
+        return {name: canonical(value) for name, value in files.items()}
+
+
+def _parse(data: bytes) -> _Submission:
     submission = decode(data, MAXIMUM_BYTES)
-    if not isinstance(submission, dict) or set(submission) - {"allow"} != {"instruction", "credentials"}:
-        raise WireError("MALFORMED", "a submission is an object of instruction and credentials, and perhaps allow")
+    if not isinstance(submission, dict) or set(submission) - {"allow", "controller"} != {"instruction", "credentials"}:
+        raise WireError(
+            "MALFORMED", "a submission is an object of instruction and credentials, and perhaps allow and controller"
+        )
     instruction = parse_instruction(submission["instruction"])
     check_credentials(submission["credentials"])
-    allowance = submission.get("allow")
+    allowance, controller = submission.get("allow"), submission.get("controller")
     if allowance is not None:
         check_allowance("allow", allowance)
-    return instruction, submission["credentials"], allowance
+    if controller is not None:
+        check_controller("controller", controller)
+    return _Submission(instruction, submission["credentials"], allowance, controller)
 
 
 def _check_not_superseded(spool: Spool, entry: Entry, instruction: Instruction) -> None:

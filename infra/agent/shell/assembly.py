@@ -32,6 +32,7 @@ from infra.agent.core.operations import (
     Upload,
     WriteFile,
 )
+from infra.agent.core.ownership import Submitter
 from infra.agent.protocol import Instruction
 from infra.agent.shell.admin_command import DEFAULT_COMMAND, safe_command
 from infra.agent.shell.block_transfer import BlockTransfers
@@ -160,6 +161,7 @@ def make_executor(
         StartWatchdog: WatchdogStarter(own_command(), spool.root, entry).start,
         OpenFiles: OpenFileListing(rpc, credentials, cancelled).of,
         GatewayFacts: lambda operation: facts(spool, hooks, own_admin_command(instruction)),
+        Submitter: lambda operation: entry.controller(),
         EndInstruction: lambda operation: ending.end(operation.id),
     }
     workers = max(1, min(int(instruction.payload.get("workers") or DEFAULT_WORKERS), MAXIMUM_WORKERS))

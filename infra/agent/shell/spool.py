@@ -5,9 +5,9 @@ name always holds its instruction. It is removed the same way round. The root ho
 set of instructions or the highest terms change), ``epochs.json``, ``cluster.json``, ``bin`` (uploaded archives), the
 index of attempts, and ``gone`` (entries that are being removed).
 
-Files of an instruction: ``instruction.json``, ``credentials.json``, ``allowance.json``, ``lock``, ``abort`` (its
-presence is the wish), ``journal``, ``milestones.ndjson``, ``progress.ndjson``, ``outcome.json``, ``log``, and the
-procedure's work files.
+Files of an instruction: ``instruction.json``, ``credentials.json``, ``controller.json``, ``allowance.json``,
+``lock``, ``abort`` (its presence is the wish), ``journal``, ``milestones.ndjson``, ``progress.ndjson``,
+``outcome.json``, ``log``, and the procedure's work files.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ OWN_FILES = frozenset(
     [
         "instruction.json",
         "credentials.json",
+        "controller.json",
         "allowance.json",
         "lock",
         "abort",
@@ -118,9 +119,16 @@ class Entry:
         value: dict[str, Any] = json.loads(read_file(self.path("credentials.json")) or b"{}")
         return value
 
-    def renew_credentials(self, credentials: dict[str, Any]) -> None:
-        """Put newer credentials in place of the older ones; a running agent reads them at its next request."""
+    def controller(self) -> dict[str, Any] | None:
+        """Who has submitted it last, or None where that was not told."""
+        data = read_file(self.path("controller.json"))
+        return None if data is None else json.loads(data.decode("utf-8"))
+
+    def renew(self, credentials: dict[str, Any], controller: dict[str, Any] | None) -> None:
+        """Put newer credentials in place of the older ones, and who submits it now; a running agent goes by them."""
         self._disk.replace(self.path("credentials.json"), canonical(credentials))
+        if controller is not None:
+            self._disk.replace(self.path("controller.json"), canonical(controller))
 
     def allow(self, allowance: dict[str, Any]) -> None:
         """Say how much it may take from now on, unless that is what it may take already, or it is over."""
