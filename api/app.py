@@ -10,11 +10,23 @@ from api.access import Access
 from api.face import FACE, Face
 from api.middleware import ACCESS, guard, problems
 from api.requests import BODY_BYTES
-from api.routes import clusters, health, pairs, pauses, policies, recovery_points, refusals, runs, services
+from api.routes import (
+    clusters,
+    control_device,
+    health,
+    pairs,
+    pauses,
+    policies,
+    recovery_points,
+    refusals,
+    runs,
+    services,
+)
 from api.watching import STREAMS, Streams
 
 ROUTES: Sequence[web.RouteDef] = (
     *health.ROUTES,
+    *control_device.ROUTES,
     *clusters.ROUTES,
     *pairs.ROUTES,
     *services.ROUTES,

@@ -1,7 +1,7 @@
 """What the web application needs from the control plane: commands and reads.
 
-Kinds are ``cluster``, ``pair``, ``service``, ``policy``, ``run``, ``recovery-point``, ``replica``, ``refusal`` and
-``pause``.
+Kinds are ``cluster``, ``pair``, ``service``, ``policy``, ``run``, ``recovery-point``, ``replica``, ``refusal``,
+``pause`` and ``control-device``.
 """
 
 from __future__ import annotations
@@ -68,6 +68,14 @@ class Commands(Protocol):
 
     async def create_pair(self, caller: Caller, name: str, primary: str, secondary: str) -> UUID:
         """Join two clusters."""
+
+    async def cluster_owner(self, caller: Caller, name: str) -> dict[str, Any]:
+        """Whose a cluster is, as it says now: ``owner``, ``seen_ms``, ``marker``, ``is_ours``, or ``failure``."""
+
+    async def take_over_pair(
+        self, caller: Caller, name: str, primary: str, secondary: str, from_store: str, reason: str
+    ) -> UUID:
+        """Take two clusters over from a control device that is lost."""
 
     async def add_service(
         self, caller: Caller, name: str, pair: str, data_sets: tuple[DataSet, ...], adopts: bool = False

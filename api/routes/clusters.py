@@ -139,6 +139,14 @@ async def check(request: web.Request) -> web.Response:
     return answer({**facts, "findings": findings})
 
 
+async def owner(request: web.Request) -> web.Response:
+    """Say whose a cluster is, as it says now."""
+    face = request.app[FACE]
+    entry = await find(face, "cluster", request.match_info["name"])
+    assert entry.name is not None
+    return answer({"cluster": entry.name, **await face.commands.cluster_owner(caller(request), entry.name)})
+
+
 def _severity(finding: dict[str, Any]) -> str:
     """What a run that met this finding would do: go on, go on and tell it, or be refused."""
     if finding["ok"]:
@@ -150,6 +158,7 @@ ROUTES = (
     web.post("/v1/clusters", add),
     web.get("/v1/clusters", list_all),
     web.get("/v1/clusters/{name}", show),
+    web.get("/v1/clusters/{name}/owner", owner),
     web.post("/v1/clusters/{name}/check", check),
     web.post("/v1/clusters/{name}/limits", change_limits),
 )

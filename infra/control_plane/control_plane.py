@@ -182,10 +182,13 @@ class ControlPlane:
             member.join(context, pair.id)
         return pair
 
-    async def pair_owner(self, caller: Caller, primary: str, secondary: str) -> dict[str, Any]:
-        """Whose two clusters are, as they say now; see ``infra.control_plane.ownership.owners``."""
+    async def cluster_owner(self, caller: Caller, name: str) -> dict[str, Any]:
+        """Whose a cluster is, as it says now; see ``infra.control_plane.ownership.owners``."""
+        return (await self._owners(caller, name))[name]  # type: ignore[no-any-return]
+
+    async def _owners(self, caller: Caller, *names: str) -> dict[str, Any]:
         clusters = await self._read(
-            caller, Cluster.identity(primary), lambda session, _: endpoints_of_named(session, primary, secondary)
+            caller, Cluster.identity(names[0]), lambda session, _: endpoints_of_named(session, *names)
         )
         return await owners(clusters, self._equipment, self._controller)
 
@@ -197,7 +200,7 @@ class ControlPlane:
 
         What cannot be reached now is taken over by doing this again. Raises what ``found_for_take_over`` raises.
         """
-        told = await self.pair_owner(caller, primary, secondary)
+        told = await self._owners(caller, primary, secondary)
         found = found_for_take_over(told, from_store, self._controller)
         controller = self._controller
 

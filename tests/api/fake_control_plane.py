@@ -29,6 +29,7 @@ class FakeControlPlane:
         self.live_facts: dict[UUID, dict[str, Any]] = {}
         self.calls: list[tuple[str, Caller, tuple[Any, ...]]] = []
         self.findings: list[dict[str, Any]] = []
+        self.owners: dict[str, dict[str, Any]] = {}
         self.planned: dict[str, Any] = {}
         self.raises: Exception | None = None
         self.answers: dict[UUID, UUID] = {}
@@ -122,6 +123,18 @@ class FakeControlPlane:
         if primary == secondary:
             raise Refused("SAME_CLUSTER", "primary and secondary are the same cluster.", remedy="Name two clusters.")
         return self._enter("create_pair", caller, "pair", name, "FORMING", primary=primary, secondary=secondary)
+
+    async def cluster_owner(self, caller: Caller, name: str) -> dict[str, Any]:
+        """See ``Commands``."""
+        await self.get("cluster", name)
+        return self.owners[name]
+
+    async def take_over_pair(
+        self, caller: Caller, name: str, primary: str, secondary: str, from_store: str, reason: str
+    ) -> UUID:
+        """See ``Commands``."""
+        summary = {"primary": primary, "secondary": secondary, "from_store": from_store, "reason": reason}
+        return self._enter("take_over_pair", caller, "pair", name, "FORMING", **summary)
 
     async def add_service(
         self, caller: Caller, name: str, pair: str, data_sets: tuple[DataSet, ...], adopts: bool = False

@@ -25,6 +25,7 @@ class ScriptedClusters:
         self.fail: dict[str, dict[str, Any]] = {}
         self.results: dict[str, dict[str, Any]] = {}
         self.done: list[Instruction] = []
+        self.owner: dict[str, Any] | None = None
         self.sizes: dict[str, int] | None = None
 
     def open(self, cluster: str, endpoints: Endpoints) -> ScriptedGateway:
@@ -76,6 +77,10 @@ class ScriptedGateway:
     def _result(self, instruction: Instruction) -> dict[str, Any]:
         make: Callable[[dict[str, Any]], dict[str, Any]] = getattr(self, f"_{instruction.kind}")
         return {**make(instruction.payload), **self._clusters.results.get(instruction.kind, {})}
+
+    def _ShowOwner(self, payload: dict[str, Any]) -> dict[str, Any]:
+        told = {"seen_ms": None, "marker": None, "owner": self._clusters.owner}
+        return {"sites": dict.fromkeys(payload["sites"], told)}
 
     def _WriteMarker(self, payload: dict[str, Any]) -> dict[str, Any]:
         self._clusters.markers[self._cluster] = payload["marker"]

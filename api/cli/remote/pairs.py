@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from api.cli.remote.ownership import owner, take_over
 from api.cli.remote.session import Session, command
-from api.cli.remote.text import NOTHING, pairs, short, table
+from api.cli.remote.text import NOTHING, instant, pairs, short, table
 from api.cli.remote.transport import path
 from api.cli.remote.waiting import failures, wait_until_done
 
@@ -48,7 +49,12 @@ def list_all(session: Session) -> None:
 def show(session: Session, name: str) -> None:
     """Show a pair: identities, epoch, what its services claim, what stands in the way."""
     answer = session.client.get(path("pairs", name))
-    session.show(answer, page(answer, _services(session)))
+    device = session.client.get(path("control-device"))
+    session.show(answer, page({**answer, "control_device": device}, _services(session)))
+
+
+pair.add_command(owner)
+pair.add_command(take_over)
 
 
 def _services(session: Session) -> dict[str, str]:
@@ -69,8 +75,17 @@ def page(answer: Mapping[str, Any], services: Mapping[str, str]) -> str:
         for data_set in claim["data_sets"]
     ]
     head = [("pair", answer["name"]), ("id", answer["id"]), ("state", answer["state"])]
+    head += [("epoch", facts.get("epoch", NOTHING)), ("store", facts.get("store") or NOTHING)]
+    device = answer.get("control_device") or {}
+    if device:
+        head.append(("term", device["term"]))
+        head.append(("incarnation", f"{device['incarnation']}, on host {device['host']}"))
+    taken = facts.get("taken_over")
+    if taken:
+        head.append(("taken over", f"{instant(taken['at_ms'])} by {taken['by']} from store {taken['from_store']}"))
+        head.append(("reason", taken["reason"]))
     parts = [
-        pairs([*head, ("epoch", facts.get("epoch", NOTHING))]),
+        pairs(head),
         table(("CLUSTER", "IDENTITY", "TO BECOME", "SERIAL"), members, right=(3,)),
     ]
     if claims:

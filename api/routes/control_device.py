@@ -1,0 +1,16 @@
+"""This control device: ``/v1/control-device``."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from api.face import FACE, answer
+
+
+async def show(request: web.Request) -> web.Response:
+    """Answer which store this is, and since when which control device acts for it."""
+    found = await request.app[FACE].reads.list("control-device", {}, limit=1, after=None, newest_first=False)
+    return answer(found[0].summary if found else {})
+
+
+ROUTES = (web.get("/v1/control-device", show),)
