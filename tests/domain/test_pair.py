@@ -330,7 +330,7 @@ def test_taking_over_writes_both_markers_at_once_in_a_later_epoch() -> None:
         "from_store": "a" * 32, "by": "ann", "reason": "it burnt", "at_ms": marker["taken_over"]["at_ms"],
     }  # fmt: skip
     for wanted in wishes.values():
-        aggregate.conclude(contexts(), wanted.id, succeeded())
+        aggregate.conclude(contexts(), wanted.id, succeeded(shown(wanted)))
     assert aggregate.state == "STEADY"
     assert aggregate.cluster_with(SECONDARY) == "south"
     assert tables.same_state(tables.rebuilt(aggregate), aggregate)
@@ -341,7 +341,7 @@ def test_a_cluster_that_was_not_reached_is_taken_over_by_doing_it_again() -> Non
     aggregate = taken(contexts, {"south": (1, 1)})
     (wanted,) = aggregate.next_instructions()
     assert wanted.role == "secondary"
-    aggregate.conclude(contexts(), wanted.id, succeeded())
+    aggregate.conclude(contexts(), wanted.id, succeeded(shown(wanted)))
     assert (aggregate.state, aggregate.next_instructions()) == ("FORMING", ())
     taken(contexts, {"north": (1, 1), "south": (2, 2)}, aggregate)
     assert aggregate.epoch == 3
