@@ -9,7 +9,7 @@ from domain.preflight.finding import REFUSE, WARN, Facts, Finding
 
 WARNINGS = frozenset(
     {
-        "ACLS_OFF", "CHECKSUMS_DIFFER", "COPROCESSORS", "HBASE_CLOCK_UNKNOWN", "HBASE_UNSETTLED", "LEFT_OUT",
+        "CHECKSUMS_DIFFER", "COPROCESSORS", "HBASE_CLOCK_UNKNOWN", "HBASE_UNSETTLED", "LEFT_OUT", "NO_ACLS",
         "NOT_REBOOT_SAFE", "OPEN_FILES_UNKNOWN", "SPACE_TIGHT", "SPOOL_TIGHT",
     }
 )  # fmt: skip

@@ -294,7 +294,7 @@ def test_the_secondary_is_asked_whether_it_allows_what_every_run_does(checked: C
             ("SnapshotException", "the file system snapshot limit is 3"),
             "LIMIT_REACHED",
         ),
-        ("REMOVEACL", ("AclException", ACLS), "ACLS_OFF"),
+        ("REMOVEACL", ("AclException", ACLS), "NO_ACLS"),
     ],
 )
 def test_what_every_run_does_and_the_secondary_forbids(

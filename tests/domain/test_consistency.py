@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.protection.consistency import CONSISTENT, DEGRADED, FAILED, assess, with_copy
+from domain.protection.consistency import CONSISTENT, DEGRADED, FAILED, assess, with_copy, with_left_out
 from domain.values.clock import ClockOffset
 from domain.values.interval import Interval
 
@@ -95,6 +95,16 @@ def test_what_the_copy_found_open_makes_a_data_set_fuzzy(grade: str, files: int,
     assert (found.grades[3].grade, found.grades[3].reason, found.grades[3].fuzzy_files) == ("FUZZY", reason, files)
     assert with_copy(before, "d", 0) == before
     assert with_copy(assess(ONE, clocks(SURE, SURE), 10), "a", files).verdict == FAILED
+
+
+@pytest.mark.parametrize(("files", "added"), [(1, "1 file is"), (3, "3 files are")])
+def test_what_the_copy_left_out_is_said_and_the_grade_holds_for_all_others(files: int, added: str) -> None:
+    before = assess({**ONE, "d": snapshot(1_000, 1_100, "EXACT")}, clocks(SURE, SURE), 500)
+    found = with_left_out(before, "d", files)
+    assert (found.verdict, found.grades[:3]) == (before.verdict, before.grades[:3])
+    assert found.grades[3].grade == "EXACT"
+    assert found.grades[3].reason == f"why; {added} left out, which the superuser may not read"
+    assert with_left_out(before, "d", 0) == before
 
 
 @given(st.lists(st.tuples(instants, instants), min_size=1, max_size=8), offsets, offsets)

@@ -120,3 +120,36 @@ def test_ordered_deletion_with_trash_roots(
         assert (page["failure"]["code"], page["snapshots"]) == ("RENAMES_FORBIDDEN", {})
         assert "dfs.namenode.snapshot.deletion.ordered" in page["failure"]["remedy"]
         assert read_tree(cluster_b, root) == before
+
+
+def test_what_no_check_can_know_stops_the_run_until_it_is_mended(
+    product: Product, cluster_a: Cluster, cluster_b: Cluster, files: str
+) -> None:
+    """How many snapshots one directory may have is told by no question: it is met when the copy is frozen."""
+    root = f"/data/{files}"
+    product.run("policy", "add", files, "--service", files, "--patience-seconds", "5")
+    product.back_up(files)
+    cluster_a.webhdfs("app").write(f"{root}/later", data=b"3")
+    with cluster_b.configured({"dfs.namenode.snapshot.max.limit": 1}):
+        run = product.begin(files, *product.lead())
+        product.wait_for("the run has stopped", lambda: "STOPPED" in alarms(product, files), 120)
+        product.wait_for("it is told that nothing moves", lambda: "STALLED" in alarms(product, files), 60)
+        watched = product.attempt("run", "watch", run)
+        assert watched.returncode == 5
+        page = product.wait_for_state(run, "FREEZING")
+        (stopped,) = [alarm for alarm in page["alarms"] if alarm["code"] == "STOPPED"]
+        assert "the per directory snapshot limit is 1" in stopped["message"]
+        assert "dfs.namenode.snapshot.max.limit" in stopped["remedy"]
+        assert f"understudy run retry {run}" in stopped["remedy"]
+        assert page["last_failure"] == {}, "nothing is tried any more"
+    product.run("run", "retry", run)
+    page = product.wait_for_state(run, "COMPLETED")
+    assert page["alarms"] == []
+    assert "later" in read_tree(cluster_b, f"{root}/.snapshot/{page['snapshot']}")
+
+
+def alarms(product: Product, service: str) -> list[str]:
+    """What the newest run's line in the list of runs shows."""
+    newest: dict[str, Any] = product.ask("runs", "--service", service, "--limit", "1")["items"][0]
+    found: list[str] = newest["summary"]["alarms"]
+    return found

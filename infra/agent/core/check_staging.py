@@ -19,6 +19,9 @@ from infra.agent.core.work import ROOT, SCRATCH, SECONDARY
 from infra.agent.protocol import Instruction
 
 SNAPSHOT = "us-check-border"
+NO_ACLS = "NO_ACLS"
+"""To be known, and no more: as soon as an ACL is met it is ACLS_OFF, which refuses the run."""
+
 LATER = (
     "renames into snapshottable directories, and snapshots, are allowed; before dfs.namenode.snapshot.deletion.ordered"
     " and …snapshot.trashroot.enabled are both switched on: hdfs dfsadmin -safemode enter, -saveNamespace, or the"
@@ -84,5 +87,5 @@ def _check_acls(instruction: Instruction, cluster: str, findings: Findings) -> P
             findings.failed("copies", cluster, "an ACL could not be removed", failure)
         else:
             message = "ACLs are switched off: a run whose data have ACLs is refused before it changes anything"
-            findings.bad("copies", cluster, ACLS_OFF.code, message, ACLS_OFF.remedy)
+            findings.bad("copies", cluster, NO_ACLS, message, ACLS_OFF.remedy)
     yield from hdfs.delete(SECONDARY, directory)

@@ -112,6 +112,14 @@ def test_an_alarm_is_told_with_its_remedy() -> None:
     assert "Alarms\n  BARRIER_NOT_RELEASED (north): writers are held.\n    remedy: Run go.\n" in text
 
 
+def test_what_is_left_out_is_told_with_the_first_paths() -> None:
+    page = pages.completed()
+    page["staged"][pages.FILES]["left_out"] = {"files": 2, "paths": ["a/secret", "b"]}
+    text = run_text(RunPage(page))
+    assert "a/secret, b" in text
+    assert "what is left out is not on the secondary, and in no verdict" in text
+
+
 def test_what_is_being_tried_again_is_told() -> None:
     failure = {"code": "NO_SPACE", "message": "the disk is full.", "remedy": "Free space.", "attempt": 7}
     text = run_text(RunPage({**pages.staging(), "last_failure": {"copy-x": failure}}))
