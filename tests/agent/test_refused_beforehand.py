@@ -265,7 +265,7 @@ def test_the_check_looks_into_the_tree_and_tries_what_it_sees(checked: CheckWorl
 
 
 def test_a_survey_ends_with_its_time_and_says_so(checked: CheckWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.agent.core.hdfs_survey.SURVEY_MS", 0.0)
+    monkeypatch.setattr("infra.agent.core.check_sources.SURVEY_MS", 0.0)
     result, bad = checked.check(patterns=(DIRECTORY,))
     assert bad == {}
     assert "0 entries were looked at beforehand, not all, for want of time" in [

@@ -10,26 +10,32 @@ from infra.agent.core.findings import Findings
 from infra.agent.core.hdfs_survey import Survey, check_zones
 from infra.agent.core.hdfs_trial import Trial
 from infra.agent.core.machine import Procedure, Together
-from infra.agent.core.operations import OperationFailed
+from infra.agent.core.operations import Now, OperationFailed
 from infra.agent.core.work import PRIMARY, SCRATCH, SECONDARY
 from infra.agent.protocol import Instruction
 
-AT_ONCE = 4
-MOST_SURVEYED = 64
+AT_ONCE = 8
+SURVEY_MS = 1_500.0
+"""How long all trees together are looked into: a check must not take as long as a copy."""
 
 
 def check_sources(instruction: Instruction, patterns: Sequence[dict[str, Any]], findings: Findings) -> Procedure:
     """Look into the primary's directories for a short while, and try on the secondary what is met there."""
+    if not patterns:
+        return
     policies = yield from hdfs.storage_policies(SECONDARY)
     zones = yield from _zones()
-    found = yield Together((resolve(PRIMARY, pattern["path"]) for pattern in patterns), AT_ONCE)
-    paths = sorted({path for one in found for path in one})
+    resolved = yield Together((resolve(PRIMARY, pattern["path"]) for pattern in patterns), AT_ONCE)
+    paths = sorted({path for one in resolved for path in one})
     for path in paths:
         check_zones(path, zones, findings)
-    surveyed = (
-        _look(instruction, path, number, policies, findings) for number, path in enumerate(paths[:MOST_SURVEYED])
-    )
-    yield Together(surveyed, AT_ONCE, keep_results=False)
+    give_up_at: float = (yield Now()) + SURVEY_MS
+    looks = (_look(instruction, path, n, policies, give_up_at, findings) for n, path in enumerate(paths))
+    surveys: list[Survey] = yield Together(looks, AT_ONCE)
+    extent = "all" if all(survey.is_complete for survey in surveys) else "not all, for want of time"
+    entries = sum(survey.entries for survey in surveys)
+    cluster: str = instruction.payload["sites"][PRIMARY]["cluster"]
+    findings.good("directory", cluster, f"{entries} entries were looked at beforehand, {extent}")
 
 
 def _zones() -> Procedure:
@@ -43,15 +49,19 @@ def _zones() -> Procedure:
 
 
 def _look(
-    instruction: Instruction, path: str, number: int, policies: dict[int, hdfs.StoragePolicy], findings: Findings
+    instruction: Instruction,
+    path: str,
+    number: int,
+    policies: dict[int, hdfs.StoragePolicy],
+    give_up_at: float,
+    findings: Findings,
 ) -> Procedure:
     trial = Trial(f"{SCRATCH}/{instruction.id}-trial-{number}", policies)
     survey = Survey(PRIMARY, path, findings, instruction.payload.get("leaves_out_unreadable", False), trial)
     try:
-        yield from survey.run()
+        yield from survey.run(give_up_at)
     except OperationFailed as failure:
         findings.failed("directory", path, "what lies in it could not be looked at", failure)
-    else:
-        extent = "all" if survey.is_complete else "not all, for want of time"
-        findings.good("directory", path, f"{survey.entries} entries were looked at beforehand, {extent}")
+        survey.is_complete = False
     yield from trial.end()
+    return survey

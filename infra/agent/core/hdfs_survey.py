@@ -20,7 +20,6 @@ from infra.agent.core.operations import Now, OperationFailed
 from infra.agent.core.refusals import FOR_GOOD
 from infra.agent.core.unreadable import REMEDY, UNREADABLE
 
-SURVEY_MS = 1_500.0
 AT_ONCE = 8
 ATTRIBUTES_AT_ONCE = 100
 ACLS_ASKED = 200
@@ -43,9 +42,11 @@ class Survey:
         self.entries = 0
         self.is_complete = True
 
-    def run(self) -> Procedure:
-        """Look for as long as there is time; add findings."""
-        give_up_at: float = (yield Now()) + SURVEY_MS
+    def run(self, give_up_at: float) -> Procedure:
+        """Look until that time on the gateway's clock; add findings."""
+        if (yield Now()) >= give_up_at:
+            self.is_complete = False
+            return
         found = yield from hdfs.status(self._site, self._root)
         self._policy = found["storagePolicy"] if found is not None else 0
         level = [self._root]
