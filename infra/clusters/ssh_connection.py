@@ -83,9 +83,10 @@ class SshConnection:
             process = started.process
             try:
                 async with asyncio.timeout(timeout_seconds):
-                    with contextlib.suppress(OSError):  # it does not want its input, and says why in its output
-                        process.stdin.write(data)
-                        process.stdin.write_eof()
+                    if data:
+                        with contextlib.suppress(OSError):  # it does not want its input, and says why in its output
+                            process.stdin.write(data)
+                            process.stdin.write_eof()
                     stdout, stderr = await asyncio.gather(self._whole(started), _last(process.stderr))
                     await process.wait_closed()
             except TimeoutError:
