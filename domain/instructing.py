@@ -20,6 +20,9 @@ from domain.stateful import Context, Stateful
 
 FIRST_DELAY_SECONDS = 2
 LONGEST_DELAY_SECONDS = 300
+MANY_FAILURES = 100
+"""More than a working day of them: what is still tried then is tried once an hour, so that the log grows no faster."""
+HOUR_SECONDS = 3_600
 PATIENCE_SECONDS = 3_600
 STALLED = "STALLED"
 
@@ -217,11 +220,11 @@ class Instructing(Stateful):
     def fail_attempt(
         self, context: Context, wanted: Wanted, failure: dict[str, Any], *, is_final: bool = False
     ) -> None:
-        """Record a known failure that is worth another attempt, later each time (2 s doubling to 5 min).
+        """Record a known failure that is worth another attempt, later each time (``delay_seconds``).
 
         With ``is_final`` it is not, before a person has done something about it and says so.
         """
-        delay = min(FIRST_DELAY_SECONDS * 2 ** self.failures.get(wanted.wire_step, 0), LONGEST_DELAY_SECONDS)
+        delay = delay_seconds(self.failures.get(wanted.wire_step, 0))
         self.note(
             self.AttemptFailed,
             context,
@@ -241,3 +244,10 @@ class Instructing(Stateful):
     def wants(self, instruction: str) -> Wanted | None:
         """The wish with this id if it still stands; an answer to a wish that no longer stands decides nothing."""
         return next((w for w in self.next_instructions() if w.id == instruction), None)
+
+
+def delay_seconds(failures: int) -> int:
+    """How long the next attempt waits after this many earlier failures: 2 s doubling to 5 min, at last an hour."""
+    if failures >= MANY_FAILURES:
+        return HOUR_SECONDS
+    return int(min(FIRST_DELAY_SECONDS * 2**failures, LONGEST_DELAY_SECONDS))

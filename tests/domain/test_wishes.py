@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.instructing import Instructing, Sent
+from domain.instructing import Instructing, Sent, delay_seconds
 from domain.pair.identity import UNASSIGNED, Member
 from domain.protection.backup_run import states
 from domain.protection.backup_run.run import BackupRun
@@ -133,3 +133,11 @@ def test_pairs_and_recovery_points_want_what_agents_accept() -> None:
 def answer(point: RecoveryPoint, contexts: Callable[[], Any]) -> None:
     """What it wants first is done."""
     point.conclude(contexts(), point.next_instructions()[0].id, succeeded(shown(point.next_instructions()[0])))
+
+
+def test_what_fails_for_long_is_tried_more_and_more_seldom() -> None:
+    waits = [delay_seconds(failures) for failures in range(2_000)]
+    assert waits[:9] == [2, 4, 8, 16, 32, 64, 128, 256, 300]
+    assert set(waits[9:100]) == {300}
+    assert set(waits[100:]) == {3_600}
+    assert sum(waits[:100]) > 7 * 3_600, "a working day of trying comes first"
