@@ -29,7 +29,7 @@ FILLING = 20.0  # operations a second while the application fills its directory,
 STEADY = 0.5
 FILLED = 250
 WIDTH = 130
-LEFT_BEHIND = ("identity", "incoming", "recovery-points", "scratch", "damaged")
+LEFT_BEHIND = ("controller", "identity", "incoming", "recovery-points", "scratch", "damaged")
 
 
 class Story:

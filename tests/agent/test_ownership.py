@@ -256,7 +256,13 @@ def test_a_marker_tells_whose_it_is_where_the_record_is_lost(owned: Place) -> No
     assert owned.owner().store == "5" * 32
 
 
-@pytest.mark.parametrize("names", [[], ["stranger"], ["x", "y"]])
+def test_a_record_that_an_administrator_has_removed_is_none(owned: Place) -> None:
+    owned.hdfs.call("DELETE", "DELETE", f"{CONTROLLER}/{owned.owner().name}", {"recursive": "true"})
+    owned.let_through(device(position=12))
+    assert owned.owner().position == 12
+
+
+@pytest.mark.parametrize("names", [["stranger"], ["x", "y"]])
 def test_a_damaged_record_lets_nobody_through(owned: Place, names: list[str]) -> None:
     owned.hdfs.call("DELETE", "DELETE", CONTROLLER, {"recursive": "true"})
     for name in ["", *names]:

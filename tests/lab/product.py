@@ -285,10 +285,10 @@ def _program() -> list[str]:
 
 
 def forget_earlier_pairs(lab: Lab) -> None:
-    """Remove what earlier control devices left on both clusters: markers, staging, recovery points."""
+    """Remove what earlier control devices left on both clusters: whose they are, markers, staging, recovery points."""
     for cluster in (lab.cluster("a"), lab.cluster("b")):
         client = cluster.webhdfs("hdfs")
-        for name in ("identity", "incoming", "recovery-points", "scratch", "damaged"):
+        for name in ("controller", "identity", "incoming", "recovery-points", "scratch", "damaged"):
             directory = f"/.understudy/{name}"
             if client.status(directory, strict=False) is None:
                 continue

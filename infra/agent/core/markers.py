@@ -221,5 +221,5 @@ def _conflict(what: str) -> OperationFailed:
         "CONFLICT",
         f"this cluster has another history: {what}",
         remedy="It belongs to another pair, or another control device changed it: use 'pair show' there. To give the"
-        f" cluster up for good, its administrator removes {IDENTITY}.",
+        f" cluster up for good, its administrator removes {IDENTITY} and {ownership.CONTROLLER}.",
     )

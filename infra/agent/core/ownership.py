@@ -78,7 +78,7 @@ def parse_owner(name: str) -> Owner | None:
 def read_owner(site: str) -> Procedure:
     """The record, or None where the cluster has none; raises OWNER_DAMAGED where it cannot be read."""
     entries = yield from hdfs.list_directory(site, CONTROLLER)
-    if entries is None:
+    if not entries:
         return None
     names = [entry["pathSuffix"] for entry in entries]
     found = [owner for owner in map(parse_owner, names) if owner is not None]
@@ -210,8 +210,18 @@ def _move(instruction: Instruction, site: str, found: Owner | None, wanted: Owne
             raise
         if found is None:
             yield from hdfs.delete(site, source)
+            yield from _remove_empty(site)
         return False
     return True
+
+
+def _remove_empty(site: str) -> Procedure:
+    """An administrator may have removed the record and left its directory: that is as good as no record."""
+    try:
+        yield from hdfs.delete(site, CONTROLLER, recursive=False)
+    except OperationFailed as failure:
+        if hdfs.exception_of(failure) != "PathIsNotEmptyDirectoryException":
+            raise
 
 
 def _busy(cluster: str) -> OperationFailed:
