@@ -84,7 +84,7 @@ def test_what_helps_can_be_pasted_into_a_shell_whatever_an_application_calls_its
     _, bad = world.check(patterns=({"id": "p", "component": "hdfs", "path": path},))
     assert bad["snapshots", path]["remedy"].endswith(f" -allowSnapshot {quoted}")
     with pytest.raises(OperationFailed, match="NOT_SNAPSHOTTABLE") as refusal:
-        run_procedure(DirectoryTarget({"id": "d", "path": path}, "us-1", {}).check(False), world.executor)
+        run_procedure(DirectoryTarget({"id": "d", "path": path}, "us-1", {}).check(), world.executor)
     assert refusal.value.remedy.endswith(f" -allowSnapshot {quoted}")
     world.hdfs["primary"].call("PUT", "ALLOWSNAPSHOT", path, {})
     _, bad = world.check(patterns=({"id": "p", "component": "hdfs", "path": f"{path}/a"},))
