@@ -19,6 +19,7 @@ from domain.control_device import ControlDevice
 from domain.instructing import Instructing
 from domain.pair.cluster import Cluster
 from domain.pair.pair import FORMING, ClusterPair
+from domain.protection.backup_run.alarms import reading_of
 from domain.protection.backup_run.run import BackupRun
 from domain.protection.backup_run.states import OPEN
 from domain.protection.pause import Pause
@@ -34,7 +35,7 @@ from infra.store.read_models import AggregateView
 from infra.store.sources import sources_digest
 from infra.store.store import StoreContents
 
-VIEWS_VERSION = "8"
+VIEWS_VERSION = "9"
 
 KINDS: dict[str, type[Stateful]] = {
     "cluster": Cluster,
@@ -179,6 +180,20 @@ def run_summary(run: BackupRun) -> dict[str, Any]:
     }
 
 
+def read_of(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How many bytes of a recovery point had been read when it was made, and since when; None: that is unknown.
+
+    What was never read, or for longer than the policy says, is told besides.
+    """
+    verified = {one["id"]: one.get("verified") for one in evidence.get("data_sets") or ()}
+    told = [reading_of({"data_sets": verified}, key) for key in verified]
+    if not told or not all(told):
+        return None
+    oldest = [one["oldest_ms"] for one in told if one.get("oldest_ms") is not None]
+    sums = {name: sum(int(one.get(name) or 0) for one in told) for name in ("bytes", "never_bytes", "overdue_bytes")}
+    return {**sums, "oldest_ms": min(oldest, default=None)}
+
+
 def recovery_point_summary(point: RecoveryPoint) -> dict[str, Any]:
     """Which state of which service, and where it can be read."""
     made = point.made
@@ -194,6 +209,7 @@ def recovery_point_summary(point: RecoveryPoint) -> dict[str, Any]:
         "snapshot": made.snapshot,
         "consistency": made.evidence["consistency"],
         "level": made.evidence["level"],
+        "read": read_of(made.evidence),
         "data_sets": [data_set.to_wire() for data_set in made.data_sets],
         "manifest_sha256": made.manifest_sha256,
         "readable": point.readable,

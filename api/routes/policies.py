@@ -42,6 +42,8 @@ class SettingsBody(Struct, forbid_unknown_fields=True, kw_only=True):
     trial_clone_hours: int | UnsetType = UNSET
     sample_percent: int | UnsetType = UNSET
     recheck_days: int | UnsetType = UNSET
+    read_days: int | UnsetType = UNSET
+    read_percent: int | UnsetType = UNSET
     patience_seconds: int | UnsetType = UNSET
     leave_out_unreadable: bool | UnsetType = UNSET
     head_mode: str | UnsetType = UNSET

@@ -39,6 +39,8 @@ class Settings:
     the agent opens its connections. ``fire_tolerance_ms``: how late it may still fire. ``mass_change_percent``: a run
     that would delete or replace more of the files than this stops and asks. ``megabytes_per_second`` (a million bytes):
     what all copies of the policy's runs may move together; None is as much as the clusters' limits allow.
+    ``read_days``: within so many days every byte of the newest recovery point is read on the secondary at least once
+    (0: only as far as the level and the sample do it), in each run at most ``read_percent`` of a data set's bytes.
     ``sample_percent`` of the files are read whole at every level (0 for none). ``recheck_days``: how old the proof of a
     file may become that has not changed since an earlier recovery point (0: every file's checksum is computed in every
     run). ``trial_clone_hours``: once in so many hours it is each table's turn to be cloned on the secondary, to show
@@ -66,6 +68,8 @@ class Settings:
     trial_clone_hours: int = 24
     sample_percent: int = 0
     recheck_days: int = 7
+    read_days: int = 30
+    read_percent: int = 10
     head_mode: str = "700"
     changed_head: str = HEAL
     patience_seconds: int = PATIENCE_SECONDS
@@ -103,6 +107,8 @@ class Settings:
             ("workers", self.workers, 1, 256),
             ("sample_percent", self.sample_percent, 0, 100),
             ("recheck_days", self.recheck_days, 0, 3_650),
+            ("read_days", self.read_days, 0, 3_650),
+            ("read_percent", self.read_percent, 1, 100),
             ("trial_clone_hours", self.trial_clone_hours, 0, 8_760),
             ("patience_seconds", self.patience_seconds, 1, 2_592_000),
         )

@@ -255,6 +255,9 @@ PAYLOADS: dict[str, dict[str, Check]] = {
         "trial_clone": optional(_table),
         "sample": record(percent=whole(0, 100), seed=identifier),
         "recheck_days": Omissible(whole(1, 3_650)),
+        # Every byte is read within so many days, in each run at most so much of them.
+        "read_days": Omissible(whole(1, 3_650)),
+        "read_percent": Omissible(whole(1, 100)),
     },
     # Write the recovery point's manifest and the audit anchor, read both back, keep the source manifests beside them.
     "SealRecoveryPoint": {

@@ -226,7 +226,7 @@ class FakeExecutor:
         return {"bytes": len(data), "seconds": 0.001, "checksum": shown}
 
     def _DigestFile(self, operation: DigestFile) -> dict[str, Any]:
-        data = self._site(operation.site).read(operation.path, 0, operation.length)
+        data = self._site(operation.site).read(operation.path, operation.offset, operation.length)
         if len(data) != operation.length:
             raise OperationFailed("SOURCE_DAMAGED", f"{operation.path}: {len(data)} of {operation.length} bytes")
         return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}

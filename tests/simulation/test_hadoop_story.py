@@ -62,8 +62,9 @@ def check_the_end(world: HadoopWorld) -> None:
     point = f"recovery-points/{point_id('second').hex}"
     assert _files(world.north) == sorted(["identity/1.json", f"{point}/anchor.json", f"{point}/manifest.json"])
     manifests = sorted(f"{point}/{one.id}.manifest" for one in DATA_SETS)
+    read = [f"read/{one.id}" for one in DATA_SETS]
     assert _files(world.south) == sorted(
-        ["identity/1.json", f"{point}/anchor.json", *manifests, f"{point}/manifest.json"]
+        ["identity/1.json", f"{point}/anchor.json", *manifests, f"{point}/manifest.json", *read]
     )
     check_histories(world)
 

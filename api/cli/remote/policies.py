@@ -32,6 +32,8 @@ SETTINGS: dict[str, tuple[Any, str]] = {
         "Hours until it is a table's turn again for the trial clone; 0: in every run.",
     ),
     "sample_percent": (int, "Percent of the files that are read whole in each verification."),
+    "read_days": (int, "Within so many days every byte of the copies is read; 0: as the level and the sample say."),
+    "read_percent": (int, "The most of a data set's bytes that a run reads for that, at least 64 MiB."),
     "recheck_days": (int, "Within so many days each unchanged file's checksum is computed anew; 0: in every run."),
     "patience_seconds": (int, "How long a run may get nowhere before it raises an alarm."),
     "leave_out_unreadable": (bool, "Leave out files that the superuser may not read, instead of failing."),

@@ -9,11 +9,11 @@ import click
 from api.cli.exit_codes import ExitCode
 from api.cli.remote.errors import CommandFailed
 from api.cli.remote.session import Session, command
-from api.cli.remote.text import details, instant, milliseconds, printable, short, table
+from api.cli.remote.text import NOTHING, details, instant, milliseconds, printable, short, table
 from api.cli.remote.transport import path
 from api.cli.remote.waiting import wait_until_done
 
-HEADINGS = ("RECOVERY POINT", "SERVICE", "MOMENT", "STATE", "SKEW", "VERDICT", "VERIFIED", "ON", "DATA SETS")
+HEADINGS = ("RECOVERY POINT", "SERVICE", "MOMENT", "STATE", "SKEW", "VERDICT", "VERIFIED", "ON", "READ", "DATA SETS")
 WAIT_SECONDS = 600
 
 
@@ -27,7 +27,7 @@ def recovery_points(session: Session, service: str | None, state: str | None, li
     """List the recovery points, the newest first."""
     query = {"service": service, "state": state, "limit": limit, "after": after}
     answer = session.client.get(path("recovery-points"), query)
-    session.show(answer, table(HEADINGS, [_row(item) for item in answer["items"]], right=(4, 8)))
+    session.show(answer, table(HEADINGS, [_row(item) for item in answer["items"]], right=(4, 9)))
 
 
 @click.group("recovery-point")
@@ -129,6 +129,16 @@ def _name_of(data_set: dict[str, Any]) -> str:
     return f"{data_set.get('component')}:{name}"
 
 
+def _read(told: dict[str, Any] | None) -> str:
+    """How much of it had been read from the disks when it was made, and since when."""
+    if not told:
+        return NOTHING
+    whole = int(told.get("bytes") or 0)
+    share = (whole - int(told.get("never_bytes") or 0)) * 100 // whole if whole else 100
+    since = f" since {instant(told['oldest_ms'])}" if told.get("oldest_ms") is not None else ""
+    return f"{share} %{since}" + (", overdue" if told.get("overdue_bytes") else "")
+
+
 def _row(item: dict[str, Any]) -> tuple[object, ...]:
     summary = item["summary"]
     consistency = summary.get("consistency") or {}
@@ -141,5 +151,6 @@ def _row(item: dict[str, Any]) -> tuple[object, ...]:
         consistency.get("verdict"),
         summary.get("level"),
         summary.get("secondary"),
+        _read(summary.get("read")),
         len(summary.get("data_sets") or ()),
     )

@@ -307,6 +307,7 @@ def _verification(page: RunPage) -> str:
     words = _legend(VERDICTS, rows, 1)
     text += f"\n{words}" if words else ""
     text += "".join(_carried(part.name, part.verified["carried"]) for part in parts if part.verified.get("carried"))
+    text += "".join(_read(part.name, part.verified["read"]) for part in parts if part.verified.get("read"))
     differences = [(part.name, path) for part in parts for path in part.verified.get("differences") or ()]
     if differences:
         text += "\n\n" + table(("DATA SET", "FIRST PATHS THAT DIFFER"), differences)
@@ -331,6 +332,16 @@ def _unseen(name: str, unseen: Mapping[str, Any]) -> str:
         f" held at {since}, and were compared with that: over WebHDFS alone no listing shows a file that was changed in"
         " place with its length and time as before; let the gateway reach the NameNode's RPC port"
     )
+
+
+def _read(name: str, read: Mapping[str, Any]) -> str:
+    """How much was read of what stands there, since when, and what never was."""
+    whole, never = int(read.get("bytes") or 0), int(read.get("never_bytes") or 0)
+    since = f" since {instant(read['oldest_ms'])}" if read.get("oldest_ms") is not None else ""
+    text = f"\n{printable(name)}: {size(whole - never)} of {size(whole)} were read from the disks{since}"
+    text += f"; {size(never)} in {count(read.get('never_files'))} files never yet" if never else ""
+    text += f"; {size(read['due_bytes'])} put off to the next run" if read.get("due_bytes") else ""
+    return f"{text}; all within {count(read.get('days'))} days"
 
 
 def _verdict(part: Mapping[str, Any]) -> str:

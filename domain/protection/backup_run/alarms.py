@@ -13,7 +13,34 @@ if TYPE_CHECKING:
 
 def alarms_of(run: BackupRun) -> list[dict[str, Any]]:
     """All of them."""
-    return [*_unknown_steps(run), *_barrier(run)]
+    return [*_unknown_steps(run), *_barrier(run), *_reading(run)]
+
+
+def _reading(run: BackupRun) -> list[dict[str, Any]]:
+    """Bytes of the newest recovery point that nobody has read for longer than the policy says."""
+    found = []
+    for data_set in run.data_sets:
+        told = reading_of(run.verification, data_set.id)
+        if told.get("overdue_bytes"):
+            found.append(
+                {
+                    "code": "READING_BEHIND",
+                    "subject": str(data_set),
+                    "message": f"{told['overdue_bytes']} bytes in {told.get('overdue_files')} files on"
+                    f" {run.plan.secondary} were not read for more than {run.plan.settings.read_days} days.",
+                    "remedy": "Run more often, or let read_percent be more: each run reads at most"
+                    f" {run.plan.settings.read_percent} % of a data set.",
+                }
+            )
+    return found
+
+
+def reading_of(verification: Any, data_set: str) -> dict[str, Any]:
+    """What a verification told about what was read of a data set, and when; empty where it told nothing."""
+    told: Any = verification
+    for key in ("data_sets", data_set, "read"):
+        told = told.get(key) if isinstance(told, dict) else None
+    return told if isinstance(told, dict) else {}
 
 
 def _unknown_steps(run: BackupRun) -> list[dict[str, Any]]:

@@ -54,7 +54,12 @@ class RunEvents(Instructing):
         rates: Rates | None = None
         limit_bytes_per_second: int | None = None
         moment_is_free: bool = False
-        class_version = 2
+        class_version = 3
+
+        @staticmethod
+        def upcast_v2_v3(state: dict[str, Any]) -> None:
+            """A run from before there was a turn for reading reads what it would have read."""
+            state["settings"] = {"read_days": 0} | state["settings"]
 
         @staticmethod
         def upcast_v1_v2(state: dict[str, Any]) -> None:

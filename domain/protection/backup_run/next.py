@@ -193,6 +193,8 @@ def _digest(run: BackupRun) -> tuple[Wanted, ...]:
     }
     if settings.recheck_days:
         payload["recheck_days"] = settings.recheck_days
+    if settings.read_days:
+        payload.update(read_days=settings.read_days, read_percent=settings.read_percent)
     return (run.wish("verify", "DigestSnapshots", "secondary", payload),)
 
 

@@ -25,6 +25,7 @@ from infra.agent.core.levels import EQUAL, LISTED, Level, content_verdict
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import DigestFile, OperationFailed
+from infra.agent.core.readings import Readings
 from infra.agent.core.work import SECONDARY, Work
 
 
@@ -54,6 +55,8 @@ class _Digesting:
         self._meter = Meter("digest", data_set["id"], manifest.bytes, len(manifest.files))
         self._data_set = data_set
         self._damage = Judgement(frozenset())
+        self._readings = Readings(work, data_set)
+        self._to_read: dict[str, tuple[int, int]] = {}
 
     def run(self) -> Procedure:
         """Look at everything and return the result."""
@@ -65,8 +68,10 @@ class _Digesting:
         if own != self._manifest.own:
             self._differs(self._directory, "is missing" if contents is None else "has other bytes")
         located = yield from locate(SECONDARY, self._root, [file_of(entry) for entry in self._manifest.files])
+        yield from self._take_turns(located)
         found = yield Together((self._look(entry, located, owner) for entry in self._manifest.files), AT_ONCE)
         yield from self._damage.record(self._data_set)
+        yield from self._readings.record()
         if self._wrong_owners:
             raise _wrong_owner(self._wrong_owners, owner)
         content = self._content([entry for entry in found if entry])
@@ -78,9 +83,20 @@ class _Digesting:
             "damaged_in_base": self._damage.in_base,
             "files_computed": self._files_computed,
             "carried": None,
+            "read": self._readings.told(),
             "files_read": self._files_read,
             "bytes_read": self._bytes_read,
         }
+
+    def _take_turns(self, located: dict[str, Found]) -> Procedure:
+        """Find out what of the store files it is this run's turn to read."""
+        yield from self._readings.begin(self._manifest.bytes)
+        for path in sorted(located):
+            at = located[path]
+            is_read_anyway = self._level.reads(path)
+            to_read = self._readings.turn(path.encode("utf-8"), at.status["fileId"], at.length, is_read_anyway)
+            if to_read is not None:
+                self._to_read[path] = to_read
 
     def _content(self, found: list[Entry]) -> dict[str, Any]:
         """The verdict on the store files."""
@@ -123,30 +139,42 @@ class _Digesting:
 
     def _checksum(self, entry: Entry, at: Found) -> Procedure:
         """The checksum as far as the level asks for it; otherwise the expected one, and no digest is told as found."""
-        is_read = self._level.reads(entry["p"])
-        self._damage.saw(entry["p"], is_new=is_read or bool(entry.get("w")))
-        if not self._level.checks(entry["p"], entry):
+        is_checked = self._level.checks(entry["p"], entry)
+        self._damage.saw(entry["p"], is_new=self._level.reads(entry["p"]) or bool(entry.get("w")))
+        if not is_checked:
             self._assumed.add(entry["p"])
-            return entry["c"]
-        self._files_computed += 1
+            if entry["p"] not in self._to_read:
+                return entry["c"]
+        self._files_computed += is_checked
         try:
-            return (yield from follow(SECONDARY, self._root, at, lambda path: self._digest(entry, path, is_read)))
+            return (yield from follow(SECONDARY, self._root, at, lambda path: self._digest(entry, path, at)))
         except OperationFailed as failure:
             if not failure.is_final:
                 raise
+            self._readings.failed(at.status["fileId"])
             self._differs(entry["p"], f"cannot be read: {failure.message[:200]}")
             return UNREADABLE
 
-    def _digest(self, entry: Entry, path: str, is_read: bool) -> Procedure:
-        if entry["c"].startswith(BY_BYTES):
-            checksum = yield from checksum_by_bytes(SECONDARY, path, entry["l"])
-        else:
-            checksum = yield from hdfs.checksum(SECONDARY, path)
-            if is_read:
-                yield DigestFile(SECONDARY, path, entry["l"])  # fails where a block does not fit its checksums
-        if is_read or entry["c"].startswith(BY_BYTES):
+    def _digest(self, entry: Entry, path: str, at: Found) -> Procedure:
+        """The checksum, where the level asks for it; reading fails where a block does not fit its checksums."""
+        checksum: str = entry["c"]
+        is_read = self._level.reads(entry["p"])
+        is_whole = is_read
+        if self._level.checks(entry["p"], entry):
+            is_whole = is_read or checksum.startswith(BY_BYTES)
+            if checksum.startswith(BY_BYTES):
+                checksum = yield from checksum_by_bytes(SECONDARY, path, entry["l"])
+            else:
+                checksum = yield from hdfs.checksum(SECONDARY, path)
+                if is_read:
+                    yield DigestFile(SECONDARY, path, entry["l"])
+        offset, count = (0, entry["l"]) if is_whole else self._to_read.get(entry["p"], (0, 0))
+        if not is_whole and count:
+            yield DigestFile(SECONDARY, path, count, offset)
+        if count:
             self._files_read += 1
-            self._bytes_read += entry["l"]
+            self._bytes_read += count
+            self._readings.done(at.status["fileId"], at.length, offset, count)
         return checksum
 
     def _differs(self, path: str, what: str) -> None:

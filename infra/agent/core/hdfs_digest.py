@@ -28,6 +28,7 @@ from infra.agent.core.levels import Level, content_verdict
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import DigestFile, Download, OperationFailed
+from infra.agent.core.readings import Readings
 from infra.agent.core.work import SECONDARY, Work
 
 DIFFERENCES_TOLD = 20
@@ -45,11 +46,15 @@ def digest(work: Work, data_set: dict[str, Any]) -> Procedure:
 
 
 class Pair(NamedTuple):
-    """An entry as it is expected and as it is found; whether an earlier verification stands for its contents."""
+    """An entry as it is expected and as it is found; whether an earlier verification stands for its contents.
+
+    ``to_read``: the offset and number of bytes that it is this run's turn to read.
+    """
 
     expected: Entry
     found: Entry
     is_proved: bool
+    to_read: tuple[int, int] | None
 
 
 class _Digesting:
@@ -74,6 +79,7 @@ class _Digesting:
         self._proofs = Proofs(work, data_set)
         self._blocks = TreeIdentity()
         self._unseen = Unseen()
+        self._readings = Readings(work, data_set)
 
     def run(self) -> Procedure:
         """Walk both and return the result."""
@@ -100,15 +106,24 @@ class _Digesting:
                 self._differs(found["p"], "should not be there", content=True)
                 found = yield from walk.next()
             else:
-                is_proved = yield from self._is_proved(expected.entry, found)
-                window.append(Pair(expected.entry, found, is_proved))
+                to_read = self._turn(found)
+                is_proved = to_read is None and (yield from self._is_proved(expected.entry, found))
+                window.append(Pair(expected.entry, found, is_proved, to_read))
                 yield from expected.advance()
                 found = yield from walk.next()
             if len(window) >= WINDOW:
                 yield from self._check(window)
         yield from self._check(window)
         yield from self._damage.record(self._data_set)
+        yield from self._readings.record()
         return self._result()
+
+    def _turn(self, found: Entry) -> tuple[int, int] | None:
+        """What of a file it is this run's turn to read, besides what its level reads."""
+        if found["t"] != FILE:
+            return None
+        is_read_anyway = self._level.reads(found["p"])
+        return self._readings.turn(path_key(found["p"]), found["i"], found["l"], is_read_anyway)
 
     def _is_proved(self, expected: Entry, found: Entry) -> Procedure:
         """Whether an earlier verification stands for the contents of a file."""
@@ -128,10 +143,11 @@ class _Digesting:
         total_bytes, total_files = yield from count_files(manifest)
         self._meter = Meter("digest", self._data_set["id"], total_bytes, total_files)
         yield from self._meter.tell()
+        yield from self._readings.begin(total_bytes)
 
     def _check(self, window: list[Pair]) -> Procedure:
         """Ask for what the listing does not show of these pairs, concurrently, and take them in their order."""
-        asked = [found for expected, found, _ in window if found["p"] and ("e" in expected or expected.get("w"))]
+        asked = [found for expected, found, _, _ in window if found["p"] and ("e" in expected or expected.get("w"))]
         yield from ask_extended_attributes(Side(SECONDARY, self._root), asked)
         proved = [pair.found["l"] for pair in window if self._is_settled(pair)]
         yield from self._meter.add(sum(proved), len(proved))
@@ -140,7 +156,7 @@ class _Digesting:
         yield from locate_ahead(Side(SECONDARY, self._root), to_compute)
         complaints = yield Together((self._look(*pair) for pair in looked_at), AT_ONCE)
         told = {pair.found["p"]: complaint for pair, complaint in zip(looked_at, complaints) if complaint}
-        for expected, found, is_proved in window:
+        for expected, found, is_proved, _ in window:
             if is_proved:
                 found["c"] = expected["c"]
             complaint = told.get(found["p"], "")
@@ -168,7 +184,7 @@ class _Digesting:
         """Whether nothing has to be asked about a file, by far the most of most trees."""
         return pair.is_proved and pair.expected["t"] == FILE and not pair.found.get("A")
 
-    def _look(self, expected: Entry, found: Entry, is_proved: bool) -> Procedure:
+    def _look(self, expected: Entry, found: Entry, is_proved: bool, to_read: tuple[int, int] | None) -> Procedure:
         """Complete ``found`` with what is asked for; returns what is wrong with the contents, "" if nothing is."""
         path = below(self._root, found["p"])
         if found["p"]:
@@ -181,10 +197,17 @@ class _Digesting:
             return complaint
         try:
             yield from self._look_at_contents(expected, found, path)
+            if to_read is not None:
+                offset, count = to_read
+                yield DigestFile(SECONDARY, path, count, offset)
+                self._readings.done(found["i"], found["l"], offset, count)
+                self._files_read += 1
+                self._bytes_read += count
         except OperationFailed as failure:
             if not failure.is_final:
                 raise
             found["c"] = UNREADABLE
+            self._readings.failed(found["i"])
             complaint = f"cannot be read: {failure.message[:200]}"
         yield from self._meter.add(found["l"], 1)
         return complaint
@@ -219,6 +242,7 @@ class _Digesting:
     def _count_read(self, found: Entry) -> None:
         self._files_read += 1
         self._bytes_read += found["l"]
+        self._readings.done(found["i"], found["l"])
 
     def _compare(self, expected: Entry, found: Entry) -> None:
         if expected["t"] != found["t"]:
@@ -272,6 +296,7 @@ class _Digesting:
             "carried": self._proofs.told(),
             "unseen": self._unseen.told(),
             "blocks": self._blocks.told(),
+            "read": self._readings.told(),
             "files_read": self._files_read,
             "bytes_read": self._bytes_read,
         }

@@ -108,11 +108,12 @@ class CopyRange(Operation):
 
 @dataclass(frozen=True)
 class DigestFile(Operation):
-    """Read ``length`` bytes of an HDFS file and hash them. Result: dict(sha256=hex, bytes=…)."""
+    """Read ``length`` bytes of an HDFS file from ``offset`` on and hash them. Result: dict(sha256=hex, bytes=…)."""
 
     site: str
     path: str
     length: int
+    offset: int = 0
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ class Transfers:
             digest = hashlib.sha256()
             if operation.length:
                 with self._nodes.reading(
-                    operation.site, operation.path, 0, operation.length, excluded.reading
+                    operation.site, operation.path, operation.offset, operation.length, excluded.reading
                 ) as source:
                     _check_announced(source, operation.length, operation.path)
                     self._pour(source, operation.length, digest.update)
