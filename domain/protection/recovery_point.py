@@ -12,6 +12,7 @@ expires before, an instruction that may still be writing there is ended first, s
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from domain import answers
 from domain.errors import Refused
 from domain.instructing import Instructing
 from domain.instruction import Wanted
+from domain.protection.scratch import scratch_name
 from domain.stateful import Context, Rule, Stateful
 from domain.values.data_set import DataSet
 from domain.values.endpoints import Endpoints
@@ -88,13 +90,15 @@ class RecoveryPoint(Instructing):
             aggregate.endpoints = dict(self.endpoints)
 
     class OpeningStarted(Stateful.Moved):
-        """A person wants to read it; ``endpoints`` are those of today."""
+        """A person wants to read it; ``endpoints`` are those of today, its clones' names begin with ``scratch``."""
 
         endpoints: dict[str, Endpoints]
+        scratch: str = ""
 
         def evolve(self, aggregate: RecoveryPoint) -> None:
-            """Every opening has scratch names of its own."""
+            """Keep under which names it is opened, so that it is closed under the same."""
             aggregate.openings += 1
+            aggregate.scratch = self.scratch
             aggregate.failure = None
             aggregate.endpoints = dict(self.endpoints)
 
@@ -218,6 +222,7 @@ class RecoveryPoint(Instructing):
         super().__init__()
         self.made: RecoveryPoint.Established
         self.openings = 0
+        self.scratch = ""
         self.readable: dict[str, Any] = {}
         self.failure: dict[str, Any] | None = None
         self.damage: dict[str, Any] | None = None
@@ -248,22 +253,23 @@ class RecoveryPoint(Instructing):
         """Whether nothing is wanted; what is owed to the primary is wanted until it is there."""
         return super().is_at_rest and not self.owes_primary
 
-    @property
-    def scratch(self) -> str:
-        """The prefix of the names of the present opening; unique per recovery point and opening."""
-        return f"understudy_scratch_{self.id.hex[:12]}_{self.openings}"
+    def _opening(self) -> dict[str, Any]:
+        """Under which names it is opened; openings from before the event told it have a number in theirs."""
+        if self.scratch:
+            return {"scratch": self.scratch, "by_table": True}
+        return {"scratch": f"understudy_scratch_{self.id.hex[:12]}_{self.openings}"}
 
     def next_instructions(self) -> tuple[Wanted, ...]:
         """Open, close, or remove from each side; besides, what the primary is owed."""
         wanted: list[Wanted] = []
         data_sets = {"data_sets": [d.to_wire() for d in self.made.data_sets]}
         if self.state == OPENING:
-            payload = {**data_sets, "snapshot": self.made.snapshot, "scratch": self.scratch}
+            payload = {**data_sets, "snapshot": self.made.snapshot, **self._opening()}
             wanted.append(self._wanted_at("secondary", f"open-{self.openings}", "OpenCopies", payload))
         elif self.state == CLOSING and self.to_abort:
             wanted.append(self._abort("secondary", f"abort-{self.openings}"))
         elif self.state == CLOSING:
-            payload = {**data_sets, "scratch": self.scratch}
+            payload = {**data_sets, **self._opening()}
             wanted.append(self._wanted_at("secondary", f"close-{self.openings}", "CloseCopies", payload))
         elif self.state == EXPIRING:
             wanted += [self._remove(role, data_sets) for role in self.sides_left]
@@ -295,9 +301,10 @@ class RecoveryPoint(Instructing):
         sites = {"sites": {role: self.endpoints[cluster].to_site(cluster)}}
         return self.wish(step, kind, role, {**sites, **payload})
 
-    def open(self, context: Context, endpoints: dict[str, Endpoints]) -> None:
-        """Begin to make it readable."""
-        self.fire("open", context, endpoints=endpoints)
+    def open(self, context: Context, endpoints: dict[str, Endpoints], kept: Iterable[UUID]) -> None:
+        """Begin to make it readable; ``kept`` are the recovery points of its service, whose names are others."""
+        scratch = scratch_name(self.made.evidence["service"], self.id, kept)
+        self.fire("open", context, endpoints=endpoints, scratch=scratch)
 
     def close(self, context: Context, endpoints: dict[str, Endpoints]) -> None:
         """Begin to remove what an opening made."""

@@ -178,6 +178,9 @@ _COPY: dict[str, Check] = {
     "leaves_out_unreadable": Omissible(flag),
 }
 
+# Clones are named by scratch and table; without "by_table" by scratch and snapshot, as earlier openings are.
+_OPENING: dict[str, Check] = {"scratch": _scratch, "by_table": Omissible(flag)}
+
 PAYLOADS: dict[str, dict[str, Check]] = {
     # Look, change nothing: facts for preflight and for `cluster check`. patterns: data sets with wildcards.
     "CheckCluster": {
@@ -284,8 +287,8 @@ PAYLOADS: dict[str, dict[str, Check]] = {
     },
     "Abort": {"instructions": each(identifier, most=MOST_DATA_SETS)},
     # Make a recovery point readable under scratch names: tables are cloned, snapshot paths are told.
-    "OpenCopies": {"sites": _only_secondary, "data_sets": _data_sets(), "snapshot": _snapshot, "scratch": _scratch},
-    "CloseCopies": {"sites": _only_secondary, "data_sets": _data_sets(), "scratch": _scratch},
+    "OpenCopies": {"sites": _only_secondary, "data_sets": _data_sets(), "snapshot": _snapshot, **_OPENING},
+    "CloseCopies": {"sites": _only_secondary, "data_sets": _data_sets(), **_OPENING},
 }
 
 _COPIER = {"SendSnapshots": PRIMARY, "ReplicateSnapshots": SECONDARY}

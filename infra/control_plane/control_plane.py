@@ -428,8 +428,9 @@ class ControlPlane:
         def decide(session: Session, context: Context) -> None:
             point = load(session, RecoveryPoint, recovery_point, "recovery point")
             point.refuse_if_gone()
-            point.open(context, endpoints_of(session, point.made.primary, point.made.secondary))
-            replica_of(session, point).hold(context, point.id, holder(point))
+            replica = replica_of(session, point)
+            point.open(context, endpoints_of(session, point.made.primary, point.made.secondary), replica.kept)
+            replica.hold(context, point.id, holder(point))
 
         await self._command(caller, recovery_point, decide)
 

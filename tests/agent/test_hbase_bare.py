@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.agent.core import hbase_calls
 from infra.agent.core.hbase_bare import bare_name, bare_of
-from infra.agent.core.hbase_calls import names_in_clones, parse_scratch_table, scratch_table
 from infra.agent.core.hbase_manifest import SnapshotDamaged, parse_data_manifest, parse_snapshot_info
 from infra.agent.core.hbase_snapshot import FILES
 from infra.agent.core.operations import OperationFailed
@@ -157,28 +155,3 @@ def test_of_the_schema_what_says_how_rows_are_kept_stays() -> None:
 def test_a_schema_that_is_none_is_told() -> None:
     with pytest.raises(SnapshotDamaged):
         bare_of((snapshot_info("us-1", TABLE, 5), b"\x0a\x03\x12\x01\x07"), "us-bare-1")
-
-
-@pytest.mark.parametrize("length", [20, 180])
-def test_a_clone_of_a_table_with_a_long_name_is_found_closed_and_holds_its_snapshot(length: int) -> None:
-    snapshot = hbase_snapshot_name("us-20261130T231819Z-cd0275bd0dea", "t" * length)
-    table = scratch_table("understudy_scratch_28a90310d317_1", snapshot)
-    assert len(table.partition(":")[2].encode()) <= 203
-    purpose, cloned = parse_scratch_table(table)
-    assert purpose == "understudy_scratch_28a90310d317_1"
-    assert cloned in names_in_clones(snapshot)
-    assert (cloned == snapshot) == (length == 20)
-
-
-def test_an_opened_clone_that_is_named_by_a_digest_holds_its_snapshot(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hbase_calls, "_LONGEST_NAME_BYTES", 20)
-    world.backup("us-r1")
-    told = world.run(world.instruction("OpenCopies", "us-r1", scratch="look"))
-    assert told["readable"].partition(".")[2] == hbase_calls.digest_of(hbase_snapshot_name("us-r1", TABLE))
-    with pytest.raises(OperationFailed) as caught:
-        world.run(world.instruction("RemoveSnapshots", "us-r1"))
-    assert caught.value.code == "CLONE_LIVES"
-    assert world.run(world.instruction("CloseCopies", "us-r1", scratch="look"))["removed"] == [told["readable"]]
-    assert world.run(world.instruction("RemoveSnapshots", "us-r1"))["removed"]

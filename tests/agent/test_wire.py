@@ -12,7 +12,7 @@ import pytest
 
 from infra.agent.core.procedures import PROCEDURES
 from infra.agent.payloads import PAYLOADS
-from infra.agent.protocol import BULK_KINDS, canonical, check_allowance, outcome, parse_instruction
+from infra.agent.protocol import BULK_KINDS, WireError, canonical, check_allowance, outcome, parse_instruction
 
 WIRE = Path(__file__).parent / "wire"
 DIGESTS = dict(line.split() for line in (WIRE / "digests.txt").read_text().splitlines())
@@ -25,6 +25,18 @@ def test_golden_instructions_parse_to_the_same_bytes_and_digest(kind: str) -> No
     assert instruction.kind == kind
     assert canonical(instruction.to_wire()) + b"\n" == data
     assert instruction.digest() == DIGESTS[kind]
+
+
+@pytest.mark.parametrize("kind", ["OpenCopies", "CloseCopies"])
+def test_openings_of_before_stay_as_they_were_and_today_name_clones_by_table(kind: str) -> None:
+    wire = json.loads((WIRE / f"{kind}.json").read_bytes())
+    before = parse_instruction(wire)
+    assert "by_table" not in before.payload
+    today = parse_instruction({**wire, "payload": {**wire["payload"], "scratch": "shop_ba92b7ca", "by_table": True}})
+    assert (today.payload["by_table"], today.digest() == before.digest()) == (True, False)
+    for unfit in (None, 1, "true"):
+        with pytest.raises(WireError, match="by_table"):
+            parse_instruction({**wire, "payload": {**wire["payload"], "by_table": unfit}})
 
 
 def test_every_kind_has_a_golden_file_and_a_procedure() -> None:

@@ -48,7 +48,7 @@ def opening() -> tuple[Wanted, dict[str, Any]]:
     """The wish of a recovery point that is to be opened."""
     voyage = Voyage().to(states.COMPLETED)
     (point,) = voyage.points.values()
-    point.open(voyage.contexts(), dict(point.made.endpoints))
+    point.open(voyage.contexts(), dict(point.made.endpoints), ())
     wanted = point.next_instructions()[0]
     return wanted, shown(wanted)
 

@@ -190,7 +190,7 @@ def test_closing_and_expiring_of_an_older_version_end_what_they_ended() -> None:
     (point,) = voyage.points.values()
     seal = next(wanted for wanted in point.next_instructions() if wanted.step == "seal")
     point.instruct(voyage.contexts(), seal, "digest", 1, 1)
-    point.open(voyage.contexts(), dict(point.made.endpoints))
+    point.open(voyage.contexts(), dict(point.made.endpoints), ())
     opening = next(wanted for wanted in point.next_instructions() if wanted.kind == "OpenCopies")
     point.instruct(voyage.contexts(), opening, "digest", 1, 1)
     point.close(voyage.contexts(), dict(point.made.endpoints))

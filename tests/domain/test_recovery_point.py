@@ -50,7 +50,7 @@ def owing(contexts: Contexts) -> RecoveryPoint:
         moment_ms=1_000,
         data_sets=DATA_SETS,
         manifest_sha256="0" * 64,
-        evidence={"version": 1},
+        evidence={"version": 1, "service": "shop"},
         anchor={"position": 7},
     )
 
@@ -83,42 +83,67 @@ def test_every_state_can_be_reached() -> None:
     assert tables.reachable(RecoveryPoint) == set(RecoveryPoint.STATES)
 
 
-def test_it_is_opened_and_closed_under_names_of_its_own(point: RecoveryPoint, contexts: Contexts) -> None:
-    scratches = set()
+def test_it_is_opened_and_closed_under_the_same_names_each_time(point: RecoveryPoint, contexts: Contexts) -> None:
+    named = {"scratch": "shop_00000000", "by_table": True}
     for _ in range(2):
-        point.open(contexts(), ENDPOINTS)
+        point.open(contexts(), ENDPOINTS, (IDENTITY,))
         (wanted,) = point.next_instructions()
         assert (wanted.kind, wanted.cluster, set(wanted.payload["sites"])) == ("OpenCopies", "south", {"secondary"})
-        scratches.add(wanted.payload["scratch"])
+        assert wanted.payload == {**wanted.payload, **named}
         conclude(point, contexts, succeeded())
         assert (point.state, point.readable) == (states.OPEN, shown(wanted)["data_sets"])
         with pytest.raises(Refused, match="NOT_IN_STATE"):
             point.expire(contexts(), "old", ENDPOINTS)
         point.close(contexts(), ENDPOINTS)
         (wanted,) = point.next_instructions()
-        assert (wanted.kind, wanted.payload["scratch"] in scratches) == ("CloseCopies", True)
+        assert (wanted.kind, wanted.payload) == ("CloseCopies", {**wanted.payload, **named})
         conclude(point, contexts, succeeded())
         assert (point.state, point.readable, point.next_instructions()) == (states.AVAILABLE, {}, ())
-    assert len(scratches) == 2
     assert tables.same_state(point, tables.rebuilt(point))
 
 
+def test_what_was_opened_before_the_event_told_its_names_is_asked_for_and_closed_as_it_was(
+    point: RecoveryPoint, contexts: Contexts
+) -> None:
+    """Event for event what an earlier control device recorded, and then the very payloads that it sent."""
+    data_sets = [data_set.to_wire() for data_set in DATA_SETS]
+    sites = {"secondary": ENDPOINTS["south"].to_site("south")}
+    for number in (1, 2):
+        scratch = f"understudy_scratch_000000000000_{number}"
+        point.fire("open", contexts(), endpoints=ENDPOINTS)
+        (opening,) = point.next_instructions()
+        assert opening.payload == {"sites": sites, "data_sets": data_sets, "snapshot": "us-1", "scratch": scratch}
+        conclude(point, contexts, succeeded())
+        point.close(contexts(), ENDPOINTS)
+        (closing,) = point.next_instructions()
+        assert closing.payload == {"sites": sites, "data_sets": data_sets, "scratch": scratch}
+        conclude(point, contexts, succeeded())
+    point.open(contexts(), ENDPOINTS, ())
+    assert point.next_instructions()[0].payload["scratch"] == "shop_00000000"
+    assert tables.same_state(point, tables.rebuilt(point))
+
+
+def test_recovery_points_of_like_ids_are_opened_under_other_names(point: RecoveryPoint, contexts: Contexts) -> None:
+    point.open(contexts(), ENDPOINTS, (IDENTITY, UUID("00000000-00ff-4000-8000-000000000000")))
+    assert point.next_instructions()[0].payload["scratch"] == "shop_00000000" + "000"
+
+
 def test_an_opening_that_fails_is_cleaned_up_and_says_why(point: RecoveryPoint, contexts: Contexts) -> None:
-    point.open(contexts(), ENDPOINTS)
+    point.open(contexts(), ENDPOINTS, ())
     conclude(point, contexts, failed("WRONG_OWNER"))
     assert (point.state, point.next_instructions()[0].kind) == (states.CLOSING, "CloseCopies")
     conclude(point, contexts, succeeded())
     assert point.state == states.AVAILABLE
     assert point.failure is not None
     assert point.failure["code"] == "WRONG_OWNER"
-    point.open(contexts(), ENDPOINTS)
+    point.open(contexts(), ENDPOINTS, ())
     assert point.failure is None
 
 
 def test_an_opening_that_is_given_up_is_ended_before_its_copies_are_removed(
     point: RecoveryPoint, contexts: Contexts
 ) -> None:
-    point.open(contexts(), ENDPOINTS)
+    point.open(contexts(), ENDPOINTS, ())
     (opening,) = point.next_instructions()
     point.instruct(contexts(), opening, "digest", 1, 2)
     point.close(contexts(), ENDPOINTS)
@@ -155,7 +180,7 @@ def test_it_expires_on_both_sides(point: RecoveryPoint, contexts: Contexts) -> N
 def test_the_primary_is_owed_manifest_and_anchor_until_it_has_them(owing: RecoveryPoint, contexts: Contexts) -> None:
     (wanted,) = owing.next_instructions()
     assert (wanted.kind, wanted.cluster, set(wanted.payload["sites"])) == ("SealRecoveryPoint", "north", {"primary"})
-    assert (wanted.payload["manifest"], wanted.payload["anchor"]) == ({"version": 1}, {"position": 7})
+    assert (wanted.payload["manifest"], wanted.payload["anchor"]) == (owing.made.evidence, {"position": 7})
     assert wanted.payload["staging"] is None
     assert not owing.is_at_rest
     conclude(owing, contexts, failed("NO_SPACE"))
@@ -168,7 +193,7 @@ def test_the_primary_is_owed_manifest_and_anchor_until_it_has_them(owing: Recove
 
 
 def test_a_debt_to_the_primary_stands_in_nobodys_way(owing: RecoveryPoint, contexts: Contexts) -> None:
-    owing.open(contexts(), ENDPOINTS)
+    owing.open(contexts(), ENDPOINTS, ())
     opening, seal = owing.next_instructions()
     assert (opening.kind, seal.kind) == ("OpenCopies", "SealRecoveryPoint")
     owing.conclude(contexts(), opening.id, succeeded(shown(opening)))
@@ -222,7 +247,7 @@ def test_damage_is_final_and_forbids_everything_but_expiry(point: RecoveryPoint,
     with pytest.raises(Refused, match="NOT_AVAILABLE"):
         point.refuse_if_gone()
     with pytest.raises(Refused, match="NOT_IN_STATE"):
-        point.open(contexts(), ENDPOINTS)
+        point.open(contexts(), ENDPOINTS, ())
     point.expire(contexts(), "damaged", ENDPOINTS)
     point.find_damage(contexts(), {"code": "COPY_DAMAGED"})
     assert point.state == states.EXPIRING
@@ -231,7 +256,7 @@ def test_damage_is_final_and_forbids_everything_but_expiry(point: RecoveryPoint,
 def test_damage_that_is_found_while_it_is_open_is_told_when_it_is_closed(
     point: RecoveryPoint, contexts: Contexts
 ) -> None:
-    point.open(contexts(), ENDPOINTS)
+    point.open(contexts(), ENDPOINTS, ())
     conclude(point, contexts, succeeded())
     for _ in range(2):
         point.find_damage(contexts(), {"code": "COPY_DAMAGED"})
@@ -246,7 +271,7 @@ def test_damage_that_is_found_while_it_is_open_is_told_when_it_is_closed(
 def test_what_cannot_be_opened_because_a_snapshot_is_gone_is_damaged(
     code: str, state: str, point: RecoveryPoint, contexts: Contexts
 ) -> None:
-    point.open(contexts(), ENDPOINTS)
+    point.open(contexts(), ENDPOINTS, ())
     conclude(point, contexts, failed(code))
     assert point.state == states.CLOSING
     conclude(point, contexts, succeeded({"removed": []}))

@@ -117,7 +117,7 @@ def test_pairs_and_recovery_points_want_what_agents_accept() -> None:
     assert accepted(new_pair(contexts)) == ["WriteMarker"]
     point = Voyage().to(states.SEALING).seal()
     assert accepted(point) == ["SealRecoveryPoint"]
-    point.open(contexts(), ENDPOINTS)
+    point.open(contexts(), ENDPOINTS, ())
     assert accepted(point) == ["OpenCopies", "SealRecoveryPoint"]
     point.close(contexts(), ENDPOINTS)
     assert accepted(point) == ["Abort", "SealRecoveryPoint"]

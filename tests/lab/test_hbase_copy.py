@@ -155,8 +155,21 @@ def test_files_of_another_owner_are_found_and_a_clone_that_hangs_ends(
     with pytest.raises(OperationFailed) as caught:
         pair.step("RemoveSnapshots", run, table, {})
     assert caught.value.code == "CLONE_LIVES"
+    _look_by_table(pair, table, run)
     assert pair.step("CloseCopies", run, table, {"scratch": "look"}) == {"removed": [opened["readable"]]}
     assert pair.step("RemoveSnapshots", run, table, {})["removed"]
+
+
+def _look_by_table(pair: RealTables, table: str, run: str) -> None:
+    """Open, read and close under a name for people, beside a clone that is named by its snapshot."""
+    opening = {"scratch": "shop_ba92b7ca", "by_table": True}
+    opened = pair.step("OpenCopies", run, table, opening)["readable"]
+    assert opened == f"understudy_scratch:shop_ba92b7ca_{table.partition(':')[2]}"
+    assert len(pair.target.console.run(f"scan({opened!r})")) == 120
+    with pytest.raises(OperationFailed) as caught:
+        pair.step("RemoveSnapshots", run, table, {"recovery_point": "ba92b7ca" + "0" * 24})
+    assert caught.value.detail["table"] == opened
+    assert pair.step("CloseCopies", run, table, opening) == {"removed": [opened]}
 
 
 def test_a_master_that_restarts_during_apply(pair: RealTables, table: str, run: str) -> None:

@@ -86,6 +86,7 @@ def test_a_service_is_backed_up_changed_and_backed_up_again(
     product.wait_for("the recovery point is open", is_open, 60)
     readable = {value["readable"] for value in opened["summary"]["readable"].values()}
     clone = next(r for r in readable if not r.startswith("/"))
+    assert clone == f"understudy_scratch:{name}_{newest[:8]}_{table}"
     with cluster_b.hbase() as connection:
         assert dict(connection.table(clone).scan()) == {b"row1": {b"f:q": b"new"}}
     product.run("close", newest, "--yes")

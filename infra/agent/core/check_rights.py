@@ -12,6 +12,7 @@ from typing import Any
 
 from infra.agent.core import hbase_calls, hdfs, hdfs_snapshots
 from infra.agent.core.clocks import CANARY
+from infra.agent.core.clone_names import clone_of_snapshot
 from infra.agent.core.findings import Findings
 from infra.agent.core.hbase_layout import ARCHIVE, WORKING
 from infra.agent.core.machine import Procedure
@@ -48,7 +49,7 @@ def check_rights(instruction: Instruction, site: str, with_hbase: bool, findings
     if site == SECONDARY:
         yield from _try_hbase_directories(instruction, findings)
     snapshot = f"{SNAPSHOT}-{instruction.id}"
-    clone = hbase_calls.scratch_table("check", snapshot)
+    clone = clone_of_snapshot("check", snapshot)
     good = f"{CANARY} was snapshotted, cloned and read; snapshot and clone were removed"
     undo = (hbase_calls.drop(site, clone), hbase_calls.delete_snapshot(site, snapshot))
     remedy = "Run the administrator's set-up script on this gateway: it makes the canary and the sudo rule."

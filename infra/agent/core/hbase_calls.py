@@ -6,8 +6,6 @@ became of it is told by the state of its table.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from typing import Any
 
 from infra.agent.core.hdfs import exception_of, persist
@@ -17,14 +15,8 @@ from infra.agent.core.operations import HBaseCall, OperationFailed
 SHORT_SECONDS = 60.0
 # HBase's clients have time-outs of their own; the agent gives up a little later than they do.
 GRACE_SECONDS = 30.0
-SCRATCH_NAMESPACE = "understudy_scratch"
 ENABLED = "ENABLED"
 DISABLED = "DISABLED"
-_DIGEST = 40
-_LONGEST_PURPOSE = 80
-_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\Z")
-# A link's way back is a file "region.namespace=table", of at most 255 bytes (HFileLink.createBackReferenceName).
-_LONGEST_NAME_BYTES = 255 - 33 - len(f"{SCRATCH_NAMESPACE}=")
 # What a master or a server says, or a client says of them, while they restart or move.
 _NOT_NOW = frozenset(
     [
@@ -128,30 +120,3 @@ def drop(site: str, table: str) -> Procedure:
         if exception_of(failure) != "TableNotFoundException":
             raise
     return True
-
-
-def scratch_table(scratch: str, snapshot: str) -> str:
-    """The name of a clone: its purpose (``scratch`` has no dot) and its snapshot, or a digest of that if it is long."""
-    if not _PLAIN.match(scratch) or len(scratch) > _LONGEST_PURPOSE:
-        raise OperationFailed("MALFORMED", f"{scratch[:120]!r} cannot be the name of a table")
-    name = f"{scratch}.{snapshot}"
-    if len(name.encode()) > _LONGEST_NAME_BYTES:
-        name = f"{scratch}.{digest_of(snapshot)}"
-    return f"{SCRATCH_NAMESPACE}:{name}"
-
-
-def names_in_clones(snapshot: str) -> tuple[str, ...]:
-    """What may stand for a snapshot in the names of its clones, which depends on how long their purposes are."""
-    may_be_long = len(snapshot.encode()) + 1 + _LONGEST_PURPOSE > _LONGEST_NAME_BYTES
-    return (snapshot, digest_of(snapshot)) if may_be_long else (snapshot,)
-
-
-def digest_of(snapshot: str) -> str:
-    """What stands for a snapshot's name that is too long to be a part of a table's."""
-    return hashlib.sha256(snapshot.encode()).hexdigest()[:_DIGEST]
-
-
-def parse_scratch_table(table: str) -> tuple[str, str]:
-    """The purpose and the snapshot of a clone, from its name."""
-    purpose, _, snapshot = table.partition(":")[2].partition(".")
-    return purpose, snapshot

@@ -65,7 +65,8 @@ class HBaseComponent:
         site = work.only_site()
         name = name_of(work, data_set)
         if site == SECONDARY:
-            yield from hbase_clones.refuse_living_clones(site, name)
+            recovery_point = work.payload.get("recovery_point")
+            yield from hbase_clones.refuse_living_clones(site, name, recovery_point, data_set["table"])
             yield from hdfs.delete(site, working_directory(root_of(work, site), name))
         was_there = yield from hbase_calls.delete_snapshot(site, name)
         return {"removed": [name] if was_there else [], "absent": [] if was_there else [name]}
