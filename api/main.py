@@ -97,7 +97,7 @@ def ssh_gateways(keys: KeyDirectory) -> OpenGateway:
     archive = build()
 
     def open_gateway(cluster: str, endpoints: Endpoints) -> SshGateway:
-        return SshGateway(endpoints.gateway, archive, keys=keys)
+        return SshGateway(endpoints.gateway, archive, keys)
 
     return open_gateway
 

@@ -14,7 +14,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import asyncssh
 
@@ -62,10 +61,9 @@ class Started:
 class SshConnection:
     """Runs commands on one gateway."""
 
-    def __init__(self, gateway: Gateway, limits: SshLimits | None = None, keys: KeyDirectory | None = None) -> None:
-        """Without ``keys`` the gateway's key may lie anywhere: for whoever made up the gateway themselves."""
+    def __init__(self, gateway: Gateway, keys: KeyDirectory, limits: SshLimits | None = None) -> None:
         self.gateway = gateway
-        self._keys = keys or KeyDirectory(Path(gateway.client_key_file).parent)
+        self._keys = keys
         self.limits = limits or SshLimits()
         self._connection: asyncssh.SSHClientConnection | None = None
         self._more: list[asyncssh.SSHClientConnection] = []

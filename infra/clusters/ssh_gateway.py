@@ -40,11 +40,11 @@ class SshGateway:
         self,
         gateway: Gateway,
         archive: Archive,
+        keys: KeyDirectory,
         limits: SshLimits | None = None,
-        *,
-        keys: KeyDirectory | None = None,
     ) -> None:
-        self._connection = SshConnection(gateway, limits, keys)
+        """Log in with a key of ``keys`` alone, whatever the gateway's settings name."""
+        self._connection = SshConnection(gateway, keys, limits)
         self._archive = archive
         self._agent: InstalledAgent | None = None
         self._installed_over: object = None

@@ -14,6 +14,7 @@ from pathlib import Path
 import asyncssh
 
 from domain.values.endpoints import Gateway
+from infra.clusters.keys import KeyDirectory
 
 
 @dataclass
@@ -30,6 +31,11 @@ class Server:
         for connection in self.connections:
             connection.abort()
         self.connections.clear()
+
+
+def keys_of(gateway: Gateway) -> KeyDirectory:
+    """The directory in which a gateway's key lies, for whoever made up the gateway themselves."""
+    return KeyDirectory(Path(gateway.client_key_file).parent)
 
 
 @asynccontextmanager

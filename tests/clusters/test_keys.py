@@ -11,8 +11,11 @@ from pathlib import Path
 import asyncssh
 import pytest
 
+from api.main import ssh_gateways
 from domain.errors import InvalidInput, Unavailable
+from domain.values.endpoints import Endpoints
 from infra.clusters.keys import LONGEST_KEY, KeyDirectory
+from tests.clusters.ssh_server import keys_of, ssh_server
 
 
 @pytest.fixture
@@ -124,3 +127,23 @@ def test_others_keys_are_not_used(directory: Path, monkeypatch: pytest.MonkeyPat
     else:
         os.chown(directory / "good", 54_321, -1)
         refusal(directory, "good")
+
+
+def test_the_control_device_logs_in_with_keys_of_its_directory_alone(directory: Path, tmp_path: Path) -> None:
+    """The key that the gateway would accept lies beside the directory, and is never shown to it."""
+
+    async def log_in() -> None:
+        async with ssh_server(tmp_path) as server:
+            endpoints = Endpoints(server.gateway, ("http://nn:9870",))
+            refused, fine = (
+                ssh_gateways(keys)("north", endpoints) for keys in (KeyDirectory(directory), keys_of(server.gateway))
+            )
+            with pytest.raises(Unavailable, match="GATEWAY_DENIED") as told:
+                await refused.clock_offset()
+            assert (server.gateway.client_key_file in told.value.message, server.connections) == (True, [])
+            await fine.clock_offset()
+            assert len(server.connections) == 1
+            for gateway in (refused, fine):
+                await gateway.close()
+
+    asyncio.run(log_in())

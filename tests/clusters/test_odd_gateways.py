@@ -24,7 +24,7 @@ from infra.clusters.remote_command import own_output, remote_command
 from infra.clusters.ssh_connection import SshConnection
 from infra.clusters.ssh_gateway import SshGateway
 from infra.ports.gateway import Seen, Submission, SubmissionRefused, Submitted
-from tests.clusters.ssh_server import ssh_server
+from tests.clusters.ssh_server import keys_of, ssh_server
 from tests.clusters.test_ssh_gateway import archive_with_test_kinds
 from tests.contracts.gateway_contract import CREDENTIALS
 
@@ -57,7 +57,8 @@ def run_on(
 ) -> None:
     async def whole() -> None:
         async with ssh_server(directory, shell=shell, sftp=sftp) as server:
-            gateway = SshGateway(replace(server.gateway, **changes), archive_with_test_kinds())  # type: ignore[arg-type]
+            changed = replace(server.gateway, **changes)  # type: ignore[arg-type]
+            gateway = SshGateway(changed, archive_with_test_kinds(), keys_of(changed))
             try:
                 await scenario(gateway)
             finally:
@@ -139,7 +140,7 @@ def test_a_shell_that_runs_nothing_is_told(tmp_path: Path, text: str, code: str)
 def test_output_without_end_is_not_kept(tmp_path: Path) -> None:
     async def whole() -> None:
         async with ssh_server(tmp_path) as server:
-            connection = SshConnection(server.gateway)
+            connection = SshConnection(server.gateway, keys_of(server.gateway))
             with pytest.raises(Unavailable, match="AGENT_FAILED"):
                 await connection.run("head -c 60000000 /dev/zero")
             completed = await connection.run("head -c 20000000 /dev/zero >&2; echo said")
@@ -294,7 +295,7 @@ def openssh(tmp_path: Path) -> Iterator[Gateway]:
 @needs_root
 def test_few_sessions_and_no_sftp_just_work(openssh: Gateway) -> None:
     async def whole() -> None:
-        gateway = SshGateway(openssh, archive_with_test_kinds())
+        gateway = SshGateway(openssh, archive_with_test_kinds(), keys_of(openssh))
         await works(gateway)
         await asyncio.gather(*(gateway.facts() for _ in range(6)))
         await gateway.close()

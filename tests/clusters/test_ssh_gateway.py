@@ -23,7 +23,7 @@ from infra.clusters.ssh_connection import SshLimits
 from infra.clusters.ssh_gateway import SshGateway
 from infra.ports.gateway import GatewayHost, Submission, Submitted
 from tests.agent import counting_agent
-from tests.clusters.ssh_server import Server, ssh_server
+from tests.clusters.ssh_server import Server, keys_of, ssh_server
 from tests.contracts.gateway_contract import CREDENTIALS, GatewayContract
 
 pytestmark = pytest.mark.long
@@ -62,7 +62,7 @@ class TestSshGateway(GatewayContract):
     ) -> None:
         async def whole() -> None:
             async with ssh_server(self.directory) as server:
-                gateway = SshGateway(server.gateway, archive_with_test_kinds(), limits)
+                gateway = SshGateway(server.gateway, archive_with_test_kinds(), keys_of(server.gateway), limits)
                 try:
                     await scenario(server, gateway)
                 finally:
@@ -111,12 +111,12 @@ class TestSshGateway(GatewayContract):
             assert lying.stat().st_mode & 0o777 == 0o500
             assert (lying.parent / "understudy-agent.pyz").resolve() == lying
             first = lying.stat().st_ino
-            other = SshGateway(server.gateway, archive)
+            other = SshGateway(server.gateway, archive, keys_of(server.gateway))
             await other.facts()
             assert lying.stat().st_ino == first
             lying.chmod(0o700)
             lying.write_bytes(archive.data[:-100])
-            third = SshGateway(server.gateway, archive)
+            third = SshGateway(server.gateway, archive, keys_of(server.gateway))
             assert (await third.facts())["agent"] == archive.sha256
             assert lying.read_bytes() == archive.data
             await other.close()
@@ -173,7 +173,9 @@ class TestSshGateway(GatewayContract):
         named.chmod(0o755)
 
         async def scenario(server: Server, gateway: SshGateway) -> None:
-            fitting = SshGateway(replace_gateway(server, python=str(named)), archive_with_test_kinds())
+            fitting = SshGateway(
+                replace_gateway(server, python=str(named)), archive_with_test_kinds(), keys_of(server.gateway)
+            )
             await fitting.facts()
             await fitting.close()
             assert told.read_text().count("x") >= 3, "found, asked for its version, and asked for facts"
@@ -197,7 +199,9 @@ class TestSshGateway(GatewayContract):
         garbled.write_text(f"{line}\n")
 
         async def scenario(server: Server, _: SshGateway) -> None:
-            gateway = SshGateway(replace_gateway(server, python=str(named)), archive_with_test_kinds())
+            gateway = SshGateway(
+                replace_gateway(server, python=str(named)), archive_with_test_kinds(), keys_of(server.gateway)
+            )
             for ask in (gateway.submit(Submission(self.instruction(), CREDENTIALS)), gateway.look(["i1"])):
                 with pytest.raises(Unavailable, match="AGENT_FAILED"):
                     await ask
@@ -223,7 +227,7 @@ class TestSshGateway(GatewayContract):
 
     def test_a_dead_gateway_costs_a_time_out_only_once_in_a_while(self) -> None:
         async def scenario(server: Server, gateway: SshGateway) -> None:
-            dead = SshGateway(replace_gateway(server, port=1), archive_with_test_kinds())
+            dead = SshGateway(replace_gateway(server, port=1), archive_with_test_kinds(), keys_of(server.gateway))
             for _ in range(50):
                 with pytest.raises(Unavailable, match="GATEWAY_REFUSED"):
                     await dead.facts()
@@ -260,14 +264,14 @@ class TestSshGateway(GatewayContract):
             (self.directory / "spool").chmod(0o755)
             assert await self.refused(gateway, self.instruction()) == "SPOOL_UNUSABLE"
             shutil.rmtree(self.directory / "spool")
-            again = SshGateway(server.gateway, archive_with_test_kinds())
+            again = SshGateway(server.gateway, archive_with_test_kinds(), keys_of(server.gateway))
             assert await self.submitted(again, self.instruction())
             await again.close()
 
         self.run_with_server(scenario)
 
     async def fails(self, gateway: Gateway, code: str, limits: SshLimits | None = None) -> Unavailable:
-        link = SshGateway(gateway, archive_with_test_kinds(), limits)
+        link = SshGateway(gateway, archive_with_test_kinds(), keys_of(gateway), limits)
         with pytest.raises(Unavailable) as caught:
             await link.facts()
         await link.close()

@@ -23,6 +23,7 @@ from infra.ports.gateway import Seen, Submission, Submitted
 from scripts.labkit.cluster import Cluster
 from scripts.labkit.description import describe_cluster
 from tests.agent.counting_agent import holder
+from tests.clusters.ssh_server import keys_of
 
 HDFS_USERS = {"hdfs": {"kind": "simple", "user": "hdfs"}, "hbase": {"kind": "simple", "user": "hbase"}}
 PATIENCE_SECONDS = 240.0
@@ -87,7 +88,7 @@ class GatewayAgent:
         return asyncio.run(self._carry_out(instruction, meanwhile))
 
     async def _carry_out(self, instruction: Instruction, meanwhile: Callable[[Seen], None] | None) -> dict[str, Any]:
-        link = SshGateway(self.gateway, build())
+        link = SshGateway(self.gateway, build(), keys_of(self.gateway))
         sites = instruction.payload["sites"]
         submission = Submission(instruction, dict.fromkeys(sites, HDFS_USERS), controller=self._controller())
         try:

@@ -23,6 +23,7 @@ from scripts.labkit.cluster import Cluster
 from scripts.labkit.description import describe_cluster
 from scripts.labkit.lab import Lab
 from tests.agent.counting_agent import holder
+from tests.clusters.ssh_server import keys_of
 from tests.clusters.test_ssh_gateway import archive_with_test_kinds
 from tests.contracts.gateway_contract import GatewayContract
 
@@ -38,7 +39,7 @@ class TestLabGateway(GatewayContract):
 
     def run(self, scenario: Callable[[GatewayHost], Awaitable[None]]) -> None:
         async def whole() -> None:
-            link = SshGateway(self.gateway, archive_with_test_kinds())
+            link = SshGateway(self.gateway, archive_with_test_kinds(), keys_of(self.gateway))
             try:
                 await scenario(link)
             finally:
