@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+import unicodedata
 from typing import Any
 
 RUN = "1a2b3c4d-5e6f-4a7b-8c9d-0e1f2a3b4c5d"
 POINT = "9f8e7d6c-5b4a-4938-8271-605f4e3d2c1b"
 MOMENT_MS = 1_777_863_600_000
 FILES, TABLE = "a" * 32, "b" * 32
+STEERING = "".join(
+    character
+    for character in map(chr, range(sys.maxunicode + 1))
+    if unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp")
+)
+"""Everything that steers a terminal or how other characters are shown, as far as JSON can carry it."""
 
 
 def planned() -> dict[str, Any]:

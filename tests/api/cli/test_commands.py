@@ -296,6 +296,22 @@ def test_opening_waits_and_tells_where_to_read(server: Serving, understudy: Run)
     assert [call[0] for call in server.control_plane.calls] == ["open_recovery_point"]
 
 
+@pytest.mark.parametrize("arguments", [("recovery-point", "show", "9f8e7d6c5b4a"), ("recovery-points",)])
+def test_json_steers_no_terminal_and_says_what_it_says(
+    tcp_server: Serving, understudy_tcp: Run, arguments: tuple[str, ...]
+) -> None:
+    """Names on clusters reach a terminal by ``--json`` as well, as values and as keys."""
+    readable = {f"key {pages.STEERING}": {"readable": f"a\x1b[2J\u202eb {pages.STEERING} é 表 \U0001f600"}}
+    put_point(tcp_server, "OPEN", readable)
+    result = understudy_tcp(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    assert not set(pages.STEERING) & set(result.stdout) - {"\n"}
+    assert "é 表 \U0001f600" in result.stdout
+    answer = json.loads(result.stdout)
+    (point,) = answer.get("items", [answer])
+    assert point["summary"]["readable"] == readable
+
+
 def test_an_opening_that_fails_is_a_failure(server: Serving, understudy: Run) -> None:
     put_point(server, "AVAILABLE")
     end_with(server, "OPENING", "AVAILABLE")

@@ -119,6 +119,15 @@ def test_json_is_a_line_for_each_event(tcp_server: Serving, understudy_tcp: Run)
     assert events[2]["data"]["state"] == "COMPLETED"
 
 
+def test_a_line_of_json_steers_no_terminal(tcp_server: Serving, understudy_tcp: Run) -> None:
+    name = f"a\x1b[2J\u202eb {pages.STEERING} é"
+    put_run(tcp_server, {**pages.completed(), "warnings": [{"code": "LEFT_OUT", "subject": name, name: 1}]})
+    result = understudy_tcp("run", "watch", "1a2b3c4d5e6f", "--json")
+    assert not set(pages.STEERING) & set(result.stdout) - {"\n"}
+    changed, ended = (json.loads(line) for line in result.stdout.splitlines())
+    assert (changed["data"]["warnings"], ended["event"]) == ([{"code": "LEFT_OUT", "subject": name, name: 1}], "end")
+
+
 def test_on_a_terminal_there_is_a_picture_that_makes_way_for_the_page(tcp_server: Serving, tmp_path: Path) -> None:
     put_run(tcp_server, pages.staging())
     told = {"step": "copy", "bytes": 10, "bytes_total": 40, "files": 1, "files_total": 4, "at_ms": 1}
