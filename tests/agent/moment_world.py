@@ -60,9 +60,10 @@ class MomentWorld:
         self.hbase = ShiftedHBase(self.hdfs, "a")
         self.app = Application(self.hdfs)
         self.held: list[str] = []
+        self.spool = directory / "spool"
         self.executor = FakeExecutor(
             self.clock,
-            directory / "spool",
+            self.spool,
             hdfs={"primary": self.hdfs},
             hbase={"primary": self.hbase},
             hooks={"stop-writers": self._hold, "start-writers": self._release},
@@ -148,6 +149,11 @@ class MomentWorld:
     def set_gateway_clock(self, by_ms: float) -> None:
         """Somebody sets the gateway's clock forward or back."""
         self.executor.shift_ms += by_ms
+
+    def lose_spool(self) -> None:
+        """The gateway's disk is replaced: nothing is known there of what was done."""
+        for file in self.spool.iterdir():
+            file.unlink()
 
     def cannot_list_open_files(self) -> None:
         """Neither way works on this gateway."""

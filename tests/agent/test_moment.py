@@ -69,6 +69,29 @@ def test_a_moment_that_is_past_is_missed_and_nothing_is_taken(world: MomentWorld
     assert world.executor.milestones == {}
 
 
+def test_what_was_cut_before_the_spool_was_lost_is_removed_when_the_moment_is_missed(world: MomentWorld) -> None:
+    """The control device may choose another moment then, and with it other names."""
+    instruction = world.instruction()
+    world.run(instruction)
+    assert set(world.snapshots()) == {"files", "orders", "items"}
+    world.lose_spool()
+    world.clock.now_ms += 60_000
+    with pytest.raises(OperationFailed, match="MOMENT_MISSED"):
+        world.run(instruction)
+    assert world.snapshots() == {}
+
+
+def test_a_missed_moment_removes_nothing_on_a_cluster_that_has_another_identity(world: MomentWorld) -> None:
+    instruction = world.instruction()
+    world.run(instruction)
+    world.lose_spool()
+    world.clock.now_ms += 60_000
+    world.write_marker(2, epoch=EPOCH + 1)
+    with pytest.raises(OperationFailed, match="MARKER_MISMATCH"):
+        world.run(instruction)
+    assert set(world.snapshots()) == {"files", "orders", "items"}
+
+
 @pytest.mark.parametrize(
     ("op", "in_ms", "takes_ms"), [("region_metrics", 120_000.0, 45_000.0), ("tables", 15_000.0, 20_000.0)]
 )
