@@ -159,6 +159,11 @@ class Instructing(Stateful):
         self.note(self.Stalled, context, since=since, why=why)
 
     @property
+    def way_on(self) -> str:
+        """What a person can do about an alarm that nothing moves."""
+        return "Remove what is in the way: it goes on by itself then, and the alarm ends."
+
+    @property
     def alarms(self) -> list[dict[str, Any]]:
         """What a person has to do something about; of the form of a finding."""
         if self.stall is None:
@@ -169,7 +174,7 @@ class Instructing(Stateful):
                 "code": STALLED,
                 "subject": "",
                 "message": f"it has got nowhere since {since}: {self.stall['why']}.",
-                "remedy": "Remove what is in the way: it goes on by itself then, and the alarm ends.",
+                "remedy": self.way_on,
             }
         ]
 

@@ -11,7 +11,7 @@ from domain.instructing import STALLED
 from domain.protection.backup_run import conclude, states
 from domain.protection.backup_run.stopping import FINAL_CODES, REFUSED_FOR_GOOD, STOPPED
 from tests.domain import tables
-from tests.domain.builders import Contexts, failed, new_pair, succeeded
+from tests.domain.builders import SPACE, Contexts, failed, new_pair, succeeded
 from tests.domain.honest import shown
 from tests.domain.voyage import MOMENT_MS, Voyage
 
@@ -106,6 +106,34 @@ def test_an_alarm_is_due_when_nothing_moves_for_longer_than_the_policy_s_patienc
 def test_a_run_that_waits_for_its_moment_waits_for_that() -> None:
     voyage = Voyage(patience_seconds=60).to(states.ARMED)
     assert voyage.run.patience_ends() == datetime.fromtimestamp(MOMENT_MS / 1000 + 60, UTC)
+
+
+def test_a_run_that_has_chosen_another_moment_waits_for_that() -> None:
+    voyage = Voyage(patience_seconds=1)
+    voyage.run = voyage.plan(SPACE, moment_is_free=True)
+    run = voyage.run
+    run.start_checking(voyage.contexts())
+    run.move_moment(voyage.contexts(), "CHECKS_TOOK_LONG", MOMENT_MS + 600_000)
+    assert run.patience_ends() == datetime.fromtimestamp(MOMENT_MS / 1000 + 601, UTC)
+
+
+def test_what_a_person_has_to_do_about_a_stall_is_what_helps() -> None:
+    voyage = Voyage().to(states.APPLYING)
+    run = voyage.run
+    run.note_stall(voyage.contexts(), run.waits_since, "it is slow")
+    (stall,) = run.alarms
+    assert "goes on by itself" in stall["remedy"]
+    voyage.answer("apply", failed("HDFS_REFUSED"))
+    by_code = {alarm["code"]: alarm["remedy"] for alarm in run.alarms}
+    assert set(by_code) == {STOPPED, STALLED}
+    assert all(f"run retry {run.id}" in remedy for remedy in by_code.values())
+    voyage = Voyage().to(states.STAGING)
+    voyage.copy(entries_in_base=10, deleted=9)
+    run = voyage.run
+    run.note_stall(voyage.contexts(), run.waits_since, "it waits for a person")
+    assert f"run confirm {run.id}" in run.alarms[0]["remedy"]
+    run.confirm(voyage.contexts())
+    assert run.alarms == []
 
 
 def test_nothing_is_due_at_the_end() -> None:

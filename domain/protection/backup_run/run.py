@@ -301,7 +301,16 @@ class BackupRun(RunEvents):
         since = super().waits_since
         if self.state not in (states.PLANNED, states.CHECKING, states.ARMED):
             return since
-        return max(since, datetime.fromtimestamp(self.plan.moment_ms / 1000, UTC))
+        return max(since, datetime.fromtimestamp(self.moment_ms / 1000, UTC))
+
+    @property
+    def way_on(self) -> str:
+        """Where a run waits for a person's word, removing an obstacle is not enough."""
+        if self.stopped:
+            return f"Do what the alarm STOPPED says; then: understudy run retry {self.id}."
+        if self.state == states.HELD and not self.confirmed:
+            return f"Let it go on: understudy run confirm {self.id}. Or end it: understudy run cancel {self.id}."
+        return super().way_on
 
     def part(self, key: str) -> Part:
         """The copy of the data set with this id."""
