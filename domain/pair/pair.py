@@ -336,8 +336,22 @@ class ClusterPair(Instructing):
         ordered = sorted(self.intended, key=lambda name: self.intended[name] == PRIMARY)
         left = [name for name in ordered if self.members[name].state == UNASSIGNED]
         if self.taken_over is None:
-            return (self._marker(left[0]),)
+            return tuple(self._marker(name) for name in left[:1])
         return tuple(self._marker(name) for name in left if name in self.reached)
+
+    @property
+    def not_reached(self) -> tuple[str, ...]:
+        """The clusters that are still to be taken over, by another take-over: they could not be reached."""
+        if self.state != FORMING or self.taken_over is None:
+            return ()
+        return tuple(name for name in self.members if name not in self.reached)
+
+    @property
+    def way_on(self) -> str:
+        """What could not be reached is not taken over by itself."""
+        if not self.not_reached:
+            return super().way_on
+        return f"Let {', '.join(self.not_reached)} be reached; then 'understudy pair take-over {self.name}' once more."
 
     def _marker(self, name: str) -> Wanted:
         role = "primary" if self.intended[name] == PRIMARY else "secondary"

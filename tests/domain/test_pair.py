@@ -330,8 +330,9 @@ def test_taking_over_writes_both_markers_at_once_in_a_later_epoch() -> None:
         "from_store": "a" * 32, "by": "ann", "reason": "it burnt", "at_ms": marker["taken_over"]["at_ms"],
     }  # fmt: skip
     for wanted in wishes.values():
+        assert aggregate.not_reached == ()
         aggregate.conclude(contexts(), wanted.id, succeeded(shown(wanted)))
-    assert aggregate.state == "STEADY"
+    assert (aggregate.state, aggregate.not_reached) == ("STEADY", ())
     assert aggregate.cluster_with(SECONDARY) == "south"
     assert tables.same_state(tables.rebuilt(aggregate), aggregate)
 
@@ -343,6 +344,10 @@ def test_a_cluster_that_was_not_reached_is_taken_over_by_doing_it_again() -> Non
     assert wanted.role == "secondary"
     aggregate.conclude(contexts(), wanted.id, succeeded(shown(wanted)))
     assert (aggregate.state, aggregate.next_instructions()) == ("FORMING", ())
+    assert aggregate.not_reached == ("north",)
+    aggregate.note_stall(contexts(), aggregate.waits_since, "it waits for another take-over")
+    (stall,) = aggregate.alarms
+    assert "pair take-over main" in stall["remedy"]
     taken(contexts, {"north": (1, 1), "south": (2, 2)}, aggregate)
     assert aggregate.epoch == 3
     again = {w.role: w for w in aggregate.next_instructions()}

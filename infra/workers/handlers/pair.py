@@ -36,7 +36,9 @@ class PairHandler(Handler[ClusterPair]):
         return aggregate.epoch
 
     def waiting_for(self, aggregate: ClusterPair) -> str:
-        """Which marker is to be written."""
+        """Which marker is to be written, and what is to be taken over by a person."""
         if aggregate.state != FORMING:
             return ""
-        return ", ".join(f"the identity marker of {wanted.cluster}" for wanted in aggregate.next_instructions())
+        markers = [f"the identity marker of {wanted.cluster}" for wanted in aggregate.next_instructions()]
+        left = [f"another take-over, of {name}, which could not be reached" for name in aggregate.not_reached]
+        return ", ".join([*markers, *left])
