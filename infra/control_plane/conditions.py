@@ -71,6 +71,12 @@ def moment(context: Context, lead_ms: int, moment_ms: int | None) -> int:
     return moment_ms
 
 
+def was_done(session: Session, pair: UUID, command_id: UUID) -> bool:
+    """Whether a command about a pair is a repeated one: it gets its first answer, whatever is the case by now."""
+    found = session.find(ClusterPair, pair)
+    return found is not None and found.answer_to(command_id) is not None
+
+
 def is_over(session: Session, run: UUID) -> bool:
     """Whether nothing of a run is under way any more."""
     found = session.find(BackupRun, run)

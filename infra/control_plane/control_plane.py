@@ -43,6 +43,7 @@ from infra.control_plane.conditions import (
     place_of,
     refuse_hbases_own,
     soonest_lead_ms,
+    was_done,
 )
 from infra.control_plane.ownership import found_for_take_over, owners, refuse_owned
 from infra.control_plane.planning import bandwidth_at, plan, question, rates_between
@@ -200,9 +201,11 @@ class ControlPlane:
 
         What cannot be reached now is taken over by doing this again. Raises what ``found_for_take_over`` raises.
         """
-        told = await self._owners(caller, primary, secondary)
-        found = found_for_take_over(told, from_store, self._controller)
-        controller = self._controller
+        controller, identity = self._controller, ClusterPair.identity(name)
+        found: dict[str, tuple[int, int]] = {}
+        if not await self._read(caller, identity, lambda session, _: was_done(session, identity, caller.command_id)):
+            told = await self._owners(caller, primary, secondary)
+            found = found_for_take_over(told, from_store, controller)
 
         def decide(session: Session, context: Context) -> None:
             pair = self._form_pair(session, context, name, primary, secondary)
@@ -216,7 +219,7 @@ class ControlPlane:
                 endpoints=endpoints_of(session, primary, secondary),
             )
 
-        taken = await self._command(caller, ClusterPair.identity(name), decide)
+        taken = await self._command(caller, identity, decide)
         self._equipment.standing.doubt()
         return taken
 

@@ -129,6 +129,22 @@ def test_lost_answers_of_a_gateway_do_no_harm(world: HadoopWorld) -> None:
     check_the_new_one_works(world, new)
 
 
+def test_a_take_over_that_is_repeated_with_its_key_gets_its_first_answer(world: HadoopWorld) -> None:
+    new = another(world, "new", has_store=False)
+    store = owner(world).store
+
+    async def twice(life: Life) -> None:
+        await enter(life)
+        take = life.control_plane.take_over_pair
+        first = await take(life.caller("take"), "main", "north", "south", store, "it burnt")
+        await life.until("pair", "main", ["STEADY"])
+        assert await take(life.caller("take"), "main", "north", "south", store, "it burnt") == first
+        with pytest.raises(Conflict, match="NOTHING_TO_TAKE_OVER"):
+            await take(life.caller("another"), "main", "north", "south", store, "it burnt")
+
+    new.live(twice)
+
+
 def test_only_what_belongs_to_the_store_that_is_named_is_taken(world: HadoopWorld) -> None:
     new = another(world, "new", has_store=False)
     before = picture(world)
