@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import secrets
+import zlib
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -87,6 +91,48 @@ def test_a_damaged_block_on_the_secondary_is_found_by_reading_and_repaired_by_th
 
     page = product.back_up(name, "--push")
     assert frozen(cluster_b, directory, page) == FILES
+
+
+def test_a_block_that_rots_on_the_secondary_is_found_by_default(
+    product: Product, cluster_a: Cluster, cluster_b: Cluster, unique_name: UniqueName
+) -> None:
+    """Its turn has come: what is remembered of the copies is a month old."""
+    name = unique_name("rots")
+    directory = f"/data/{name}"
+    fill(cluster_a, directory, FILES)
+    product.protect(name, (directory,))
+    page = product.back_up(name, "--push")
+    (verified,) = page["verification"]["data_sets"].values()
+    assert verified["content"]["verdict"] == "EQUAL"
+    assert (verified["read"]["files"], verified["read"]["never_files"]) == (len(FILES), len(FILES))
+    damage(cluster_b, f"{directory}/.snapshot/{page['snapshot']}/d1/f4")
+    (data_set,) = [one["id"] for one in page["data_sets"]]
+    age(cluster_b, f"/.understudy/read/{data_set}", days=31)
+
+    failed = product.fail_to_back_up(name, "--push")
+
+    assert failed["failure"]["code"] == "VERIFICATION_FAILED"
+    assert "d1/f4: cannot be read" in failed["failure"]["message"]
+    assert points_of(product, name) == ["DAMAGED"]
+    repaired = product.back_up(name, "--push")
+    assert frozen(cluster_b, directory, repaired) == FILES
+    (verified,) = repaired["verification"]["data_sets"].values()
+    assert verified["read"]["never_files"] <= 1, "all but what was copied again has been read"
+    assert "were read from the disks" in product.run("run", "show", repaired["id"])
+    assert "100 %" in product.run("recovery-points", "--service", name) or verified["read"]["never_files"]
+
+
+def age(cluster: Cluster, path: str, days: int) -> None:
+    """Let what is remembered of what was read be older."""
+    client = cluster.webhdfs("hdfs")
+    with client.read(path) as reader:
+        line, _, body = reader.read().partition(b"\n")
+    entries = array("Q")
+    entries.frombytes(zlib.decompress(body))
+    older = array("Q", (one - days * 1_440 for one in entries))
+    packed = zlib.compress(older.tobytes())
+    head = {**json.loads(line), "sha256": hashlib.sha256(packed).hexdigest()}
+    client.write(path, data=json.dumps(head).encode() + b"\n" + packed, overwrite=True)
 
 
 def test_deleted_snapshots_are_told_and_the_next_run_compares_in_full(
