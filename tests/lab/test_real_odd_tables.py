@@ -72,7 +72,8 @@ def test_odd_tables_are_backed_up_tried_and_opened(product: Product, peer: HBase
         with cluster_b.hbase() as connection:
             found = {row.decode() for row, _ in connection.table(told["readable"]).scan()}
         assert found == set(ROWS), name
-    assert product.attempt("expire", page["recovery_point"], "--yes").returncode != 0, "it is open"
+    refused = product.attempt("recovery-point", "expire", page["recovery_point"], "--yes")
+    assert "error HELD" in refused.stderr, "it is open"
     product.run("close", page["recovery_point"], "--yes")
     after = cluster_b.facts("regionserver")
     assert before is not None
