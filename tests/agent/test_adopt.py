@@ -190,3 +190,21 @@ def test_without_being_asked_nothing_is_adopted(world: World) -> None:
     assert world.run(world.send_instruction("r1", None))["compared_with"] == "nothing"
     with pytest.raises(OperationFailed, match="FOREIGN_TREE"):
         world.run(world.apply_instruction("r1", None))
+
+
+@pytest.mark.parametrize("was_told", [True, False])
+def test_which_contents_are_identified_may_be_up_to_chance(
+    world: World, monkeypatch: pytest.MonkeyPatch, was_told: bool
+) -> None:
+    """As over WebHDFS alone, where not every file of a large tree is asked for."""
+    identify = world.secondary.identify
+    if not was_told:
+        monkeypatch.setattr(world.secondary, "identify", lambda path: None if path.endswith("/a") else identify(path))
+    _, instruction = adopting(world, "r1")
+    monkeypatch.setattr(world.secondary, "identify", lambda path: None if path.endswith("sub/b") else identify(path))
+    if was_told:  # then nobody knows whether contents are what they were
+        with pytest.raises(OperationFailed, match="HEAD_CHANGED"):
+            world.run(instruction)
+        monkeypatch.setattr(world.secondary, "identify", identify)
+    world.run(instruction)
+    assert_equal(world, "r1")
