@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.agent.core.protobuf import Message
+from infra.agent.core.protobuf import Message, data_field, integer_field, text_field
 from infra.agent.protocol import canonical
 from infra.agent.shell.credentials import Credentials
 from infra.agent.shell.hadoop_rpc import RpcFailed
@@ -176,3 +176,12 @@ def test_what_is_no_list_is_never_taken_for_an_empty_one(
 def test_nobody_there_is_told(list_open: ListOpen) -> None:
     with pytest.raises(RpcFailed, match="refused"):
         list_open(1)
+
+
+def test_encryption_zones_that_never_move_on_are_no_list(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    rpc = NameNodeRpc(lambda call, is_read: {}, Credentials(str(tmp_path / "credentials.json")))
+    zone = integer_field(1, 7) + text_field(2, "/zone")
+    page = Message(memoryview(data_field(1, zone) + integer_field(2, 1)), "ListEncryptionZonesResponse")
+    monkeypatch.setattr(rpc, "_call", lambda site, method, request: page)
+    with pytest.raises(RpcFailed, match="does not end"):
+        rpc.encryption_zones("primary")

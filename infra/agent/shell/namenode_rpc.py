@@ -27,6 +27,7 @@ ALL_OPEN_FILES = 1
 CREATE, OVERWRITE = 1, 2
 ENCRYPTION_ZONES = 2
 MOST_OPEN_FILES = 1_000_000
+MOST_ZONES = 100_000
 WHOLE = (1 << 63) - 1  # as long as a file can be
 UNCHANGED = (1 << 64) - 1  # -1: a time that stays as it is
 
@@ -239,8 +240,13 @@ class NameNodeRpc:
             answer = self._call(site, "listEncryptionZones", integer_field(1, after))
             zones = [Message(zone, "EncryptionZone") for zone in answer.repeated(1)]
             paths += [zone.text(2) for zone in zones]
-            after = zones[-1].integer(1) if zones else after
             has_more = bool(zones) and bool(answer.integer(2))
+            last = zones[-1].integer(1) if zones else after
+            if has_more and (last <= after or len(paths) > MOST_ZONES):
+                raise RpcFailed(
+                    f"the list of encryption zones does not end: {len(paths)} of them, and {last} comes next"
+                )
+            after = last
         return sorted(paths)
 
     @understood
