@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import glob
+import io
 import json
 import os
 import signal
@@ -16,9 +18,10 @@ from typing import Any
 import pytest
 
 from infra.agent.protocol import canonical
+from infra.agent.shell import commands
 from infra.agent.shell.detaching import own_program, start_detached
 from infra.agent.shell.locks import acquire, is_held
-from infra.agent.shell.spool import Spool
+from infra.agent.shell.spool import Entry, Spool
 from tests.agent.counting_agent import holder
 from tests.clusters.test_ssh_gateway import archive_with_test_kinds
 
@@ -271,3 +274,23 @@ def test_the_sources_claim_no_newer_python_than_that() -> None:
     files = [str(path) for path in (ROOT / "infra" / "agent").rglob("*.py") if path.name != "archive.py"]
     completed = subprocess.run([str(vermin), "-t=3.8-", "--violations", *files], capture_output=True, text=True)
     assert completed.returncode == 0, completed.stdout
+
+
+def test_a_spool_that_cannot_be_tidied_is_adopted_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(spool: Spool) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    started: list[str] = []
+
+    def start(spool: Spool, entry: Entry, begin: object) -> bool:
+        started.append(entry.id)
+        return True
+
+    spool = Spool(str(tmp_path / "spool"))
+    spool.open()
+    with spool.lock():
+        spool.create("i1", {"instruction.json": b"{}"})
+    monkeypatch.setattr(Spool, "tidy", full)
+    monkeypatch.setattr(commands, "start_detached", start)
+    commands.Commands(spool, [], io.BytesIO(), io.BytesIO()).adopt()
+    assert started == ["i1"]

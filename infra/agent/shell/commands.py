@@ -92,9 +92,9 @@ class Commands:
         try:
             self._spool.open()
         except SpoolUnusable as error:
-            self.answer({"refused": "SPOOL_UNUSABLE", "message": str(error)})
+            self.answer({"refused": error.code, "message": str(error)})
             return
-        with self._spool.lock():
+        with self._spool.lock(), contextlib.suppress(OSError):  # tidying is a help; a full disk must not end adopting
             self._spool.tidy()
         for entry in self._spool.entries():
             if not entry.has_ended() and not entry.is_alive() and entry.has_instruction():
