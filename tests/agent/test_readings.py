@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infra.agent.core import readings
-from infra.agent.core.operations import DigestFile
+from infra.agent.core.operations import DigestFile, OperationFailed
 from tests.agent.hbase_world import World as HBaseWorld
 from tests.agent.hdfs_world import HEAD, World
 
@@ -167,3 +167,23 @@ def test_store_files_are_read_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         is_found |= told["content"]["verdict"] == "DIFFERENT"
     assert is_found
     assert told["read"]["files"] > told["read"]["never_files"]
+
+
+@pytest.mark.parametrize("transient", [True, False])
+def test_a_record_that_is_lost_ends_no_verification_for_good(
+    world: World, monkeypatch: pytest.MonkeyPatch, transient: bool
+) -> None:
+    verify(world)
+    read = world.secondary.read
+
+    def lost(path: str, *bounds: Any) -> bytes:
+        if path == RECORD:
+            raise OperationFailed("TOO_LARGE", "too many bytes", transient=transient)
+        return read(path, *bounds)
+
+    monkeypatch.setattr(world.secondary, "read", lost)
+    if transient:
+        with pytest.raises(OperationFailed, match="TOO_LARGE"):
+            verify(world)
+    else:
+        assert verify(world)["read"]["never_files"] == FILES

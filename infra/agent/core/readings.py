@@ -25,7 +25,7 @@ from typing import Any
 from infra.agent.core import hdfs
 from infra.agent.core.machine import Procedure
 from infra.agent.core.markers import write_file
-from infra.agent.core.operations import Now, ReadFile
+from infra.agent.core.operations import Now, OperationFailed, ReadFile
 from infra.agent.core.staging import PRIVATE
 from infra.agent.core.work import ROOT, SECONDARY, Work
 from infra.agent.protocol import canonical
@@ -70,8 +70,15 @@ class Readings:
             return
         self._now = int((yield Now()) // MINUTE_MS)
         self._left = max(total_bytes * self._percent // 100, LEAST_BYTES)
-        if (yield from hdfs.status(SECONDARY, self._path)) is not None:
-            self._load((yield ReadFile(SECONDARY, self._path)))
+        if (yield from hdfs.status(SECONDARY, self._path)) is None:
+            return
+        try:
+            content = yield ReadFile(SECONDARY, self._path)
+        except OperationFailed as failure:
+            if not failure.is_final:
+                raise
+            return  # it is lost, and so written anew: nothing must fail for ever because of it
+        self._load(content)
 
     def turn(self, key: bytes, inode: int, length: int, is_read_anyway: bool) -> tuple[int, int] | None:
         """The offset and number of bytes of a file that are to be read now; None for nothing.
