@@ -281,6 +281,18 @@ def test_the_secondary_is_asked_whether_it_allows_what_every_run_does(checked: C
     assert not [name for name in checked.paths("secondary") if "border" in name]
 
 
+def test_a_try_that_an_agent_left_when_it_died_is_no_refusal(
+    checked: CheckWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.agent.core.check_staging._remove", lambda border: iter(()))
+    assert checked.check("secondary", ())[1] == {}
+    monkeypatch.undo()
+    (head,) = [name for name in checked.paths("secondary") if name.endswith("border/head")]
+    checked.hdfs["secondary"].call("PUT", "MKDIRS", f"{head}/in", {"permission": "700"})
+    assert checked.check("secondary", ())[1] == {}
+    assert not [name for name in checked.paths("secondary") if "border" in name]
+
+
 @pytest.mark.parametrize(
     ("op", "what", "code"),
     [

@@ -35,6 +35,7 @@ def check_staging(instruction: Instruction, findings: Findings) -> Procedure:
     yield from _check_above(findings)
     border = f"{SCRATCH}/{instruction.id}-border"
     try:
+        yield from _remove(border)  # left by an agent that died
         yield from _try_border(border)
     except OperationFailed as failure:
         findings.failed("copies", cluster, "copies could not be put into place or frozen", failure)
