@@ -110,6 +110,10 @@ class RealWriter:
         """Cut a file."""
         self._ask("POST", path, f"op=TRUNCATE&newlength={length}")
 
+    def concat(self, path: str, source: str) -> None:
+        """Move the blocks of another file to the end of a file."""
+        self._ask("POST", path, f"op=CONCAT&sources={quote(source)}")
+
     def start(self, path: str, data: bytes, *, known_as: str = "") -> None:
         """Create a file and keep it open; waits until the NameNode knows of its first block, if so much is sent on.
 
