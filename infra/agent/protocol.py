@@ -19,7 +19,7 @@ from typing import Any, Callable, Mapping
 
 from infra.agent.payloads import LATEST_MS, PAYLOADS, check_payload, identifier, plain_name
 from infra.agent.quick_json import encoder
-from infra.agent.shapes import Check, Unfit, mapping, optional, record, text, whole
+from infra.agent.shapes import Check, Omissible, Unfit, flag, mapping, optional, record, text, whole
 
 VERSION = 1
 BULK_KINDS = ("SendSnapshots", "ReplicateSnapshots", "DigestSnapshots")
@@ -140,6 +140,7 @@ _controller = record(
     position=whole(0, LATEST_MS),
     link=_lower_hexadecimal,
     follows=mapping,
+    is_confirmed=Omissible(flag),
 )
 
 
@@ -147,7 +148,8 @@ def check_controller(where: str, value: Any) -> None:
     """Raise ``WireError`` MALFORMED unless it says who the control device is.
 
     ``{"store", "incarnation", "host", "since" (its start, as 20260131T235959Z), "term", "position" and "link" (how far
-    its chain of events has come), "follows": {cluster: the record that it has seen there and knows, null for none}}``.
+    its chain of events has come), "follows": {cluster: the record that it has seen there and knows, null for none}}``,
+    and perhaps ``"is_confirmed"``: it was refused for its term, and has read since that the records are its own.
     """
 
     def check() -> None:

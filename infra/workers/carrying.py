@@ -36,7 +36,7 @@ REMEDIES = {
 
 
 class TakenOver(UnderstudyError):
-    """Another controller has taken over: this one has to stop. Code OLD_TERM."""
+    """Another controller has taken over, and the clusters say no other: this one has to stop. Code OLD_TERM."""
 
 
 class NotOurs(UnderstudyError):
@@ -107,13 +107,11 @@ class Carrier:
         allowance = self._turns.allowance(self._outgoing.instruction.id)
         submission = self._outgoing.submission(self._equipment.credentials, allowance, controller)
         answer = await _reached(self._gateway.submit(submission))
+        if isinstance(answer, SubmissionRefused) and answer.code == "OLD_TERM":
+            controller = await self._confirmed(answer)
+            submission = self._outgoing.submission(self._equipment.credentials, allowance, controller)
+            answer = await _reached(self._gateway.submit(submission))
         if isinstance(answer, SubmissionRefused):
-            if answer.code == "OLD_TERM":
-                raise TakenOver(
-                    "OLD_TERM",
-                    f"{self._gateway.cluster}: {answer.message}.",
-                    remedy="Stop this control device: another one works with these clusters.",
-                )
             if answer.code in NOT_OURS:
                 self._equipment.standing.doubt()
                 remedy = "Use that control device. If it is lost for good: 'understudy pair take-over'."
@@ -123,6 +121,24 @@ class Carrier:
                 await _reached(self._gateway.controller_clock())
             return failed(answer.code, answer.message, REMEDIES.get(answer.code, ""))
         return None
+
+    async def _confirmed(self, refused: SubmissionRefused) -> dict[str, Any]:
+        """What shows a gateway that knows a higher term that this one counts: the clusters' records, read anew.
+
+        A copy of this store may have been at the gateway, and was refused by the cluster. Raises ``TakenOver`` where
+        a record is another control device's, or where there is none that could say better.
+        """
+        _log.warning("%s: %s; reading whose the clusters are", self._name(), refused.message)
+        self._equipment.standing.doubt()
+        try:
+            controller = await self._evidence()
+        except _Unreachable as unreachable:
+            if isinstance(unreachable.error, NotOurs):
+                raise _taken_over(self._gateway.cluster, f"{refused.message}; {unreachable.error.message}") from None
+            raise
+        if controller is None or None in controller["follows"].values():
+            raise _taken_over(self._gateway.cluster, f"{refused.message}.")
+        return {**controller, "is_confirmed": True}
 
     async def _evidence(self) -> dict[str, Any] | None:
         """What shows that this control device may act there; nothing is sent before, and it is waited for."""
@@ -231,6 +247,12 @@ class _Unreachable(Exception):
     def __init__(self, error: UnderstudyError) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+def _taken_over(cluster: str, message: str) -> TakenOver:
+    return TakenOver(
+        "OLD_TERM", f"{cluster}: {message}", remedy="Stop this control device: another one works with these clusters."
+    )
 
 
 async def _reached(call: Awaitable[Any]) -> Any:

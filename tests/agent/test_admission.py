@@ -171,6 +171,62 @@ def test_what_a_later_controller_has_sent_shuts_earlier_ones_out(spool: Spool) -
     assert not admit(canonical(another_pair), spool, lambda: NOW_MS).known
 
 
+def told(store: str = "a", **more: Any) -> dict[str, Any]:
+    """Who submits: the control device of a store."""
+    who = {"store": store * 32, "incarnation": "1" * 32, "host": f"host-{store}", "since": "20260101T000000Z"}
+    return {**who, "term": 1, "position": 1, "link": "0" * 32, "follows": {}, **more}
+
+
+def sent(spool: Spool, number: int, epoch: int, term: int, controller: dict[str, Any] | None) -> str | None:
+    """The code by which a submission of its own is refused, None if it is admitted."""
+    one = submission(id=f"i{number}", step=f"step-{number}", epoch=epoch, term=term)
+    data = canonical(one if controller is None else {**one, "controller": controller})
+    try:
+        admit(data, spool, lambda: NOW_MS)
+    except WireError as error:
+        return error.code
+    return None
+
+
+def test_terms_are_compared_within_one_store_and_epoch(spool: Spool) -> None:
+    assert sent(spool, 1, 4, 5, None) is None, "nobody has told a store yet"
+    assert sent(spool, 2, 4, 9, told("a")) is None
+    assert sent(spool, 3, 4, 8, told("a")) == "OLD_TERM"
+    assert sent(spool, 4, 4, 8, None) == "OLD_TERM", "who tells no store may be the same"
+    assert sent(spool, 5, 4, 1, told("b")) is None, "the cluster tells whose it is, not the gateway"
+    assert sent(spool, 6, 4, 99, told("b")) is None
+    assert sent(spool, 7, 4, 10, told("a")) is None, "the other one's terms are none of it"
+    assert sent(spool, 8, 5, 1, told("b")) is None
+    assert sent(spool, 9, 4, 11, told("a")) == "PAIR_OWNED"
+    assert sent(spool, 10, 4, 11, told("b")) == "OLD_EPOCH"
+    assert sent(spool, 11, 5, 1, told("a")) is None
+    assert sent(spool, 12, 5, 0, told("b")) == "OLD_TERM"
+
+
+def test_the_store_that_has_begun_a_later_epoch_is_named(spool: Spool) -> None:
+    assert sent(spool, 1, 4, 5, told("a")) is None
+    assert sent(spool, 2, 5, 1, told("b")) is None
+    before = files_of(Path(spool.root))
+    late = {**submission(id="i3", step="three", epoch=4, term=99), "controller": told("a")}
+    with pytest.raises(WireError) as refused:
+        admit(canonical(late), spool, lambda: NOW_MS)
+    assert refused.value.code == "PAIR_OWNED"
+    assert "b" * 32 in refused.value.message
+    assert "host-b" in refused.value.message
+    assert files_of(Path(spool.root)) == before
+
+
+def test_a_lower_term_counts_once_the_clusters_have_confirmed_it(spool: Spool) -> None:
+    assert sent(spool, 1, 4, 5, told("a")) is None
+    assert sent(spool, 2, 4, 9, told("a", host="copy")) is None, "a copy of the store was here first"
+    assert sent(spool, 3, 4, 5, told("a")) == "OLD_TERM"
+    assert sent(spool, 3, 4, 5, told("a", is_confirmed=True)) is None
+    assert sent(spool, 4, 4, 5, told("a")) is None, "from here on without"
+    assert sent(spool, 5, 4, 4, told("a")) == "OLD_TERM", "its own earlier starts are over"
+    assert sent(spool, 6, 3, 9, told("a", is_confirmed=True)) == "OLD_EPOCH"
+    assert sent(spool, 7, 4, 5, told("a", is_confirmed="yes")) == "MALFORMED"
+
+
 def test_a_spool_serves_one_cluster(spool: Spool) -> None:
     admit(canonical(submission()), spool, lambda: NOW_MS)
     assert refusal(canonical(submission(id="i2", cluster="b")), spool) == "WRONG_CLUSTER"

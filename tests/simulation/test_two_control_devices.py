@@ -6,6 +6,7 @@ The first one's clusters are compared entry by entry before and after the other 
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from domain.protection.backup_run.states import ENDED
 from domain.protection.policy import BackupPolicy, Settings
 from domain.values.data_set import DataSet
 from infra.agent.core.ownership import CONTROLLER, parse_owner
+from infra.workers.carrying import TakenOver
 from tests.fakes.hdfs_namespace import walk
 from tests.fakes.virtual_time import run_virtually
 from tests.simulation.hadoop_pair import DIRECTORY, HadoopGateway, HadoopWorld, tree
@@ -270,3 +272,71 @@ def test_what_was_armed_goes_on_while_control_devices_come_and_go(world: HadoopW
     world.live(arm)
     world.live(other_work)
     assert world.live(wait) == "COMPLETED"
+
+
+def believing(step: Step, records: dict[str, str]) -> Step:
+    """A step of a control device that has read these records a while ago, and does not know that they are old."""
+
+    async def late(life: Life) -> Any:
+        life.equipment.standing._follows.update(records)
+        return await step(life)
+
+    return late
+
+
+def records(world: HadoopWorld) -> dict[str, str]:
+    """The records by cluster."""
+    return {cluster: owner(world, cluster).name for cluster in world.clusters}
+
+
+def ask(word: str) -> Step:
+    """Ask for a backup, and leave after a while, whatever has become of it."""
+
+    async def step(life: Life) -> None:
+        await life.control_plane.backup(life.caller(word), "shop", policy=None, moment_ms=None, direction="push")
+        await asyncio.sleep(20)
+
+    return step
+
+
+def highest_terms(world: HadoopWorld) -> dict[str, int]:
+    """What each gateway's spool takes for the highest term of the pair."""
+    told = {}
+    for cluster, gateway in world.gateways.items():
+        known = json.loads((Path(gateway.spool.root) / "epochs.json").read_text())
+        told[cluster] = known[Life.pair_id().hex]["term"]
+    return told
+
+
+def test_a_copy_that_came_to_the_gateways_first_does_not_stop_the_rightful_one(world: HadoopWorld) -> None:
+    """Its term is higher, and the gateways know it before the clusters refuse it: the clusters' records decide."""
+    copy = another(world, "copy", has_store=True)
+    stale = records(world)
+    for _ in range(5):
+        copy.live(lambda life: asyncio.sleep(0))
+    world.change()
+    assert world.live(backup("second")) == ("COMPLETED", None)
+    own = highest_terms(world)
+    before = picture(world)
+    for number in range(2):
+        copy.live(believing(ask(f"wrong {number}"), stale))
+        raised = highest_terms(world)
+        assert any(raised[cluster] > own[cluster] for cluster in raised), "it was there first"
+        assert picture(world) == before
+        world.application.put(f"{DIRECTORY}/after {number}", b"it goes on")
+        assert world.live(backup(f"after {number}")) == ("COMPLETED", None)
+        own, before = highest_terms(world), picture(world)
+        assert any(raised[cluster] > own[cluster] for cluster in raised), "the clusters have decided"
+
+
+def test_a_control_device_whose_term_is_over_stops_if_the_records_say_so(world: HadoopWorld) -> None:
+    moved = another(world, "moved", has_store=True)
+    stale = records(world)
+    for _ in range(5):
+        moved.live(lambda life: asyncio.sleep(0))
+    world.change()
+    assert moved.live(backup("second")) == ("COMPLETED", None)
+    before = picture(world)
+    with pytest.raises(TakenOver, match="another control device with a copy of this store, on host moved-device"):
+        world.live(believing(backup("wrong"), stale))
+    assert picture(world) == before

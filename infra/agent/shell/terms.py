@@ -1,9 +1,14 @@
 """The highest epoch and term seen per pair, whose they were, and the cluster that this spool serves.
 
 A fast refusal, before an agent is started: what counts is told by the cluster itself (``core/ownership`` and the
-markers), which knows it on a new gateway, too. Invariant: the epoch only grows, and the term within an epoch; both are
-raised before an instruction that carries them can be seen. So a controller that was paused while another took over is
-refused, even if its message arrives late. Terms of different stores cannot be compared.
+markers), which knows it on a new gateway, too. Invariant: the epoch only grows, and so does the term within an epoch as
+long as one control device follows another; both are raised before an instruction that carries them can be seen. So a
+controller that was paused while another took over is refused, even if its message arrives late. Terms of different
+stores cannot be compared.
+
+Two copies of a store have terms of their own, and the one that is refused by the cluster may have been here first with
+the higher one. So a control device that is refused for its term reads the record on the cluster, and says so
+(``is_confirmed``) if that is its own: then its term counts from here on, though it is lower.
 
 The cluster's name is remembered from the first accepted instruction on: it finds swapped gateways in a configuration.
 Who the cluster *is* (its identity and epoch) is told by the marker in its HDFS alone, which the procedures read.
@@ -53,6 +58,8 @@ class Terms:
                 )
             raise WireError("OLD_EPOCH", f"epoch {instruction.epoch} is over, it is {highest['epoch']} now")
         if instruction.epoch == highest["epoch"] and is_same_store and instruction.term < highest["term"]:
+            if _is_confirmed(controller):
+                return
             raise WireError("OLD_TERM", f"a controller of term {highest['term']}{by_whom} has taken over")
 
     def raise_to(self, instruction: Instruction, controller: dict[str, Any] | None = None) -> None:
@@ -64,9 +71,10 @@ class Terms:
         highest = self._highest()
         known = highest.get(instruction.pair, _NOTHING)
         who = {} if controller is None else {"store": controller["store"], "host": controller["host"]}
-        comes_after = instruction.epoch > known["epoch"] or (
-            _is_same_store(known, controller) and instruction.term > known["term"]
+        is_other_term = instruction.term > known["term"] or (
+            _is_confirmed(controller) and instruction.term < known["term"]
         )
+        comes_after = instruction.epoch > known["epoch"] or (_is_same_store(known, controller) and is_other_term)
         # The first one to tell its store goes on from who did not tell any.
         tells_store = "store" not in known and bool(who) and instruction.epoch == known["epoch"]
         if comes_after or tells_store:
@@ -85,6 +93,10 @@ class Terms:
     def _cluster(self) -> str | None:
         data = read_file(self._cluster_path)
         return None if data is None else json.loads(data)["cluster"]
+
+
+def _is_confirmed(controller: dict[str, Any] | None) -> bool:
+    return controller is not None and controller.get("is_confirmed", False)
 
 
 def _is_same_store(known: dict[str, Any], controller: dict[str, Any] | None) -> bool:
