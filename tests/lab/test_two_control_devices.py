@@ -20,6 +20,11 @@ def standing(cluster: Cluster, directory: str) -> tuple[Any, ...]:
     return ours, client.list(f"{directory}/.snapshot"), client.list(directory)
 
 
+def sealed(cluster: Cluster) -> int:
+    """How many recovery points stand on a cluster; the primary gets its manifests after the run has ended."""
+    return len(cluster.webhdfs("hdfs").list("/.understudy/recovery-points"))
+
+
 def test_another_control_device_is_refused_and_changes_nothing(
     product: Product,
     cluster_a: Cluster,
@@ -44,6 +49,7 @@ def test_another_control_device_is_refused_and_changes_nothing(
     product.start()
     fill(cluster_a, f"/data/{name}", {"two": b"2" * 100})
     product.back_up(name)
+    product.wait_for("the second recovery point is sealed on the primary, too", lambda: sealed(cluster_a) == 2, 30)
     before = [standing(cluster, f"/data/{name}") for cluster in (cluster_a, cluster_b)]
     for other in others.values():
         other.start()
