@@ -127,6 +127,9 @@ class Commands(Protocol):
     async def check_cluster(self, caller: Caller, name: str) -> dict[str, Any]:
         """Look at a cluster through its gateway: facts and findings."""
 
+    def refused(self) -> dict[str, dict[str, str]]:
+        """The clusters that are another control device's, by name: ``code, message, remedy`` of the newest look."""
+
     def live(self, identity: UUID, /) -> dict[str, Any]:
         """What is known about a run, pair or recovery point at this instant and nowhere recorded."""
 

@@ -465,6 +465,13 @@ class ControlPlane:
         place = await self._read(caller, Cluster.identity(name), lambda session, _: place_of(session, name))
         return await check(place, self._equipment, self._controller.term, {"tries_rights": True})
 
+    def refused(self) -> dict[str, dict[str, str]]:
+        """The clusters that were another control device's when they were last asked, with what was told then."""
+        return {
+            cluster: {"code": error.code, "message": error.message, "remedy": error.remedy}
+            for cluster, error in sorted(self._equipment.standing.refused.items())
+        }
+
     def live(self, run_id: UUID) -> dict[str, Any]:
         """What is known about a run at this instant and recorded nowhere; see ``infra.workers.live``."""
         return self._equipment.live.shown(run_id)

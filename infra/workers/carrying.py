@@ -147,11 +147,11 @@ class Carrier:
                 self._equipment.standing.evidence(self._outgoing, self._equipment)
             )
             return evidence
-        except NotOurs as error:
-            self._live.gateway(self._gateway.cluster, f"{error.code}: {error.message}")
+        except (NotOurs, Refused) as error:
             raise _Unreachable(error) from error
-        except Refused as error:
-            raise _Unreachable(error) from error
+        finally:
+            refused = self._equipment.standing.refused.items()
+            self._live.refused({cluster: f"{error.code}: {error.message}" for cluster, error in refused})
 
     async def _follow(self) -> Mapping[str, Any] | None:
         """Look until it has ended; None when no agent carries it out any more."""

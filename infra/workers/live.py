@@ -40,6 +40,7 @@ class Live:
         self._turns = turns
         self._facts: dict[UUID, _Facts] = {}
         self._gateways: dict[str, str] = {}
+        self._refused: dict[str, str] = {}
 
     def wait_for(self, identity: UUID, what: str, clusters: Iterable[str], now_ms: int) -> None:
         """Tell what an aggregate waits for from now on, or still, and which clusters it needs."""
@@ -62,6 +63,7 @@ class Live:
         turns = self._turns.shown(identity)
         known = ((cluster, self._gateways.get(cluster, REACHABLE)) for cluster in facts.clusters)
         obstacles = [
+            *(f"{name} refuses this control device: {self._refused[name]}" for name in self._refused_of(facts)),
             *(f"the gateway of {cluster} cannot be used: {status}" for cluster, status in known if status != REACHABLE),
             *(f"{cluster}: {what}" for cluster, what in sorted(facts.agents.items())),
             *(f"it waits for {reason}" for reason in sorted({*turns["queued"].values(), *turns["paused"].values()})),
@@ -86,6 +88,13 @@ class Live:
         """Tell whether a gateway could be reached the last time: ``REACHABLE``, or the error."""
         self._gateways[cluster] = status
 
+    def refused(self, by_cluster: Mapping[str, str]) -> None:
+        """Tell all the clusters that are another control device's, with what was told; they can be reached."""
+        self._refused = dict(by_cluster)
+
+    def _refused_of(self, facts: _Facts) -> list[str]:
+        return [cluster for cluster in facts.clusters if cluster in self._refused]
+
     def shown(self, identity: UUID) -> dict[str, Any]:
         """The facts as the API shows them: ``copies`` by data set, ``gateways`` and ``agents`` by cluster, and more.
 
@@ -98,7 +107,10 @@ class Live:
         reasons = sorted({*turns["queued"].values(), *turns["paused"].values()})
         return {
             "copies": {data_set: dict(progress) for data_set, progress in facts.copies.items()},
-            "gateways": {cluster: self._gateways.get(cluster, "not asked yet") for cluster in facts.clusters},
+            "gateways": {
+                cluster: self._refused.get(cluster) or self._gateways.get(cluster, "not asked yet")
+                for cluster in facts.clusters
+            },
             "agents": dict(facts.agents),
             "waiting_for": "; ".join(filter(None, (facts.waiting_for, *reasons))),
             "waiting_since_ms": facts.waiting_since_ms,

@@ -30,6 +30,7 @@ class FakeControlPlane:
         self.calls: list[tuple[str, Caller, tuple[Any, ...]]] = []
         self.findings: list[dict[str, Any]] = []
         self.owners: dict[str, dict[str, Any]] = {}
+        self.refusals: dict[str, dict[str, str]] = {}
         self.planned: dict[str, Any] = {}
         self.raises: Exception | None = None
         self.answers: dict[UUID, UUID] = {}
@@ -123,6 +124,10 @@ class FakeControlPlane:
         if primary == secondary:
             raise Refused("SAME_CLUSTER", "primary and secondary are the same cluster.", remedy="Name two clusters.")
         return self._enter("create_pair", caller, "pair", name, "FORMING", primary=primary, secondary=secondary)
+
+    def refused(self) -> dict[str, dict[str, str]]:
+        """See ``Commands``."""
+        return self.refusals
 
     async def cluster_owner(self, caller: Caller, name: str) -> dict[str, Any]:
         """See ``Commands``."""

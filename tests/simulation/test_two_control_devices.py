@@ -340,3 +340,26 @@ def test_a_control_device_whose_term_is_over_stops_if_the_records_say_so(world: 
     with pytest.raises(TakenOver, match="another control device with a copy of this store, on host moved-device"):
         world.live(believing(backup("wrong"), stale))
     assert picture(world) == before
+
+
+def test_a_refused_copy_with_open_work_raises_an_alarm_that_says_why(world: HadoopWorld) -> None:
+    async def arm(life: Life) -> None:
+        await life.control_plane.backup(life.caller("second"), "shop", policy=None, moment_ms=None, direction="push")
+        await life.until("run", run_of("second"), ["ARMED"])
+
+    async def stalled(life: Life) -> tuple[dict[str, Any], dict[str, Any]]:
+        while "STALLED" not in (await life.queries.get("BackupRun", run_of("second"))).summary["alarms"]:
+            await life.queries.wait_for((await life.queries.head()).position + 1)
+        return await life.control_plane.run_page(run_of("second")), life.control_plane.refused()
+
+    world.live(arm)
+    copy = another(world, "copy", has_store=True, has_gateways=False)
+    assert world.live(lambda life: life.until("run", run_of("second"), ENDED)) == "COMPLETED"
+    assert world.live(backup("third")) == ("COMPLETED", None)
+    before = picture(world)
+    page, refused = copy.live(stalled, 2 * 86_400)
+    (alarm,) = [one for one in page["alarms"] if one["code"] == "STALLED"]
+    assert "OTHER_CONTROLLER" in alarm["message"]
+    assert {one["code"] for one in refused.values()} == {"OTHER_CONTROLLER"}
+    assert "first-device" in next(iter(refused.values()))["message"]
+    assert picture(world) == before

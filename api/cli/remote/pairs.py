@@ -9,7 +9,7 @@ import click
 
 from api.cli.remote.ownership import owner, take_over
 from api.cli.remote.session import Session, command
-from api.cli.remote.text import NOTHING, instant, pairs, short, table
+from api.cli.remote.text import NOTHING, instant, pairs, printable, short, table
 from api.cli.remote.transport import path
 from api.cli.remote.waiting import failures, wait_until_done
 
@@ -77,7 +77,7 @@ def page(answer: Mapping[str, Any], services: Mapping[str, str]) -> str:
     head = [("pair", answer["name"]), ("id", answer["id"]), ("state", answer["state"])]
     head += [("epoch", facts.get("epoch", NOTHING)), ("store", facts.get("store") or NOTHING)]
     device = answer.get("control_device") or {}
-    if device:
+    if "store" in device:
         head.append(("term", device["term"]))
         head.append(("incarnation", f"{device['incarnation']}, on host {device['host']}"))
     taken = facts.get("taken_over")
@@ -88,6 +88,11 @@ def page(answer: Mapping[str, Any], services: Mapping[str, str]) -> str:
         pairs(head),
         table(("CLUSTER", "IDENTITY", "TO BECOME", "SERIAL"), members, right=(3,)),
     ]
+    names = {member["cluster"] for member in facts.get("members", ())}
+    refused = {cluster: why for cluster, why in (device.get("refused") or {}).items() if cluster in names}
+    if refused:
+        told = [f"{name}: {why['code']}: {why['message']} Remedy: {why['remedy']}" for name, why in refused.items()]
+        parts.append("\n".join(["THIS CONTROL DEVICE IS REFUSED", *map(printable, told)]))
     if claims:
         parts.append(table(("CLAIMED BY SERVICE", "DATA SET"), claims))
     blockers = failures(facts.get("last_failure") or {})

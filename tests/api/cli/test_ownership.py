@@ -116,4 +116,22 @@ def test_a_pair_shows_which_store_and_which_start_of_it_this_is(
         assert words in shown
     where = "UNDERSTUDY_SOCKET" if server.address.startswith("/") else "UNDERSTUDY_URL"
     client = ApiClient(connection(Options(), {where: server.address, "UNDERSTUDY_TOKEN": TOKEN}))
-    assert client.get("/v1/control-device") == device
+    assert client.get("/v1/control-device") == {**device, "refused": {}}
+
+
+def test_a_pair_shows_that_this_control_device_is_refused(server: Serving, understudy: Run, tmp_path: Path) -> None:
+    enter_everything(understudy, tmp_path)
+    refusal = {"code": "OTHER_CONTROLLER", "message": "it is on host new-device.", "remedy": "Stop this one."}
+    server.control_plane.refusals = {"south": refusal, "elsewhere": {**refusal, "message": "of another pair."}}
+    identity = next(i for (kind, i) in server.control_plane.entries if kind == "pair")
+    members = [
+        {"cluster": name, "identity": role, "intended": role, "serial": 1}
+        for name, role in (("north", "PRIMARY"), ("south", "SECONDARY"))
+    ]
+    server.control_plane.put("pair", identity, "sites", "STEADY", {"epoch": 1, "members": members})
+    shown = understudy("pair", "show", "sites").stdout
+    for words in ("THIS CONTROL DEVICE IS REFUSED", "south", "OTHER_CONTROLLER", "new-device", "Stop this one."):
+        assert words in shown
+    assert "of another pair" not in shown
+    server.control_plane.refusals = {}
+    assert "REFUSED" not in understudy("pair", "show", "sites").stdout
