@@ -10,8 +10,10 @@ import pytest
 
 from infra.agent.protocol import MAXIMUM_BYTES, WireError, canonical
 from infra.agent.shell.admission import admit
+from infra.agent.shell.disk import Disk
+from infra.agent.shell.ending import Ending
 from infra.agent.shell.looking import forget, look
-from infra.agent.shell.spool import Spool, SpoolUnusable
+from infra.agent.shell.spool import Entry, Spool, SpoolUnusable
 
 NOW_MS = 1_750_000_000_000.0
 
@@ -249,6 +251,45 @@ def test_the_agents_of_two_attempts_know_each_other(spool: Spool) -> None:
     assert not admit(canonical(submission(id="other", attempt=0, step="else")), spool, lambda: NOW_MS).known
     assert not admit(canonical(submission(id="third", attempt=2)), spool, lambda: NOW_MS).known
     assert refusal(canonical(submission(id="second", attempt=1)), spool) == "SUPERSEDED"
+
+
+def test_an_instruction_that_was_ended_before_it_arrived_is_refused_when_it_comes(spool: Spool) -> None:
+    spool.open()
+    started: list[Entry] = []
+    ending = Ending(spool, lambda: NOW_MS, started.append)
+    assert ending.end("i1") == "aborted"
+    assert refusal(GOOD, spool) == "SUPERSEDED"
+    assert ending.end("i1") == "aborted"
+    assert started == []
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_what_has_begun_to_change_a_copy_is_started_again_and_not_ended(spool: Spool, has_begun: bool) -> None:
+    spool.open()
+    wire = (Path(__file__).parent / "wire" / "ApplyStaged.json").read_bytes()
+    name = json.loads(wire)["id"]
+    spool.create(name, {"instruction.json": wire})
+    if has_begun:
+        Path(spool.entry(name).path("journal")).write_bytes(b'{"begun":true,"data_set":"d1"}\n')
+    started: list[str] = []
+    ending = Ending(spool, lambda: NOW_MS, lambda entry: started.append(entry.id))
+    assert ending.end(name) == ("running" if has_begun else "aborted")
+    assert started == ([name] if has_begun else [])
+    assert (spool.entry(name).outcome() is None) == has_begun
+
+
+def test_the_directory_of_instructions_is_flushed_before_an_instruction_is_accepted(tmp_path: Path) -> None:
+    flushed: list[tuple[str, bool]] = []
+
+    class Flushes(Disk):
+        def flush_directory(self, path: str) -> None:
+            flushed.append((Path(path).name, spool.entry("i1").exists()))
+            super().flush_directory(path)
+
+    spool = Spool(str(tmp_path / "spool"), Flushes())
+    admit(GOOD, spool, lambda: NOW_MS)
+    assert (".new.i1", False) in flushed  # whole before it can be seen
+    assert ("instructions", True) in flushed  # and found after a power cut
 
 
 def test_files_are_private_and_durable_before_anybody_can_see_them(spool: Spool) -> None:

@@ -25,7 +25,7 @@ MEMORY = "/dev/shm"
 TEARABLE = (SpoolAppend, WriteFile, CopyRange, Upload)
 STEPS = ("SendSnapshots", "ApplyStaged", "FreezeCopies", "DigestSnapshots", "OpenCopies", "CloseCopies")
 NEVER_OLD_ENOUGH_MS = 300_000
-ALWAYS_OLD_ENOUGH_MS = -1_000
+ALWAYS_OLD_ENOUGH_MS = -10_000  # further than the clocks of these worlds are apart
 CLEANER_PERIOD = 13
 
 

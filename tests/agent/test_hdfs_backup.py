@@ -60,6 +60,18 @@ def test_default_acl_that_is_taken_away(world: World, now: str) -> None:
     world.assert_equal("r2")
 
 
+def test_extended_attributes_that_are_changed_and_taken_away(world: World) -> None:
+    populate(world)
+    world.app.set_attribute(f"{HEAD}/sub", "user.kept", "0x61")
+    world.app.set_attribute(f"{HEAD}/sub", "user.changed", "0x61")
+    world.app.set_attribute(f"{HEAD}/sub", "user.gone", "0x61")
+    world.backup("r1")
+    world.app.set_attribute(f"{HEAD}/sub", "user.changed", "0x62")
+    world.app.remove_attribute(f"{HEAD}/sub", "user.gone")
+    world.backup("r2", "r1")
+    world.assert_equal("r2")
+
+
 def test_storage_policy_whose_media_neither_side_has(world: World) -> None:
     populate(world)
     world.app.set_policy(f"{HEAD}/sub", "COLD")

@@ -169,6 +169,22 @@ def test_a_history_that_went_further_is_never_covered_up(place: Place, there: in
     assert len(place.files()) == 2
 
 
+def test_a_marker_that_is_followed_while_it_is_written_is_not_called_written(place: Place) -> None:
+    instruction = place.instruction("WriteMarker", serial=1, marker=place.marker())
+    executor = FakeExecutor(place.clock, place.directory / "i1", hdfs={"secondary": place.hdfs})
+    call = executor._HdfsCall
+
+    def call_before_the_other(operation: HdfsCall) -> Any:
+        result = call(operation)
+        if operation.op == "RENAME":
+            place.hdfs.write("/.understudy/identity/2.json", canonical(place.marker(2, identity="PRIMARY")))
+        return result
+
+    executor.others[HdfsCall] = call_before_the_other
+    with pytest.raises(OperationFailed, match="CONFLICT"):
+        run_procedure(write_marker(instruction, b""), executor)
+
+
 def test_markers_follow_one_another(place: Place) -> None:
     for serial in range(1, 12):
         place.write(place.marker(serial), name=f"w{serial}")

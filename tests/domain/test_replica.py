@@ -154,3 +154,26 @@ def test_retention_keeps_the_newest_the_head_and_what_is_held_and_says_why() -> 
     assert [d.recovery_point for d in decisions] == [point(n).recovery_point for n in (5, 4, 3, 2, 1)]
     assert [d.keep for d in decisions] == [True, True, True, True, False]
     assert [d.reason.split(" ")[0] for d in decisions] == ["number", "number", "held", "a", "older"]
+
+
+def test_a_head_that_was_disturbed_since_it_was_looked_at_is_not_taken(replica: Replica, contexts: Contexts) -> None:
+    """Who compared with the head as it stands gave the number of disturbances; any owner since may have changed it."""
+    looked_at = replica.disturbances
+    replica.take(contexts(), owner(1), None)
+    replica.leave_dirty(contexts(), "it failed")
+    with pytest.raises(Conflict, match="SUPERSEDED"):
+        replica.take(contexts(), owner(2), None, looked_at)
+    replica.take(contexts(), owner(2), None, replica.disturbances)
+    assert replica.owner == owner(2)
+
+
+def test_a_head_that_was_dirty_is_given_back_dirty(replica: Replica, contexts: Contexts) -> None:
+    replica.take(contexts(), owner(1), None)
+    replica.give_back(contexts(), "nothing was changed")
+    assert replica.state == states.CLEAN
+    replica.take(contexts(), owner(1), None)
+    replica.leave_dirty(contexts(), "it failed half-way")
+    replica.take(contexts(), owner(2), None)
+    assert replica.was_dirty
+    replica.give_back(contexts(), "nothing was changed")
+    assert replica.state == states.DIRTY
