@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ DOCUMENT = PROJECT / "docs" / "mutations.md"
 @click.option("--write", "writes", is_flag=True, help="Put the table into docs/mutations.md.")
 def main(lists: bool, only: str | None, is_ci: bool, jobs: int, writes: bool) -> None:
     """Put each fault into a copy of the project and run the tests that must notice it; exit 1 unless all do."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     chosen = _chosen(only, is_ci)
     if lists:
         for one in chosen:
@@ -52,9 +54,10 @@ def _chosen(only: str | None, is_ci: bool) -> list[Mutation]:
 def try_all(chosen: Sequence[Mutation], jobs: int) -> list[Trial]:
     """Try faults, ``jobs`` at once, each in a copy of its own; exits when their tests fail without any fault."""
     with tempfile.TemporaryDirectory() as directory:
+        all_copies = [Copy(PROJECT, Path(directory) / str(number)) for number in range(jobs)]
         copies: SimpleQueue[Copy] = SimpleQueue()
-        for number in range(jobs):
-            copies.put(Copy(PROJECT, Path(directory) / str(number)))
+        for each in all_copies:
+            copies.put(each)
 
         def try_one(one: Mutation) -> Trial:
             copy = copies.get()
@@ -65,9 +68,13 @@ def try_all(chosen: Sequence[Mutation], jobs: int) -> list[Trial]:
             click.echo(f"{trial.verdict.value:9} {trial.seconds:6.1f} s  {one.name}: {trial.detail}")
             return trial
 
-        _check_without(copies, chosen)
         with ThreadPoolExecutor(jobs) as pool:
-            return list(pool.map(try_one, chosen))
+            try:
+                _check_without(copies, chosen)
+                return list(pool.map(try_one, chosen))
+            finally:
+                for each in all_copies:
+                    each.stop()  # what is left, if this was given up
 
 
 def _check_without(copies: SimpleQueue[Copy], chosen: Sequence[Mutation]) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -43,6 +44,8 @@ class Copy:
 
     def __init__(self, project: Path, directory: Path) -> None:
         self._root = directory
+        self._process: subprocess.Popen[str] | None = None
+        self._is_stopped = False
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             cwd=project,
@@ -83,7 +86,9 @@ class Copy:
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-ra", "-p", "no:cacheprovider", *tests]
         # The copy comes first on the path, whatever the environment has installed.
         environment = {**os.environ, "PYTHONPATH": str(self._root), "PYTHONDONTWRITEBYTECODE": "1"}
-        process = subprocess.Popen(
+        if self._is_stopped:
+            return None, ""
+        process = self._process = subprocess.Popen(
             command,
             cwd=self._root,
             env=environment,
@@ -95,10 +100,23 @@ class Copy:
         try:
             output, _ = process.communicate(timeout=LIMIT_SECONDS)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            self._end(process)
             process.communicate()
             return None, ""
+        finally:
+            self._process = None
         return process.returncode, output
+
+    def stop(self) -> None:
+        """End what runs in it, and run nothing more."""
+        self._is_stopped = True
+        if (process := self._process) is not None:
+            self._end(process)
+
+    @staticmethod
+    def _end(process: subprocess.Popen[str]) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _judged(code: int | None, output: str) -> tuple[Verdict, str]:
