@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from infra.agent.core.hdfs import FileChecksum
-from tests.agent.hdfs_world import DATA_SET, HEAD, World
+from infra.agent.protocol import canonical
+from tests.agent.hdfs_world import DATA_SET, EPOCH, HEAD, World
 from tests.fakes.hdfs_application import Application
 from tests.fakes.hdfs_tree import SUPERUSER
 
@@ -221,3 +222,22 @@ def test_another_period_begins_with_looking_at_everything(sealed: World) -> None
     assert (digest["files_computed"], digest["carried"]) == (FILES, None)
     later(sealed, HOUR_MS)
     assert sealed.backup("r4", "r3", recheck_days=2_000)["digest"]["carried"]["files"] > FILES - 3
+
+
+def test_a_file_that_the_difference_names_is_looked_at_though_length_and_time_are_the_same(sealed: World) -> None:
+    staged(sealed, "r2")
+    sealed.secondary.call("PUT", "SETPERMISSION", f"{HEAD}/d2/f02", {"permission": "600"})
+    digest = verify(sealed, "r2", recheck_days=3_000)
+    assert sorted(looked_at(sealed)) == ["d1/f01", "d2/f02"]
+    assert digest["carried"]["files"] == FILES - 2
+
+
+def test_a_file_that_the_run_moved_is_looked_at_whatever_stands_there(sealed: World) -> None:
+    """Its bytes came over the network in this run: no older proof speaks of them."""
+    staged(sealed, "r2")
+    path = f"/.understudy/incoming/{EPOCH}/r2/d1/manifest"
+    lines = [json.loads(line) for line in sealed.secondary.read(path).splitlines()]
+    moved = [{**line, "w": True} if line["p"] == "d3/f03" else line for line in lines]
+    sealed.secondary.write(path, b"".join(canonical(line) + b"\n" for line in moved))
+    verify(sealed, "r2", recheck_days=3_000)
+    assert sorted(looked_at(sealed)) == ["d1/f01", "d3/f03"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from scripts.mutatekit.mutation import mutation
 
 _CONCLUDE = "domain/protection/backup_run/conclude.py"
+_VERIFICATION = "domain/protection/verification.py"
 _REPLICA = "domain/protection/replica.py"
 _PAIR = "domain/pair/pair.py"
 
@@ -12,27 +13,60 @@ DOMAIN = (
     mutation(
         "expected-digest-not-compared",
         "the secondary has compared with another manifest than the one that was sent",
-        _CONCLUDE,
-        "        if not sent or sent != expected:",
-        "        if not sent:",
+        _VERIFICATION,
+        "        if not is_digest(told) or told != expected:",
+        "        if not is_digest(told):",
         "tests/domain/test_conclude.py",
         in_ci=True,
+    ),
+    mutation(
+        "manifest-of-the-secondary-not-compared",
+        "the secondary has verified by a manifest that nobody sent",
+        _VERIFICATION,
+        '    if not is_digest(sent) or verified.get("manifest_sha256") != sent:',
+        "    if not is_digest(sent):",
+        "tests/domain/test_conclude.py",
+    ),
+    mutation(
+        "agents-word-is-enough",
+        "EQUAL is concluded from the agent's word, whatever digest it found",
+        _VERIFICATION,
+        "    if said == EQUAL and whole == EQUAL:",
+        "    if said == EQUAL:",
+        "tests/domain/test_conclude.py",
+        in_ci=True,
+    ),
+    mutation(
+        "missing-digest-is-equal",
+        "a verification that tells no digest of what it found proves a copy",
+        _VERIFICATION,
+        "        return UNPROVED\n    return EQUAL if expected == found else DIFFERENT",
+        "        return EQUAL\n    return EQUAL if expected == found else DIFFERENT",
+        "tests/domain/test_conclude.py",
     ),
     mutation(
         "different-is-sealed",
         "a copy that differs from its source becomes a recovery point",
-        _CONCLUDE,
-        '    if any(verdict[part]["verdict"] != "EQUAL" for part in ("content", "metadata")):',
-        "    if False:",
+        _VERIFICATION,
+        "        if verdict == DIFFERENT:\n",
+        "        if False:\n",
         "tests/domain/test_conclude.py",
         in_ci=True,
     ),
     mutation(
+        "listing-is-a-proof",
+        "at a level that reads contents, a listing is taken for a proof of them",
+        _VERIFICATION,
+        "        if verdict == UNPROVED or (verdict == LISTED and (name, level) not in _MAY_BE_LISTED):",
+        "        if verdict == UNPROVED:",
+        "tests/domain/test_conclude.py",
+    ),
+    mutation(
         "one-digest-is-enough",
         "one data set of a service is not verified, and the run completes",
-        _CONCLUDE,
-        "    if verdict is None:\n        return",
-        '    if verdict is None:\n        return ""\n    if verdict is None:\n        return',
+        _VERIFICATION,
+        '        return DIGEST_MISSING, "the secondary told nothing of it"',
+        "        return None",
         "tests/domain/test_conclude.py",
     ),
     mutation(

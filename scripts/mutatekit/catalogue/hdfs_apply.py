@@ -79,8 +79,8 @@ HDFS_APPLY = (
         "default-acl-stays",
         "a default ACL that the source has lost stays on the copy",
         _APPLY,
-        "                    yield from hdfs.remove_default_acl(SECONDARY, path)\n",
-        "                    pass\n",
+        "            yield from hdfs.remove_default_acl(SECONDARY, path)\n",
+        "            pass\n",
         _BACKUP,
         "tests/agent/test_components.py",
     ),
@@ -96,8 +96,8 @@ HDFS_APPLY = (
         "unfinished-healing-not-planned-anew",
         "what happened to the head while a healing was interrupted stays",
         _HEAL,
-        "        yield from _carry_out(work, data_set)\n    prefix =",
-        "        yield from _carry_out(work, data_set)\n        return\n    prefix =",
+        "        yield from _carry_out(work, data_set)\n    yield from remove_trash_root",
+        "        yield from _carry_out(work, data_set)\n        return\n    yield from remove_trash_root",
         _HEALING,
         in_ci=True,
     ),
@@ -132,9 +132,9 @@ HDFS_APPLY = (
         "a sender of an epoch that is over makes its directory again",
         _STAGING,
         '        prepared = scratch(instruction, "run")\n'
-        "        yield from hdfs.make_directory(SECONDARY, prepared, PRIVATE)\n"
+        "        yield from make_plain(prepared)\n"
         "        yield from place(instruction, prepared, run)\n",
-        "        yield from hdfs.make_directory(SECONDARY, run, PRIVATE)\n",
+        "        yield from make_plain(run)\n",
         _BACKUP,
         _DAMAGE,
         in_ci=True,
