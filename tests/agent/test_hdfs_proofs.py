@@ -232,12 +232,13 @@ def test_a_file_that_the_difference_names_is_looked_at_though_length_and_time_ar
     assert digest["carried"]["files"] == FILES - 2
 
 
-def test_a_file_that_the_run_moved_is_looked_at_whatever_stands_there(sealed: World) -> None:
-    """Its bytes came over the network in this run: no older proof speaks of them."""
+@pytest.mark.parametrize("other", [{"w": True}, {"c": "MD5-of-0MD5-of-512CRC32C:0000"}], ids=["moved", "checksum"])
+def test_a_file_of_which_the_run_says_something_else_is_looked_at(sealed: World, other: dict[str, Any]) -> None:
+    """No older proof speaks of bytes that came over the network in this run, nor of another checksum."""
     staged(sealed, "r2")
     path = f"/.understudy/incoming/{EPOCH}/r2/d1/manifest"
     lines = [json.loads(line) for line in sealed.secondary.read(path).splitlines()]
-    moved = [{**line, "w": True} if line["p"] == "d3/f03" else line for line in lines]
+    moved = [{**line, **other} if line["p"] == "d3/f03" else line for line in lines]
     sealed.secondary.write(path, b"".join(canonical(line) + b"\n" for line in moved))
     verify(sealed, "r2", recheck_days=3_000)
     assert sorted(looked_at(sealed)) == ["d1/f01", "d3/f03"]

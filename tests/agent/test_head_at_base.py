@@ -22,6 +22,7 @@ def world(tmp_path: Path) -> World:
     world = World(tmp_path)
     for name in ("a", "b", "sub/c"):
         world.app.put(f"{HEAD}/{name}", name.encode() * 700)
+    world.app.put(f"{HEAD}/sub/empty", b"")
     world.backup("r1")
     return world
 
@@ -41,7 +42,8 @@ def is_there(world: World) -> bool:
 
 
 def opened(world: World) -> None:
-    inode = world.secondary.find(f"{HEAD}/sub/c")
+    """Somebody may write to a file that has no block yet, so its length and blocks are as they were."""
+    inode = world.secondary.find(f"{HEAD}/sub/empty")
     assert inode is not None
     inode.is_open = True
 
@@ -62,11 +64,17 @@ def other_mode(world: World) -> None:
     world.secondary.call("PUT", "SETPERMISSION", f"{HEAD}/a", {"permission": "600"})
 
 
+def other_attribute(world: World) -> None:
+    Application(world.secondary, "hdfs").set_attribute(f"{HEAD}/a", "user.k", "0x61")
+
+
 def test_a_head_that_nobody_touched_is_at_its_base(world: World) -> None:
+    assert is_there(world)
+    world.secondary.tells_blocks = False
     assert is_there(world)
 
 
-@pytest.mark.parametrize("change", [opened, other_time, in_place, new_file, other_mode])
+@pytest.mark.parametrize("change", [opened, other_time, in_place, new_file, other_mode, other_attribute])
 def test_a_head_that_is_not_what_it_was_is_noticed(world: World, change: Callable[[World], None]) -> None:
     change(world)
     assert not is_there(world)
