@@ -187,7 +187,7 @@ HDFS_APPLY = (
         "marker-not-looked-at-before-the-moment",
         "snapshots are taken on a cluster that has lost its role meanwhile",
         "infra/agent/core/take_snapshots.py",
-        "        yield from markers.check_unchanged(PRIMARY, self.marker)\n",
+        "        yield from markers.check_unchanged(self.instruction, PRIMARY, self.checked)\n",
         "",
         "tests/agent/test_moment.py",
     ),

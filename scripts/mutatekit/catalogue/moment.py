@@ -62,9 +62,9 @@ MOMENT = (
         (
             Change(
                 _TAKE,
-                "        yield from markers.check_unchanged(PRIMARY, self.marker)\n"
+                "        yield from markers.check_unchanged(self.instruction, PRIMARY, self.checked)\n"
                 "        yield from self._measure()\n",
-                "        yield from markers.check_unchanged(PRIMARY, self.marker)\n",
+                "        yield from markers.check_unchanged(self.instruction, PRIMARY, self.checked)\n",
             ),
             Change(
                 _TAKE,

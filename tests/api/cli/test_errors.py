@@ -126,6 +126,8 @@ class TestConnection:
     def test_options_come_before_the_environment_before_the_file(self, tmp_path: Path) -> None:
         (tmp_path / "file-token").write_text("from-file\n")
         (tmp_path / "option-token").write_text("from-option\n")
+        for name in ("file-token", "option-token"):
+            (tmp_path / name).chmod(0o600)
         config = tmp_path / ".config/understudy/client.toml"
         config.parent.mkdir(parents=True)
         config.write_text(f'socket = "/file.sock"\ntoken_file = "{tmp_path}/file-token"\n')
