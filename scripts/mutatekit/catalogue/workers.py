@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scripts.mutatekit.mutation import mutation
+from scripts.mutatekit.mutation import Change, Mutation, mutation
 
 _CARRYING = "infra/workers/carrying.py"
 _DECISIONS = "infra/workers/decisions.py"
@@ -27,13 +27,22 @@ WORKERS = (
         "",
         *_STORY,
     ),
-    mutation(
-        "instructed-not-recorded-again",
-        "an instruction that was sent already is recorded a second time with another time limit",
-        _DECISIONS,
-        "        if wanted.id not in aggregate.instructed:\n            now_ms",
-        "        if True:\n            now_ms",
-        *_STORY,
+    Mutation(
+        "sent-again-under-another-limit",
+        "an instruction that was sent already is recorded a second time, and its agent is not found any more",
+        (
+            Change(
+                _DECISIONS,
+                "        if wanted.id not in aggregate.instructed:\n            now_ms",
+                "        if True:\n            now_ms",
+            ),
+            Change(
+                "domain/instructing.py",
+                "        if wanted.id in self.instructed:\n            return\n        self.note(\n            self.Instructed,",
+                "        self.note(\n            self.Instructed,",
+            ),
+        ),
+        _STORY,
     ),
     mutation(
         "delayed-wish-is-due",
