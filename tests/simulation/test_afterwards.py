@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,27 @@ def test_spools_are_swept_when_nothing_late_can_arrive(world: World) -> None:
     assert [list(gateway.spool.entries()) for gateway in world.gateways.values()] == [[], []]
     states = [type(event).__name__ for event in world.events()[run_id("first")]]
     assert states[-2:] == ["Completed", "SpoolsForgotten"]
+
+
+def test_what_a_gateway_keeps_is_not_taken_for_forgotten(world: World) -> None:
+    """A gateway whose clock is behind keeps what could still arrive by it; it is asked again."""
+    run_once(world)
+    north = world.gateways["north"]
+
+    async def keep(ids: Sequence[str]) -> dict[str, str]:
+        return dict.fromkeys(ids, "not_after has not passed")
+
+    async def wait(life: Life) -> None:
+        north.forget = keep  # type: ignore[method-assign]
+        await life.clock.sleep_until(life.clock.monotonic_seconds() + 8 * 3_600)
+        assert list(north.spool.entries())
+        assert (await life.queries.get("BackupRun", run_id("first"))).summary["can_be_swept"] is True
+        del north.forget  # type: ignore[method-assign]
+        await life.clock.sleep_until(life.clock.monotonic_seconds() + 8 * 3_600)
+        assert not list(north.spool.entries())
+
+    with toys():
+        world.live(wait)
 
 
 def test_spools_of_a_gateway_that_is_away_are_swept_later(world: World) -> None:

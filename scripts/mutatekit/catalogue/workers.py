@@ -38,19 +38,12 @@ WORKERS = (
             ),
             Change(
                 "domain/instructing.py",
-                "        if wanted.id in self.instructed:\n            return\n        self.note(\n            self.Instructed,",
+                "        if wanted.id in self.instructed:\n            return\n"
+                "        self.note(\n            self.Instructed,",
                 "        self.note(\n            self.Instructed,",
             ),
         ),
         _STORY,
-    ),
-    mutation(
-        "delayed-wish-is-due",
-        "what failed is tried again at once, without end",
-        _DECISIONS,
-        "            (due if wish.not_before is None or wish.not_before <= now else delayed).append(wish)",
-        "            due.append(wish)",
-        *_STORY,
     ),
     mutation(
         "swept-too-early",
@@ -86,11 +79,11 @@ WORKERS = (
         "tests/infra/test_turns.py",
     ),
     mutation(
-        "who-waits-longest-waits-on",
+        "service-that-runs-most-is-served-first",
         "one service with many copies keeps the others from beginning",
         _TURNS,
-        "            if running != load.services[one.demand.service]:",
-        "            if False:",
+        "        queue = [(load.services[one.demand.service], one.place, one) for one in self._waiting.values()]",
+        "        queue = [(-load.services[one.demand.service], one.place, one) for one in self._waiting.values()]",
         "tests/infra/test_turns.py",
     ),
     mutation(
