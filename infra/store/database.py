@@ -27,7 +27,7 @@ from infra.store.errors import StoreUnreadable
 FORMAT_VERSION = 1
 _APPLICATION_ID = 0x55445354  # "UDST", shown by file(1)
 _BUSY_TIMEOUT_SECONDS = 10
-_CONNECTIONS = 8
+CONNECTIONS = 8
 
 
 class _Pool(SQLiteConnectionPool):
@@ -35,7 +35,7 @@ class _Pool(SQLiteConnectionPool):
 
     def __init__(self, uri: str, settings: tuple[str, ...]) -> None:
         self._settings = settings
-        super().__init__(db_name=uri, pool_size=_CONNECTIONS, max_overflow=0, pool_timeout=_BUSY_TIMEOUT_SECONDS)
+        super().__init__(db_name=uri, pool_size=CONNECTIONS, max_overflow=0, pool_timeout=_BUSY_TIMEOUT_SECONDS)
 
     def _create_connection(self) -> SQLiteConnection:
         try:

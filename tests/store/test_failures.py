@@ -18,6 +18,7 @@ import pytest
 
 from domain.errors import Conflict, Refused
 from infra.store.chain import ChainStatus
+from infra.store.database import CONNECTIONS
 from infra.store.errors import StoreUnavailable, StoreUnreadable
 from infra.store.session import Session
 from infra.store.store import Store, open_store
@@ -32,11 +33,14 @@ def full_disk(store: Store) -> Iterator[None]:
     """Let SQLite find no more room in its file: the very error of a full disk."""
 
     def limit(pages: int) -> None:
-        with store._datastore.get_connection(commit=True) as connection:
-            cursor = connection.cursor()
-            cursor.execute("PRAGMA page_count")
-            cursor.execute(f"PRAGMA max_page_count={pages or cursor.fetchone()[0]}")
-            cursor.fetchall()
+        """Of every connection: the limit is the connection's own, and whoever writes takes any of them."""
+        with contextlib.ExitStack() as lent:
+            for _ in range(CONNECTIONS):
+                connection = lent.enter_context(store._datastore.get_connection(commit=True))
+                cursor = connection.cursor()
+                cursor.execute("PRAGMA page_count")
+                cursor.execute(f"PRAGMA max_page_count={pages or cursor.fetchone()[0]}")
+                cursor.fetchall()
 
     limit(0)
     yield
