@@ -12,12 +12,13 @@ _STORY = ("tests/simulation/test_story.py", "tests/simulation/test_bad_days.py")
 
 WORKERS = (
     mutation(
-        "old-term-is-tried-again",
+        "higher-term-is-not-looked-into",
         "a control device that was replaced goes on as if its gateway were slow",
         _CARRYING,
-        '            if answer.code == "OLD_TERM":',
-        "            if False:",
-        *_STORY,
+        '        if isinstance(answer, SubmissionRefused) and answer.code == "OLD_TERM":',
+        "        if False:",
+        "tests/simulation/test_two_control_devices.py",
+        "tests/simulation/test_bad_days.py",
     ),
     mutation(
         "lost-agent-waited-for",
