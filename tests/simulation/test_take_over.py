@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -170,4 +171,42 @@ def test_only_what_belongs_to_the_store_that_is_named_is_taken(world: HadoopWorl
 
     new.live(wrong)
     world.live(own)
+    assert picture(world) == before
+
+
+def test_what_the_lost_one_had_armed_takes_no_snapshot(world: HadoopWorld) -> None:
+    """Neither its agent, which waits for the moment, nor the lost one itself, should it come back."""
+    new = another(world, "new", has_store=False, has_gateways=False)
+    directory = world.north.find(DIRECTORY)
+    assert directory is not None
+    before = sorted(directory.snapshots or ())
+
+    async def arm(life: Life) -> None:
+        await life.control_plane.backup(life.caller("armed"), "shop", policy=None, moment_ms=None, direction="push")
+        await life.until("run", run_of("armed"), ["ARMED"])
+
+    async def wait(life: Life) -> str:
+        await asyncio.sleep(300)
+        return (await life.queries.get("BackupRun", run_of("armed"))).state
+
+    world.live(arm)
+    new.live(taking(world))
+    assert sorted(directory.snapshots or ()) == before, "it was taken over before the moment"
+    assert world.live(wait) not in ("STAGING", "COMPLETED")
+    assert sorted(directory.snapshots or ()) == before
+
+
+def test_a_restored_backup_of_the_store_takes_over_when_a_person_says_so(world: HadoopWorld) -> None:
+    restored = another(world, "restored", has_store=True)
+    world.change()
+    assert world.live(backup("second")) == ("COMPLETED", None)
+    lost = owner(world)
+    restored.live(taking(world))
+    assert owner(world).store == lost.store, "it is the same store"
+    assert owner(world).line != lost.line
+    world.application.put(f"{DIRECTORY}/later", b"x")
+    assert restored.live(backup("third")) == ("COMPLETED", None)
+    assert tree(world.south, DIRECTORY) == tree(world.north, DIRECTORY)
+    before = picture(world)
+    assert world.live(backup("wrong")) == ("FAILED", "OTHER_CONTROLLER")
     assert picture(world) == before
