@@ -54,11 +54,14 @@ class Standing:
         sites = _sites(outgoing)
         is_taken_over = "taken_over" in instruction.payload.get("marker", {})
         async with self._looking[instruction.cluster]:
-            if not is_taken_over and not {name for name, _ in sites.values()} <= self._follows.keys():
+            if not {name for name, _ in sites.values()} <= self._follows.keys():
                 self._swept.discard(instruction.cluster)
                 told = await look(sites, instruction.cluster, equipment, self._controller)
                 for role, (name, _) in sites.items():
-                    await self._judge(name, told[role]["owner"])
+                    found = told[role]["owner"]
+                    # What a person takes over need not be ours; what an earlier take-over has made ours is known.
+                    if not is_taken_over or await self.is_ours(found):
+                        await self._judge(name, found)
         head = await self._queries.head()
         controller = self._controller
         return {

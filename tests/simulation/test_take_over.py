@@ -210,3 +210,28 @@ def test_a_restored_backup_of_the_store_takes_over_when_a_person_says_so(world: 
     before = picture(world)
     assert world.live(backup("wrong")) == ("FAILED", "OTHER_CONTROLLER")
     assert picture(world) == before
+
+
+@pytest.mark.parametrize("away", ["north", "south"])
+def test_a_cluster_that_cannot_be_reached_is_taken_over_later(world: HadoopWorld, away: str) -> None:
+    new = another(world, "new", has_store=False)
+    there = "south" if away == "north" else "north"
+    from_store = owner(world, away).store
+    first = taking(world, from_store=from_store, reason="it burnt")
+
+    async def one_alone(life: Life) -> None:
+        await enter(life)
+        words = {"from_store": from_store, "reason": "it burnt"}
+        new.gateways[away].cut_off = Unavailable("GATEWAY_UNREACHABLE", "away")
+        await life.control_plane.take_over_pair(life.caller("one"), "main", "north", "south", **words)
+        while owner(world, there).store == from_store:
+            await life.clock.sleep_until(life.clock.monotonic_seconds() + 1)
+        new.gateways[away].cut_off = None
+        assert owner(world, away).store == from_store
+        with pytest.raises(Conflict, match="IN_ANOTHER_PAIR"):
+            await life.control_plane.create_pair(life.caller("pair"), "other", "north", "south")
+
+    new.live(one_alone)
+    assert world.live(backup("wrong")) == ("FAILED", "PAIR_OWNED"), "with one cluster alone it can do nothing"
+    new.live(first)
+    check_the_new_one_works(world, new)
