@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from infra.agent.core.hdfs_entries import path_key
 from infra.agent.core.manifest_layers import (
     MOST_LAYERS,
-    Layer,
     LayerDamaged,
+    Sizes,
     apply,
     compressed,
     delta,
@@ -117,11 +117,11 @@ def test_little_is_in_memory_whatever_a_layer_grows_to() -> None:
     first = next(lines_of(bomb))
     assert len(first) == 1_001
     with pytest.raises(LayerDamaged, match="without end"):
-        list(lines_of(compressed([b"0" * 1_000] * 10_000)))
+        list(lines_of(compressed([b"0" * 1_000] * 20_000)))
 
 
 def test_a_new_whole_one_is_due_when_deltas_have_grown() -> None:
-    assert not Layer((1_000,)).should_be_whole
-    assert not Layer((1_000, 100, 150)).should_be_whole
-    assert Layer((1_000, 100, 151)).should_be_whole
-    assert Layer((1_000, *[1] * (MOST_LAYERS - 1))).should_be_whole
+    assert not Sizes((1_000,)).should_be_whole
+    assert not Sizes((1_000, 100, 150)).should_be_whole
+    assert Sizes((1_000, 100, 151)).should_be_whole
+    assert Sizes((1_000, *[1] * (MOST_LAYERS - 1))).should_be_whole

@@ -12,6 +12,7 @@ import pytest
 
 from infra.agent.core.components import remove_snapshots
 from infra.agent.core.machine import Procedure
+from infra.agent.core.manifest_layers import compressed, header
 from infra.agent.core.markers import Checked, check_marker, check_unchanged, newest_marker, write_marker
 from infra.agent.core.operations import HdfsCall, OperationFailed
 from infra.agent.core.procedures import PROCEDURES
@@ -27,6 +28,11 @@ MANIFEST = {"version": 1, "data_sets": [{"id": "d1"}, {"id": "d2"}], "text": "ü
 ANCHOR = {"position": 12, "link": "ab"}
 When = Literal["before", "after", "torn"]
 WHENS: list[When] = ["before", "after", "torn"]
+
+
+def staged_lines(data_set: str) -> bytes:
+    """A source manifest of one entry."""
+    return canonical({"p": data_set}) + b"\n"
 
 
 class Place:
@@ -67,7 +73,7 @@ class Place:
         """What a run leaves in staging when it is verified."""
         for data_set in ("d1", "d2"):
             self.hdfs.call("PUT", "MKDIRS", f"{STAGING}/{data_set}/moved", {"permission": "700"})
-            self.hdfs.write(f"{STAGING}/{data_set}/manifest", data_set.encode())
+            self.hdfs.write(f"{STAGING}/{data_set}/manifest", staged_lines(data_set))
 
     def files(self, path: str = "/.understudy") -> dict[str, bytes]:
         root = self.hdfs.find(path)
@@ -233,12 +239,27 @@ def staged(place: Place) -> Place:
     return place
 
 
+def layer_of(data_set: str) -> tuple[str, bytes]:
+    """The whole layer of what is staged, and its name."""
+    lines = staged_lines(data_set)
+    layer = b"".join(compressed([header(None, 1, hashlib.sha256(lines).hexdigest()), lines]))
+    return f"rp1-{hashlib.sha256(layer).hexdigest()[:16]}", layer
+
+
+def list_of(data_set: str) -> bytes:
+    """What the recovery point says of its layers."""
+    name, layer = layer_of(data_set)
+    sha256 = hashlib.sha256(staged_lines(data_set)).hexdigest()
+    return canonical({"layers": [{"bytes": len(layer), "name": name}], "sha256": sha256})
+
+
 SEALED = {
     "recovery-points/rp1/manifest.json": canonical(MANIFEST),
     "recovery-points/rp1/anchor.json": canonical(ANCHOR),
-    "recovery-points/rp1/d1.manifest": b"d1",
-    "recovery-points/rp1/d2.manifest": b"d2",
+    "recovery-points/rp1/d1.layers": list_of("d1"),
+    "recovery-points/rp1/d2.layers": list_of("d2"),
 }
+LAYERS = {f"manifests/{one}/{layer_of(one)[0]}": layer_of(one)[1] for one in ("d1", "d2")}
 
 
 def without_marker(place: Place) -> dict[str, bytes]:
@@ -247,7 +268,7 @@ def without_marker(place: Place) -> dict[str, bytes]:
 
 def test_a_recovery_point_is_sealed_whole_and_staging_goes(staged: Place) -> None:
     result = staged.seal()
-    assert without_marker(staged) == SEALED
+    assert without_marker(staged) == {**SEALED, **LAYERS}
     assert result == {
         "manifest_sha256": hashlib.sha256(canonical(MANIFEST)).hexdigest(),
         "anchor_sha256": hashlib.sha256(canonical(ANCHOR)).hexdigest(),
@@ -271,7 +292,7 @@ def test_a_recovery_point_is_whole_or_not_there_wherever_an_agent_dies(
             there = {name for name in place.files() if name.startswith("recovery-points/")}
             assert there in (set(), set(SEALED))
             place.seal(name="i2" if next_attempt else "i1")
-            assert without_marker(place) == SEALED
+            assert without_marker(place) == {**SEALED, **LAYERS}
             assert place.hdfs.find(STAGING) is None
         else:
             assert number > 10
@@ -282,7 +303,7 @@ def test_a_recovery_point_is_whole_or_not_there_wherever_an_agent_dies(
 def test_a_lost_answer_of_the_last_rename_does_no_harm(staged: Place) -> None:
     staged.hdfs.lose_answer("RENAME", "rp1-seal")
     staged.seal()
-    assert without_marker(staged) == SEALED
+    assert without_marker(staged) == {**SEALED, **LAYERS}
 
 
 def test_what_somebody_else_wrote_is_never_taken_for_sealed(staged: Place) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from infra.agent.core.hdfs import EncryptionZones, ExtendedAttributes, Identify, ListPage, LocateAhead
+from infra.agent.core.kept_manifests import JoinLayers, MakeLayer
 from infra.agent.core.machine import Machine, Outcome, Procedure
 from infra.agent.core.operations import (
     Ahead,
@@ -49,6 +50,7 @@ from infra.agent.core.operations import (
 )
 from infra.agent.core.ownership import Submitter
 from infra.agent.shell.disk import Appender, Disk
+from infra.agent.shell.layer_files import LayerFiles
 from infra.agent.shell.spool import Entry
 from infra.agent.shell.work_files import WorkFiles
 from tests.fakes.virtual_time import Timer, VirtualClock
@@ -242,6 +244,12 @@ class FakeExecutor:
 
     def _SpoolSort(self, operation: SpoolSort) -> int:
         return self._files.sort(operation)
+
+    def _MakeLayer(self, operation: MakeLayer) -> dict[str, Any]:
+        return LayerFiles(self._files).make(operation)
+
+    def _JoinLayers(self, operation: JoinLayers) -> dict[str, Any]:
+        return LayerFiles(self._files).join(operation)
 
     def _Upload(self, operation: Upload) -> dict[str, Any]:
         data = self._path(operation.name).read_bytes()

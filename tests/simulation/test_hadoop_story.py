@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections.abc import Mapping
@@ -61,12 +62,20 @@ def check_the_end(world: HadoopWorld) -> None:
         assert not [table for table in world.tables[name].tables if table.startswith("understudy_scratch")]
     point = f"recovery-points/{point_id('second').hex}"
     assert _files(world.north) == sorted(["identity/1.json", f"{point}/anchor.json", f"{point}/manifest.json"])
-    manifests = sorted(f"{point}/{one.id}.manifest" for one in DATA_SETS)
+    lists = {one.id: south_list(world, f"{point}/{one.id}.layers") for one in DATA_SETS}
+    manifests = [f"{point}/{one.id}.layers" for one in DATA_SETS]
+    manifests += [f"manifests/{own}/{layer['name']}" for own, said in lists.items() for layer in said["layers"]]
     read = [f"read/{one.id}" for one in DATA_SETS]
     assert _files(world.south) == sorted(
         ["identity/1.json", f"{point}/anchor.json", *manifests, f"{point}/manifest.json", *read]
     )
     check_histories(world)
+
+
+def south_list(world: HadoopWorld, path: str) -> dict[str, Any]:
+    """Which layers a recovery point names."""
+    said: dict[str, Any] = json.loads(world.south.read(f"/.understudy/{path}"))
+    return said
 
 
 def _files(hdfs: FakeHdfs) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Protocol
 
 from infra.agent.core.hbase_component import HBASE
 from infra.agent.core.hdfs_component import HDFS
+from infra.agent.core.kept_manifests import sweep_layers
 from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.markers import check_marker
 from infra.agent.core.operations import OperationFailed
@@ -103,13 +104,16 @@ def digest_snapshots(instruction: Instruction, journal: bytes) -> Procedure:
 
 
 def remove_snapshots(instruction: Instruction, journal: bytes) -> Procedure:
-    """Carry out RemoveSnapshots: snapshots first, then staging, then the recovery point's manifests."""
+    """Carry out RemoveSnapshots: snapshots first, then staging, then the recovery point's manifests, layers last."""
     results = yield from _each(instruction, journal, lambda c, w, d: c.remove(w, d))
     removed = [name for result in results.values() for name in result["removed"]]
     absent = [name for result in results.values() for name in result["absent"]]
     for remove in (remove_run, remove_recovery_point):
         for name, was_there in (yield from remove(instruction)):
             (removed if was_there else absent).append(name)
+    if instruction.payload.get("recovery_point") is not None:
+        (site,) = instruction.payload["sites"]
+        yield from sweep_layers(site, [data_set["id"] for data_set in instruction.payload["data_sets"]])
     return {"removed": removed, "absent": absent}
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NamedTuple
 
-from infra.agent.core import hdfs
+from infra.agent.core import hdfs, kept_manifests
 from infra.agent.core.hbase_copy import Staging, stage_file
 from infra.agent.core.hbase_entries import Manifest, file_entry, own_entries
 from infra.agent.core.hbase_files import Found, follow, locate
@@ -27,7 +27,7 @@ from infra.agent.core.machine import Procedure, Together
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import Download, OperationFailed, SpoolRead, Upload, WriteFile
 from infra.agent.core.staging import PRIVATE, guarded, place, prepare_run, scratch
-from infra.agent.core.work import PRIMARY, SECONDARY, Work, manifest_path, offered_bases
+from infra.agent.core.work import PRIMARY, SECONDARY, Work, offered_bases
 from infra.agent.protocol import hbase_snapshot_name
 
 WORKERS_LIMIT = 64
@@ -168,11 +168,11 @@ def _known_checksums(work: Work, data_set: dict[str, Any], recovery_point: str |
     """The checksums of the base's manifest, by relative path; empty where it is not kept, or cannot be read."""
     if recovery_point is None:
         return {}
-    path = manifest_path(recovery_point, data_set)
-    if (yield from hdfs.status(SECONDARY, path)) is None:
+    fetched = yield from kept_manifests.fetch_manifest(recovery_point, data_set, work.work_file(data_set, "fetched"))
+    if fetched is None:
         return {}
     try:
-        manifest = yield from fetch_manifest(work, data_set, path)
+        manifest = yield from _parse(fetched.name, fetched.bytes, f"the manifest of {recovery_point}")
     except OperationFailed as failure:
         if not failure.is_final:
             raise
@@ -181,16 +181,18 @@ def _known_checksums(work: Work, data_set: dict[str, Any], recovery_point: str |
 
 
 def fetch_manifest(work: Work, data_set: dict[str, Any], path: str) -> Procedure:
-    """A manifest from the secondary, through a work file, so that it may be larger than one read."""
+    """A staged manifest from the secondary, through a work file, so that it may be larger than one read."""
     name = work.work_file(data_set, "fetched")
     fetched = yield Download(SECONDARY, path, name)
-    if fetched["bytes"] > BASE_LIMIT_BYTES:
-        raise OperationFailed(
-            "STAGING_DAMAGED", f"{path} has {fetched['bytes']} bytes, too many for a table's manifest"
-        )
+    return (yield from _parse(name, fetched["bytes"], path))
+
+
+def _parse(name: str, size: int, path: str) -> Procedure:
+    if size > BASE_LIMIT_BYTES:
+        raise OperationFailed("STAGING_DAMAGED", f"{path} has {size} bytes, too many for a table's manifest")
     parts = []
     offset = 0
-    while offset < fetched["bytes"]:
+    while offset < size:
         part = yield SpoolRead(name, offset)
         parts.append(part)
         offset += len(part)

@@ -23,12 +23,12 @@ from infra.agent.core.hdfs_apply import HEAD_CHANGED, Applying
 from infra.agent.core.hdfs_at_base import is_at_base, open_files
 from infra.agent.core.hdfs_compare import Comparison, Side, compare, modified_ids
 from infra.agent.core.hdfs_details import add_details
-from infra.agent.core.hdfs_manifest import fetch_manifest
 from infra.agent.core.hdfs_plan import Plan, make_plan
 from infra.agent.core.hdfs_skeleton import PLAN, place_skeleton
 from infra.agent.core.hdfs_snapshots import snapshot_path
 from infra.agent.core.hdfs_stage import Staging, fill
 from infra.agent.core.hdfs_trash import remove_trash_root
+from infra.agent.core.kept_manifests import fetch_manifest
 from infra.agent.core.machine import Procedure
 from infra.agent.core.meter import Meter
 from infra.agent.core.operations import Download, OperationFailed

@@ -9,40 +9,16 @@ of its bytes on both sides.
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import Any
 
-from infra.agent.core import hdfs
 from infra.agent.core.hdfs_compare import Comparison
 from infra.agent.core.hdfs_entries import Entry, TreeDigest, manifest_line
 from infra.agent.core.lines import LineReader, LineWriter, encode
 from infra.agent.core.machine import Procedure, Together
-from infra.agent.core.operations import Download, OperationFailed, ReadFile, SpoolSort
-from infra.agent.core.work import RECOVERY_POINTS, SECONDARY, manifest_path
+from infra.agent.core.operations import OperationFailed, ReadFile, SpoolSort
+from infra.agent.core.work import RECOVERY_POINTS, SECONDARY
 
 _DETAILS = ("c", "a", "e", "f", "B")
-
-
-class Fetched(NamedTuple):
-    """A manifest in a work file."""
-
-    name: str
-    sha256: str
-
-
-def fetch_manifest(recovery_point: str | None, data_set: dict[str, Any], name: str) -> Procedure:
-    """Fetch a recovery point's manifest into a work file: ``Fetched``, or None when there is none to be read."""
-    if recovery_point is None:
-        return None
-    path = manifest_path(recovery_point, data_set)
-    if (yield from hdfs.status(SECONDARY, path)) is None:
-        return None
-    try:
-        got = yield Download(SECONDARY, path, name)
-    except OperationFailed as failure:
-        if not failure.is_final:
-            raise
-        return None
-    return Fetched(name, got["sha256"])
 
 
 def sealed_facts(recovery_point: str | None, data_set: dict[str, Any]) -> Procedure:

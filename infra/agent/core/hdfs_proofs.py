@@ -35,9 +35,9 @@ from infra.agent.core.hdfs_snapshots import snapshot_path
 from infra.agent.core.hdfs_trees import EntryReader
 from infra.agent.core.hdfs_unseen import unqualified
 from infra.agent.core.hdfs_walk import Walk
+from infra.agent.core.kept_manifests import fetch_manifest
 from infra.agent.core.machine import Procedure
-from infra.agent.core.operations import Download, OperationFailed
-from infra.agent.core.work import SECONDARY, Work, manifest_path
+from infra.agent.core.work import SECONDARY, Work
 
 DAY_MS = 86_400_000
 _PROOFS = ("stored checksums", "bytes")
@@ -107,15 +107,12 @@ class Proofs:
         """Fetch the recovery point's source manifest; False unless it is the one that was sealed."""
         assert self._base is not None
         name = self._work.work_file(self._data_set, "proved")
-        try:
-            got = yield Download(SECONDARY, manifest_path(self._base["recovery_point"], self._data_set), name)
-        except OperationFailed as failure:
-            if not failure.is_final:
-                raise
+        fetched = yield from fetch_manifest(self._base["recovery_point"], self._data_set, name)
+        if fetched is None:
             return False
         self._proved = EntryReader(name)
         yield from self._proved.advance()
-        return bool(got["sha256"] == sealed.get("copied", {}).get("manifest_sha256"))
+        return bool(fetched.sha256 == sealed.get("copied", {}).get("manifest_sha256"))
 
     def carry(self, expected: Entry, found: Entry) -> Procedure:
         """Whether the proof of a file is carried over; ``expected`` is its line of the new source manifest."""

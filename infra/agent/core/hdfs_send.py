@@ -19,12 +19,13 @@ from infra.agent.core.hdfs_base import BASE, Start, choose_start
 from infra.agent.core.hdfs_compare import Comparison, Side, compare, modified_ids
 from infra.agent.core.hdfs_details import add_details
 from infra.agent.core.hdfs_entries import TreeDigest
-from infra.agent.core.hdfs_manifest import fetch_manifest, is_sealed, write_manifest
+from infra.agent.core.hdfs_manifest import is_sealed, write_manifest
 from infra.agent.core.hdfs_plan import make_plan, plan_first_copy
 from infra.agent.core.hdfs_skeleton import place_skeleton
 from infra.agent.core.hdfs_snapshots import snapshot_path
 from infra.agent.core.hdfs_stage import Staging, fill
 from infra.agent.core.hdfs_trial import Trial, try_plan
+from infra.agent.core.kept_manifests import fetch_manifest
 from infra.agent.core.known_damage import known_damage
 from infra.agent.core.machine import Procedure
 from infra.agent.core.meter import Meter

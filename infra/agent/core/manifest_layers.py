@@ -21,9 +21,9 @@ import zlib
 from typing import Any, Iterable, Iterator, NamedTuple
 
 from infra.agent.core.hdfs_entries import path_key
+from infra.agent.core.lines import LONGEST_LINE_BYTES
 
 LEVEL = 6
-LONGEST_LINE_BYTES = 1 << 20
 MOST_LAYERS = 16
 WHOLE_SHARE = 0.25
 """Deltas that together are larger than this share of the whole layer below them make way for a new whole one."""
@@ -34,7 +34,7 @@ class LayerDamaged(ValueError):
     """A layer is not what it should be: another one, cut off, or altered."""
 
 
-class Layer(NamedTuple):
+class Sizes(NamedTuple):
     """How large the layers of a manifest are, compressed, the whole one first."""
 
     sizes: tuple[int, ...]

@@ -8,9 +8,9 @@ On the primary there is no staging and there are no source manifests: it keeps m
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 from infra.agent.core import hdfs
+from infra.agent.core.kept_manifests import keep_manifest
 from infra.agent.core.machine import Procedure
 from infra.agent.core.markers import write_file
 from infra.agent.core.operations import OperationFailed, ReadFile
@@ -34,7 +34,8 @@ def seal_recovery_point(instruction: Instruction, journal: bytes) -> Procedure:
         yield from write_file(site, f"{prepared}/{ANCHOR}", canonical(payload["anchor"]))
         if payload["staging"] is not None:
             for data_set in payload["manifest"]["data_sets"]:
-                yield from _move_manifest(site, payload["staging"], data_set["id"], prepared)
+                staged = f"{payload['staging']}/{data_set['id']}/manifest"
+                yield from keep_manifest(site, payload["recovery_point"], data_set, staged, prepared)
         yield from hdfs.rename(site, prepared, target)
     digests = {}
     for name in (MANIFEST, ANCHOR):
@@ -48,11 +49,3 @@ def seal_recovery_point(instruction: Instruction, journal: bytes) -> Procedure:
         digests[name] = hashlib.sha256(written).hexdigest()
     yield from remove_run(instruction)
     return {"manifest_sha256": digests[MANIFEST], "anchor_sha256": digests[ANCHOR]}
-
-
-def _move_manifest(site: str, staging: str, data_set_id: str, prepared: str) -> Procedure:
-    """Move one source manifest beside the others, unless an earlier agent has done so."""
-    source, target = f"{staging}/{data_set_id}/manifest", f"{prepared}/{data_set_id}.manifest"
-    there: Any = yield from hdfs.status(site, target)
-    if there is None:
-        yield from hdfs.rename(site, source, target)

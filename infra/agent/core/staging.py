@@ -24,6 +24,7 @@ from infra.agent.protocol import Instruction
 
 PRIVATE = "700"
 BEGUN = "begun"
+PREPARED = "-seal"
 # What a NameNode says when a directory on the way is not there (any more).
 _NOT_THERE = ("FileNotFoundException", "ParentNotDirectoryException")
 
@@ -150,7 +151,7 @@ def remove_recovery_point(instruction: Instruction) -> Procedure:
 
 def prepared_seal(recovery_point: str) -> str:
     """Where the directory of a recovery point is prepared; an aborted sealing may leave it there."""
-    return f"{SCRATCH}/{recovery_point}-seal"
+    return f"{SCRATCH}/{recovery_point}{PREPARED}"
 
 
 def _site(instruction: Instruction) -> str:

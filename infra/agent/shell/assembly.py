@@ -9,6 +9,7 @@ from typing import Any, Callable, Sequence
 
 from infra.agent.core.abort import EndInstruction
 from infra.agent.core.hdfs import EncryptionZones, ExtendedAttributes, FileChecksum, Identify, ListPage, LocateAhead
+from infra.agent.core.kept_manifests import JoinLayers, MakeLayer
 from infra.agent.core.operations import (
     CopyRange,
     DigestFile,
@@ -49,6 +50,7 @@ from infra.agent.shell.firing import Firing
 from infra.agent.shell.gateway import facts
 from infra.agent.shell.hbase_process import HBaseProcess
 from infra.agent.shell.hooks import Hooks
+from infra.agent.shell.layer_files import LayerFiles
 from infra.agent.shell.namenode_rpc import NameNodeRpc
 from infra.agent.shell.native import Native, zones_unknown
 from infra.agent.shell.open_files import OpenFileListing
@@ -121,6 +123,7 @@ def make_executor(
     transfers = Transfers(DataNodes(sites, webhdfs, connections, limits), cancelled, limits, throttle)
     appender = Appender(spool.disk, entry.directory)
     files = WorkFiles(entry, spool.disk, appender, transfers)
+    layers = LayerFiles(files)
     processes = HBaseProcesses(spool, sites, log)
     firing = Firing(webhdfs, connections, processes.of, now_ms, cancelled)
     progress = ProgressFile(entry, now_ms, time.monotonic)
@@ -151,6 +154,8 @@ def make_executor(
         SpoolRead: files.read,
         SpoolTruncate: files.truncate,
         SpoolSort: files.sort,
+        MakeLayer: layers.make,
+        JoinLayers: layers.join,
         Upload: files.upload,
         Download: files.download,
         Progress: lambda operation: progress.tell(operation.facts),

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import heapq
 import os
-from typing import Any, Iterator
+from typing import Any, BinaryIO, Iterator
 
 from infra.agent.core.operations import (
     Download,
@@ -121,6 +121,14 @@ class WorkFiles:
         result = transfers.persist(once)
         self._replace(operation.name, path)
         return result
+
+    def reading(self, name: str) -> BinaryIO:
+        """A work file, to be read from its beginning."""
+        return open(self._entry.work_path(name), "rb")
+
+    def write_whole(self, name: str, chunks: Iterator[bytes]) -> None:
+        """Replace a work file by one of this content, when all of it is written."""
+        self._replace(name, self._write_piece(f"{self._entry.work_path(name)}.written", chunks))
 
     def _write_piece(self, path: str, lines: Iterator[bytes]) -> str:
         with open(path, "wb") as stream:
