@@ -1,8 +1,8 @@
 """The source manifests that are kept with recovery points: how they are put there, read again, and swept.
 
 A manifest is kept as layers (``manifest_layers``). The list ``<data set>.layers`` in the recovery point's directory
-names them, the whole one first; the files stand in ``manifests/<data set>/``, since later points build on them and outlive
-the point that brought them. Recovery points from before have ``<data set>.manifest`` instead, plain and whole.
+names them, the whole one first; the files stand in ``manifests/<data set>/``, since later points build on them and
+outlive the point that brought them. Recovery points from before have ``<data set>.manifest`` instead, plain and whole.
 
 Invariant: a layer that a list names is there. A sealing writes its list (in scratch, where the recovery point is
 prepared) before its layer has its name, and renames the list into place last. A sweep goes the other way: which layers
