@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +99,12 @@ def entries(changed: int = 0) -> dict[str, int]:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
+def cluster(tmp_path: Path) -> Cluster:
     cluster = Cluster(tmp_path)
     for number, (point, base) in enumerate((("p1", None), ("p2", "p1"), ("p3", "p2"))):
         cluster.stage(point, entries(4 * number))
         cluster.seal(point, base)
-    yield cluster
+    return cluster
 
 
 def test_what_did_not_change_is_not_stored_again(cluster: Cluster) -> None:
