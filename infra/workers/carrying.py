@@ -44,6 +44,8 @@ class NotOurs(UnderstudyError):
 
 
 NOT_OURS = frozenset({"PAIR_OWNED", "OTHER_CONTROLLER"})
+OUTDATED = frozenset({"OLD_TERM", "PAIR_OWNED"})
+"""By what a gateway has seen: whom the clusters refuse may have been there first."""
 
 
 class Reports(Protocol):
@@ -107,15 +109,14 @@ class Carrier:
         allowance = self._turns.allowance(self._outgoing.instruction.id)
         submission = self._outgoing.submission(self._equipment.credentials, allowance, controller)
         answer = await _reached(self._gateway.submit(submission))
-        if isinstance(answer, SubmissionRefused) and answer.code == "OLD_TERM":
+        if isinstance(answer, SubmissionRefused) and answer.code in OUTDATED:
             controller = await self._confirmed(answer)
             submission = self._outgoing.submission(self._equipment.credentials, allowance, controller)
             answer = await _reached(self._gateway.submit(submission))
         if isinstance(answer, SubmissionRefused):
             if answer.code in NOT_OURS:
                 self._equipment.standing.doubt()
-                remedy = "Use that control device. If it is lost for good: 'understudy pair take-over'."
-                raise _Unreachable(NotOurs(answer.code, f"{self._gateway.cluster}: {answer.message}.", remedy=remedy))
+                raise self._not_ours(answer)
             if answer.code == "TOO_LATE":
                 # By the gateway's clock, which may be another one than was thought: the next attempt will know it.
                 await _reached(self._gateway.controller_clock())
@@ -123,22 +124,29 @@ class Carrier:
         return None
 
     async def _confirmed(self, refused: SubmissionRefused) -> dict[str, Any]:
-        """What shows a gateway that knows a higher term that this one counts: the clusters' records, read anew.
+        """What shows a gateway that knows a higher term or epoch that this one counts: the records, read anew.
 
-        A copy of this store may have been at the gateway, and was refused by the cluster. Raises ``TakenOver`` where
-        a record is another control device's, or where there is none that could say better.
+        A copy of this store, or another store, may have been at the gateway, and was refused by the cluster. Where a
+        record is another control device's, or where there is none that could say better, this raises ``TakenOver``
+        for a term, and ``_Unreachable`` with ``NotOurs`` for an epoch.
         """
         _log.warning("%s: %s; reading whose the clusters are", self._name(), refused.message)
         self._equipment.standing.doubt()
         try:
             controller = await self._evidence()
         except _Unreachable as unreachable:
-            if isinstance(unreachable.error, NotOurs):
+            if isinstance(unreachable.error, NotOurs) and refused.code == "OLD_TERM":
                 raise _taken_over(self._gateway.cluster, f"{refused.message}; {unreachable.error.message}") from None
             raise
         if controller is None or None in controller["follows"].values():
+            if refused.code in NOT_OURS:
+                raise self._not_ours(refused)
             raise _taken_over(self._gateway.cluster, f"{refused.message}.")
         return {**controller, "is_confirmed": True}
+
+    def _not_ours(self, refused: SubmissionRefused) -> _Unreachable:
+        remedy = "Use that control device. If it is lost for good: 'understudy pair take-over'."
+        return _Unreachable(NotOurs(refused.code, f"{self._gateway.cluster}: {refused.message}.", remedy=remedy))
 
     async def _evidence(self) -> dict[str, Any] | None:
         """What shows that this control device may act there; nothing is sent before, and it is waited for."""

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from infra.agent.protocol import MAXIMUM_BYTES, WireError, canonical
+from infra.agent.protocol import MAXIMUM_BYTES, Instruction, WireError, canonical
 from infra.agent.shell.admission import admit
 from infra.agent.shell.disk import Disk
 from infra.agent.shell.ending import Ending
 from infra.agent.shell.looking import forget, look
 from infra.agent.shell.spool import Entry, Spool, SpoolUnusable
+from infra.agent.shell.terms import Terms
 
 NOW_MS = 1_750_000_000_000.0
 
@@ -227,6 +228,27 @@ def test_a_lower_term_counts_once_the_clusters_have_confirmed_it(spool: Spool) -
     assert sent(spool, 5, 4, 4, told("a")) == "OLD_TERM", "its own earlier starts are over"
     assert sent(spool, 6, 3, 9, told("a", is_confirmed=True)) == "OLD_EPOCH"
     assert sent(spool, 7, 4, 5, told("a", is_confirmed="yes")) == "MALFORMED"
+
+
+def test_an_epoch_of_another_store_counts_no_longer_than_the_clusters_confirm_an_earlier_one(spool: Spool) -> None:
+    assert sent(spool, 1, 4, 5, told("a")) is None
+    armed = instruction_of(spool, 1)
+    assert sent(spool, 2, 5, 1, told("b")) is None, "the cluster refuses it, after it was here"
+    terms = Terms(spool)
+    assert not terms.epoch_is_over(armed, told("a")), "what is under way goes on: the cluster judges it"
+    assert terms.epoch_is_over(armed, told("b"))
+    assert terms.epoch_is_over(armed), "who tells no store may be the same"
+    assert sent(spool, 3, 4, 6, told("a")) == "PAIR_OWNED"
+    assert sent(spool, 3, 4, 6, told("a", is_confirmed=True)) is None
+    assert sent(spool, 4, 4, 6, told("a")) is None, "from here on without"
+    assert sent(spool, 5, 4, 5, told("a")) == "OLD_TERM"
+    assert sent(spool, 6, 5, 1, told("b")) is None, "and who is confirmed by the cluster later is not shut out"
+    assert sent(spool, 7, 4, 6, told("a")) == "PAIR_OWNED"
+
+
+def instruction_of(spool: Spool, number: int) -> Instruction:
+    """An instruction that was sent."""
+    return spool.entry(f"i{number}").instruction()
 
 
 def test_a_spool_serves_one_cluster(spool: Spool) -> None:

@@ -363,3 +363,20 @@ def test_a_refused_copy_with_open_work_raises_an_alarm_that_says_why(world: Hado
     assert {one["code"] for one in refused.values()} == {"OTHER_CONTROLLER"}
     assert "first-device" in next(iter(refused.values()))["message"]
     assert picture(world) == before
+
+
+def test_another_store_that_came_to_a_gateway_first_with_a_later_epoch_is_decided_by_the_clusters(
+    world: HadoopWorld,
+) -> None:
+    """The gateways know its epoch before the clusters refuse it; the rightful control device goes on all the same."""
+    for gateway in world.gateways.values():
+        path = Path(gateway.spool.root) / "epochs.json"
+        known = json.loads(path.read_text())
+        own = known[Life.pair_id().hex]
+        known[Life.pair_id().hex] = {"epoch": own["epoch"] + 1, "term": 1, "store": "f" * 32, "host": "stranger"}
+        path.write_text(json.dumps(known))
+    world.change()
+    assert world.live(backup("second")) == ("COMPLETED", None)
+    for gateway in world.gateways.values():
+        known = json.loads((Path(gateway.spool.root) / "epochs.json").read_text())
+        assert known[Life.pair_id().hex]["store"] != "f" * 32

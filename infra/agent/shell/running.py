@@ -53,7 +53,8 @@ class Running:
         """Make the procedure ready to go on from its journal."""
         instruction = self._instruction
         self._abort_heeded = False
-        if Terms(self._spool).epoch_is_over(instruction) and not must_roll_forward(self._spool, self._entry):
+        is_over = Terms(self._spool).epoch_is_over(instruction, self._entry.controller())
+        if is_over and not must_roll_forward(self._spool, self._entry):
             self._fault = OperationFailed("OLD_EPOCH", f"epoch {instruction.epoch} is over")
             return
         older = self._spool.older_attempts_of(instruction)

@@ -1,14 +1,14 @@
 """The highest epoch and term seen per pair, whose they were, and the cluster that this spool serves.
 
 A fast refusal, before an agent is started: what counts is told by the cluster itself (``core/ownership`` and the
-markers), which knows it on a new gateway, too. Invariant: the epoch only grows, and so does the term within an epoch as
-long as one control device follows another; both are raised before an instruction that carries them can be seen. So a
-controller that was paused while another took over is refused, even if its message arrives late. Terms of different
-stores cannot be compared.
+markers), which knows it on a new gateway, too. Invariant: the epoch of a store only grows, and so does the term within
+an epoch as long as one control device follows another; both are raised before an instruction that carries them can be
+seen. So a controller that was paused while another took over is refused, even if its message arrives late. Terms of
+different stores cannot be compared.
 
-Two copies of a store have terms of their own, and the one that is refused by the cluster may have been here first with
-the higher one. So a control device that is refused for its term reads the record on the cluster, and says so
-(``is_confirmed``) if that is its own: then its term counts from here on, though it is lower.
+Whoever the cluster refuses may have been here first: a copy of the store with a higher term, or another store with a
+later epoch. So a control device that is refused for either reads the record on the cluster, and says so
+(``is_confirmed``) if that is its own: then what it says counts from here on, though it is lower.
 
 The cluster's name is remembered from the first accepted instruction on: it finds swapped gateways in a configuration.
 Who the cluster *is* (its identity and epoch) is told by the marker in its HDFS alone, which the procedures read.
@@ -52,6 +52,8 @@ class Terms:
         by_whom = f" on host {highest['host']}" if "host" in highest else ""
         if instruction.epoch < highest["epoch"]:
             if not is_same_store:
+                if _is_confirmed(controller):
+                    return
                 raise WireError(
                     "PAIR_OWNED",
                     f"the pair was taken over by the store {highest['store']} of another control device{by_whom}",
@@ -74,17 +76,23 @@ class Terms:
         is_other_term = instruction.term > known["term"] or (
             _is_confirmed(controller) and instruction.term < known["term"]
         )
-        comes_after = instruction.epoch > known["epoch"] or (_is_same_store(known, controller) and is_other_term)
+        is_same_store = _is_same_store(known, controller)
+        comes_after = (
+            instruction.epoch > known["epoch"]
+            or (is_same_store and is_other_term)
+            or (not is_same_store and instruction.epoch < known["epoch"])  # it is confirmed
+        )
         # The first one to tell its store goes on from who did not tell any.
         tells_store = "store" not in known and bool(who) and instruction.epoch == known["epoch"]
         if comes_after or tells_store:
             highest[instruction.pair] = {"epoch": instruction.epoch, "term": instruction.term, **who}
             self._spool.disk.replace(self._epochs_path, canonical(highest))
 
-    def epoch_is_over(self, instruction: Instruction) -> bool:
-        """Tell whether a later epoch than the instruction's has been seen."""
-        highest: int = self._highest().get(instruction.pair, _NOTHING)["epoch"]
-        return instruction.epoch < highest
+    def epoch_is_over(self, instruction: Instruction, controller: dict[str, Any] | None = None) -> bool:
+        """Tell whether the submitter's own store has begun a later epoch; of another store's the cluster judges."""
+        highest = self._highest().get(instruction.pair, _NOTHING)
+        is_lower: bool = instruction.epoch < highest["epoch"]
+        return is_lower and _is_same_store(highest, controller)
 
     def _highest(self) -> Highest:
         value: Highest = json.loads(read_file(self._epochs_path) or b"{}")
