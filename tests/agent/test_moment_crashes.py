@@ -11,6 +11,7 @@ import pytest
 from infra.agent.core import clocks
 from infra.agent.core.moment_targets import target_of
 from infra.agent.core.operations import OperationFailed
+from infra.agent.core.ownership import CONTROLLER, Owner, parse_owner
 from infra.agent.protocol import Instruction
 from tests.agent.moment_world import BARRIER, DATA_SETS, MomentWorld
 from tests.fakes.executor import AgentKilled, Kill
@@ -138,3 +139,42 @@ def test_a_barrier_is_released_wherever_an_agent_dies(tmp_path: Path, when: When
         check_all_or_nothing(world, instruction)
         assert world.held == []
     assert held_once
+
+
+def test_what_was_armed_goes_on_in_a_new_agent_after_the_next_start_of_its_control_device(tmp_path: Path) -> None:
+    """The record has moved on within its line, and nobody has submitted the instruction again yet."""
+    world, instruction = Lives(tmp_path).new()
+    told = {"store": "5" * 32, "host": "host-a", "since": "20260131T235959Z", "term": 3, "position": 10}
+    world.executor.controller = {**told, "incarnation": "a" * 32, "link": "0" * 32, "follows": {}}
+    armed = _killed_once_let_through(world, instruction)
+    assert armed.position == 10
+    _move_owner(world, armed, armed._replace(incarnation="b" * 32, position=12, link="1" * 32, term=4))
+    assert set(world.run(instruction)["data_sets"]) == {"files", "orders"}
+
+
+def test_another_line_is_not_gone_on_with(tmp_path: Path) -> None:
+    world, instruction = Lives(tmp_path).new()
+    told = {"store": "5" * 32, "host": "host-a", "since": "20260131T235959Z", "term": 3, "position": 10}
+    world.executor.controller = {**told, "incarnation": "a" * 32, "link": "0" * 32, "follows": {}}
+    armed = _killed_once_let_through(world, instruction)
+    _move_owner(world, armed, armed._replace(incarnation="b" * 32, line="b" * 16, position=12))
+    with pytest.raises(OperationFailed, match="OTHER_CONTROLLER"):
+        world.run(instruction)
+    assert world.snapshots() == {}
+
+
+def _killed_once_let_through(world: MomentWorld, instruction: Instruction) -> Owner:
+    """Let an agent die soon after it has been let through; returns the record on the cluster."""
+    with pytest.raises(AgentKilled):
+        world.run(instruction, Kill(40, "after", in_flight_lands=True))
+    assert world.snapshots() == {}
+    directory = world.hdfs.call("GET", "LISTSTATUS", CONTROLLER, {})
+    (entry,) = directory["FileStatuses"]["FileStatus"]
+    owner = parse_owner(entry["pathSuffix"])
+    assert owner is not None
+    return owner
+
+
+def _move_owner(world: MomentWorld, before: Owner, after: Owner) -> None:
+    path = f"{CONTROLLER}/{after.name}"
+    world.hdfs.call("PUT", "RENAME", f"{CONTROLLER}/{before.name}", {"destination": path, "renameoptions": "NONE"})

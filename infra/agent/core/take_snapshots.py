@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.agent.core import clocks, hbase_calls, markers
+from infra.agent.core import clocks, hbase_calls, markers, ownership
 from infra.agent.core.barrier import Barrier
 from infra.agent.core.clocks import drift_ms
 from infra.agent.core.evidence import counts, still_digest
@@ -122,7 +122,15 @@ class _Run:
         yield Progress({"step": "waiting for the moment"})
 
     def _check_marker(self) -> Procedure:
-        self.checked = yield from markers.check_marker(self.instruction, PRIMARY, "PRIMARY", self.checked)
+        """Be let through; who was so once goes on, also in an agent that is started again while control devices change.
+
+        Whose the cluster was then is in the journal before the moment is waited for.
+        """
+        owner = self.journal.newest("owner")
+        before = self.checked or (None if owner is None else markers.Checked({}, ownership.Owner(*owner)))
+        self.checked = yield from markers.check_marker(self.instruction, PRIMARY, "PRIMARY", before)
+        if owner is None and self.checked.owner is not None:
+            yield from self.journal.write({"owner": list(self.checked.owner)})
 
     def _check_targets(self) -> Procedure:
         found = yield Together((target.check() for target in self.targets), AT_ONCE)
