@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.agent.core.hdfs_at_base import is_at_base
-from infra.agent.core.hdfs_manifest import fetch_manifest
+from infra.agent.core.kept_manifests import fetch_manifest
 from infra.agent.core.machine import Procedure
 from tests.agent.hdfs_world import DATA_SET, HEAD, World
 from tests.fakes.executor import run_procedure

@@ -288,7 +288,7 @@ def forget_earlier_pairs(lab: Lab) -> None:
     """Remove what earlier control devices left on both clusters: whose they are, markers, staging, recovery points."""
     for cluster in (lab.cluster("a"), lab.cluster("b")):
         client = cluster.webhdfs("hdfs")
-        for name in ("controller", "identity", "incoming", "recovery-points", "scratch", "damaged"):
+        for name in ("controller", "identity", "incoming", "recovery-points", "scratch", "damaged", "manifests"):
             directory = f"/.understudy/{name}"
             if client.status(directory, strict=False) is None:
                 continue

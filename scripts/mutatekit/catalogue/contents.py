@@ -82,7 +82,7 @@ CONTENTS = (
         "proof-from-another-manifest",
         "a manifest that is not the sealed one proves contents",
         _PROOFS,
-        '        return bool(got["sha256"] == sealed.get("copied", {}).get("manifest_sha256"))',
+        '        return bool(fetched.sha256 == sealed.get("copied", {}).get("manifest_sha256"))',
         "        return True",
         _PROOFS_TESTS,
     ),
