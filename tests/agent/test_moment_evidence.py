@@ -13,7 +13,7 @@ import pytest
 from domain.protection.grading import derive
 from infra.agent.core.evidence import of_table, still_digest
 from infra.agent.core.open_files import common_directory
-from infra.agent.core.operations import OpenFiles
+from infra.agent.core.operations import HBaseCall, OpenFiles, Operation
 from tests.agent.moment_world import BARRIER, DIRECTORY, TABLES, MomentWorld
 from tests.fakes.executor import AgentKilled, Kill
 
@@ -44,6 +44,15 @@ def test_a_table_that_stood_still_for_long_enough_is_exact(world: MomentWorld) -
 def test_a_table_that_nobody_looked_at_early_enough_is_bounded(world: MomentWorld) -> None:
     result = world.run(world.instruction(in_ms=LATE_MS))
     assert [grade(result, name) for name in ("orders", "items")] == ["BOUNDED", "BOUNDED"]
+
+
+def test_a_table_that_is_slow_to_flush_takes_the_early_look_from_no_other(world: MomentWorld) -> None:
+    def slow(operation: Operation) -> float:
+        is_slow = isinstance(operation, HBaseCall) and operation.request["do"] == "flush"
+        return 30_000.0 if is_slow and operation.request["table"] == TABLES[0] else 1.0
+
+    result = world.run(world.instruction(in_ms=EARLY_MS), latency_ms=slow)
+    assert [grade(result, name) for name in ("orders", "items")] == ["BOUNDED", "EXACT"]
 
 
 @pytest.mark.parametrize("before_moment_ms", [59_000.0, 20_000.0, 1.0])

@@ -161,12 +161,15 @@ class _Run:
         if not self.tables or (yield Now()) > self.at_ms - before_ms:
             return
         yield from self._approach(before_ms)
-        yield from self._flush_tables()
-        readings = yield from self._read_tables()
-        for table in self.tables:
-            reading = readings[table.id]
-            if reading is not None:
-                yield from self.known[table.id].write({"quiet": {**reading, "rpc_timeout_ms": self.rpc_timeout_ms}})
+        yield Together((self._read_quiet(table) for table in self.tables), AT_ONCE, keep_results=False)
+
+    def _read_quiet(self, table: Target) -> Procedure:
+        """Flush a table and read its counters; one that is slow, or cannot be flushed, makes no other one late."""
+        if table.id not in self.disabled:
+            yield from _flush(table)
+        reading = yield from read_metrics(table)
+        if reading is not None:
+            yield from self.known[table.id].write({"quiet": {**reading, "rpc_timeout_ms": self.rpc_timeout_ms}})
 
     def _read_disabled(self, tables: list[Target]) -> Procedure:
         """Read when tables were disabled: what proves later that they were so all the time."""
