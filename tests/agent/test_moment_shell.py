@@ -14,13 +14,23 @@ from typing import Any
 import pytest
 
 from infra.agent.core.barrier import OWED, RECORD, RELEASED
-from infra.agent.core.operations import HdfsCall, OpenFiles, OperationFailed, RunHook, SleepUntil, StartWatchdog
+from infra.agent.core.operations import (
+    Fire,
+    HBaseCall,
+    HdfsCall,
+    OpenFiles,
+    OperationFailed,
+    RunHook,
+    SleepUntil,
+    StartWatchdog,
+)
 from infra.agent.protocol import canonical
 from infra.agent.shell.credentials import Credentials
 from infra.agent.shell.executor import Executor
 from infra.agent.shell.namenode_rpc import NameNodeRpc
 from infra.agent.shell.open_files import OpenFileListing, parse_listing
 from infra.agent.shell.reports import Log
+from infra.agent.shell.running import OUTSTANDING_LIMIT
 from infra.agent.shell.spool import Entry, Spool
 from infra.agent.shell.watchdog import WatchdogStarter, is_released, watch
 
@@ -274,3 +284,26 @@ def test_the_journal_says_when_something_was_released(watched: Watched) -> None:
     assert is_released(watched.entry)
     watched.journal({"data_set": "", RECORD: OWED})
     assert not is_released(watched.entry)
+
+
+def test_calls_to_hbase_that_hang_leave_room_to_fire(tmp_path: Path) -> None:
+    """As many as the machine lets out at once, less one."""
+    hanging, cancelled = threading.Event(), threading.Event()
+    performs: dict[type[Any], Callable[[Any], Any]] = {
+        HBaseCall: lambda call: hanging.wait(PATIENCE_SECONDS),
+        Fire: lambda fire: "fired",
+    }
+    log = Log(str(tmp_path / "log"))
+    executor = Executor(performs, 2, lambda: time.time() * 1000, cancelled, log, lambda: None)
+    try:
+        for number in range(OUTSTANDING_LIMIT - 1):
+            executor.start(number, HBaseCall("primary", {"do": "flush", "table": "t"}, timeout_seconds=60.0))
+        executor.start(OUTSTANDING_LIMIT, Fire(0.0, 250.0, ()))
+        outcomes: list[Any] = []
+        began = time.monotonic()
+        while not outcomes and time.monotonic() < began + PATIENCE_SECONDS / 2:
+            outcomes += executor.wait(0.2)
+        assert [(outcome.number, outcome.value) for outcome in outcomes] == [(OUTSTANDING_LIMIT, "fired")]
+    finally:
+        hanging.set()
+        executor.stop()

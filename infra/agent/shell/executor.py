@@ -33,6 +33,7 @@ from infra.agent.shell.reports import Log
 from infra.agent.shell.work_files import spool_failed
 
 CALL_THREADS = 16
+ON_TIME_THREADS = 2  # however many calls to HBase hang, the moment does not wait for them
 MOST_AHEAD = 64
 TIMER_STEP_SECONDS = 0.25
 
@@ -74,6 +75,7 @@ class Executor:
         self._ahead: dict[Operation, Future[Any]] = {}
         self._workers = ThreadPoolExecutor(workers, "worker")
         self._callers = ThreadPoolExecutor(CALL_THREADS, "caller")
+        self._on_time = ThreadPoolExecutor(ON_TIME_THREADS, "on-time")
 
     def start(self, number: int, operation: Operation) -> None:
         """Begin an operation."""
@@ -88,8 +90,10 @@ class Executor:
         elif isinstance(operation, SleepUntil):
             left_seconds = max(0.0, operation.at_ms - self._now_ms()) / 1000
             self._timers.append(_Timer(operation.at_ms, time.monotonic() + left_seconds, number))
-        elif isinstance(operation, (HBaseCall, RunHook, Fire)):
+        elif isinstance(operation, HBaseCall):
             self._callers.submit(self._perform, number, operation)
+        elif isinstance(operation, (RunHook, Fire)):
+            self._on_time.submit(self._perform, number, operation)
         elif self._pace is not None and self._pace.holds(number, operation):
             self._begin_what_may()
         else:
@@ -128,6 +132,7 @@ class Executor:
         self._cancelled.set()
         self._workers.shutdown(wait=True)
         self._callers.shutdown(wait=True)
+        self._on_time.shutdown(wait=True)
         self._close()
 
     def _perform(self, number: int, operation: Operation, begun: Future[Any] | None = None) -> None:
