@@ -95,6 +95,21 @@ def test_a_disabled_table_is_snapshotted_as_it_is_which_is_exact(world: MomentWo
     assert all(request["table"] != TABLES[0] for request in world.hbase.requests if request["do"] == "flush")
 
 
+@pytest.mark.parametrize("barrier", [None, BARRIER])
+def test_a_reading_of_a_disabled_table_that_takes_long_does_not_make_the_moment_be_missed(
+    world: MomentWorld, barrier: dict[str, Any] | None
+) -> None:
+    def slow(operation: Operation) -> float:
+        is_slow = isinstance(operation, HBaseCall) and operation.request["do"] == "region_metrics"
+        return 45_000.0 if is_slow else 1.0
+
+    world.hbase.disable(TABLES[0])
+    instruction = world.instruction(in_ms=LATE_MS, barrier=barrier)
+    result = world.run(instruction, latency_ms=slow)
+    assert all(abs(stamp - instruction.payload["moment_ms"]) <= 250 for stamp in world.snapshots().values())
+    assert grade(result, "orders") == "BOUNDED", "it was seen after the request alone"
+
+
 def open_and_close_again(world: MomentWorld) -> None:
     world.hbase.enable(TABLES[0])
     world.hbase.put(TABLES[0], "row", "between")

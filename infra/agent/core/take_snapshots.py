@@ -1,9 +1,9 @@
 """TakeSnapshots: all data sets of a run, at one moment of the NameNode's clock, or not at all.
 
 The order: accepted and checked (milestone ``armed``) → wait → a reading of the tables, early enough to prove that
-nothing is being written → warm-up, unless that is fresh: marker, data sets, HBase's clock → a reading of disabled
-tables → barrier, flush, and what is open → marker and clock once more → journal "firing" → fire everything at once →
-release the barrier → settle → clocks, tables and open files again.
+nothing is being written → warm-up, unless that is fresh: marker, data sets, HBase's clock → barrier, flush, and beside
+them, so that it delays nothing, a reading of disabled tables and what is open → marker and clock once more → journal
+"firing" → fire everything at once → release the barrier → settle → clocks, tables and open files again.
 
 Invariant: a snapshot of this name stands for this moment or does not exist. After a restart the journal tells what was
 begun: until "firing", and after it as long as the moment has not come, the agent goes on as if nothing had been; once
@@ -31,6 +31,7 @@ from infra.agent.core.work import PRIMARY, read_journal
 from infra.agent.protocol import Instruction
 
 AT_ONCE = 32
+BESIDE_THE_FIRING = 8  # readings, so that with the flushes and the listing there is always room to fire
 QUIET_MARGIN_MS = 5_000.0  # for the reading itself to be over in time
 FLUSH_BEFORE_MS = 5_000.0
 FRESH_MS = 5_000.0  # what was looked at so shortly ago need not be looked at again to be warm
@@ -89,8 +90,9 @@ class _Run:
         yield from self._read_quiet_tables()
         yield from self._approach(float(self.instruction.payload["warm_up_ms"]))
         yield from self._warm_up()
-        yield from self._read_disabled([table for table in self.tables if table.id in self.disabled])
-        _, shots = yield Together([self._make_ready(), self._aim_and_fire()], limit=2)
+        disabled = [table for table in self.tables if table.id in self.disabled]
+        evidence = [self._make_ready(), self._read_disabled(disabled)]
+        *_, shots = yield Together([*evidence, self._aim_and_fire()], limit=len(evidence) + 1)
         return (yield from self._settle_all(shots))
 
     def _may_have_fired(self) -> Procedure:
@@ -172,11 +174,17 @@ class _Run:
             yield from self.known[table.id].write({"quiet": {**reading, "rpc_timeout_ms": self.rpc_timeout_ms}})
 
     def _read_disabled(self, tables: list[Target]) -> Procedure:
-        """Read when tables were disabled: what proves later that they were so all the time."""
-        readings = yield Together((read_metrics(table) for table in tables), AT_ONCE)
-        for table, reading in zip(tables, readings):
-            if reading is not None and reading["state"] == hbase_calls.DISABLED:
-                yield from self.known[table.id].write({"disabled": reading})
+        """Read when tables were disabled: what proves later that they were so all the time.
+
+        The moment does not wait for it; a reading that comes too late proves nothing.
+        """
+        readings = (self._read_if_disabled(table) for table in tables)
+        yield Together(readings, BESIDE_THE_FIRING, keep_results=False)
+
+    def _read_if_disabled(self, table: Target) -> Procedure:
+        reading = yield from read_metrics(table)
+        if reading is not None and reading["state"] == hbase_calls.DISABLED:
+            yield from self.known[table.id].write({"disabled": reading})
 
     def _warm_up(self) -> Procedure:
         """Look once more, if the last look is not fresh: at the marker, at the data sets, at HBase's clock.
@@ -206,7 +214,12 @@ class _Run:
             early_ms = float(self.instruction.payload["warm_up_ms"]) / 2 + FLUSH_BEFORE_MS
             yield from self._approach(min(early_ms, self.barrier.hold_max_ms / 2))
             yield from self.barrier.hold()
-            yield from self._read_disabled(self.tables)  # a hook may hold writers by disabling tables
+            # A hook may hold writers by disabling tables.
+            _, shots = yield Together([self._read_disabled(self.tables), self._flush_and_fire()], limit=2)
+            return shots
+        return (yield from self._flush_and_fire())
+
+    def _flush_and_fire(self) -> Procedure:
         yield from self._approach(FLUSH_BEFORE_MS)
         _, shots = yield Together([self._flush_for_the_cut(), self._fire()], limit=2)
         return shots
