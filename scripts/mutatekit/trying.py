@@ -85,7 +85,14 @@ class Copy:
         """Pytest's exit code (None: it took too long) and output."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-ra", "-p", "no:cacheprovider", *tests]
         # The copy comes first on the path, whatever the environment has installed.
-        environment = {**os.environ, "PYTHONPATH": str(self._root), "PYTHONDONTWRITEBYTECODE": "1"}
+        temporary = self._root.with_name(f"{self._root.name}-temporary")
+        temporary.mkdir(exist_ok=True)  # of its own: several pytest processes clear one another's away
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(self._root),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTEST_DEBUG_TEMPROOT": str(temporary),
+        }
         if self._is_stopped:
             return None, ""
         process = self._process = subprocess.Popen(

@@ -6,6 +6,8 @@ from scripts.mutatekit.mutation import mutation
 
 _AT_BASE = "infra/agent/core/hdfs_at_base.py"
 _PROOFS = "infra/agent/core/hdfs_proofs.py"
+_KEPT = "infra/agent/core/kept_manifests.py"
+_KEPT_TESTS = "tests/agent/test_kept_manifests.py"
 _AT_BASE_TESTS = "tests/agent/test_head_at_base.py"
 _PROOFS_TESTS = "tests/agent/test_hdfs_proofs.py"
 
@@ -102,5 +104,39 @@ CONTENTS = (
         "        if turn_ms > self._then_ms:\n",
         "        if False:\n",
         _PROOFS_TESTS,
+    ),
+    mutation(
+        "manifest-that-was-not-verified-is-sealed",
+        "a manifest that somebody changed in staging is kept with the recovery point",
+        _KEPT,
+        '    if copied.get("manifest_sha256", got["sha256"]) != got["sha256"]:',
+        "    if False:",
+        _KEPT_TESTS,
+    ),
+    mutation(
+        "layers-of-a-sealing-are-swept",
+        "a removal takes a layer that a recovery point that is just being sealed needs",
+        _KEPT,
+        "            for name in sorted({*orphans} - named - needed):",
+        "            for name in sorted({*orphans} - needed):",
+        _KEPT_TESTS,
+    ),
+    mutation(
+        "layers-of-later-points-are-swept",
+        "a removal takes a layer that later recovery points build on",
+        _KEPT,
+        "            for name in sorted({*orphans} - named - needed):",
+        "            for name in sorted({*orphans} - named):",
+        _KEPT_TESTS,
+        in_ci=True,
+    ),
+    mutation(
+        "damaged-layers-are-built-on",
+        "a manifest that its layers do not give any more is the base of all later ones",
+        "infra/agent/core/manifest_layers.py",
+        "    if not below == manifest == digest.hexdigest():",
+        "    if False:",
+        "tests/agent/test_manifest_layers.py",
+        _KEPT_TESTS,
     ),
 )

@@ -15,7 +15,7 @@ WORKERS = (
         "higher-term-is-not-looked-into",
         "a control device that was replaced goes on as if its gateway were slow",
         _CARRYING,
-        '        if isinstance(answer, SubmissionRefused) and answer.code == "OLD_TERM":',
+        "        if isinstance(answer, SubmissionRefused) and answer.code in OUTDATED:",
         "        if False:",
         "tests/simulation/test_two_control_devices.py",
         "tests/simulation/test_bad_days.py",
