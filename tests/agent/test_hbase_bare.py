@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,6 +116,26 @@ def test_a_clone_that_fails_leaves_no_snapshot(world: World) -> None:
         world.backup("us-r1")
     assert caught.value.code == "TRIAL_CLONE_FAILED"
     assert snapshots(world) == {hbase_snapshot_name("us-r1", TABLE)}
+
+
+def test_a_snapshot_that_cannot_be_removed_does_not_spoil_the_clone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.backup("us-r1")
+    name = hbase_snapshot_name("us-r1", TABLE)
+    clone = world.secondary._do_clone
+
+    def then_fail(request: dict[str, Any]) -> dict[str, Any]:
+        world.secondary.fail("delete_snapshot", "IOException")
+        return clone(request)
+
+    monkeypatch.setattr(world.secondary, "_do_clone", then_fail)
+    told = world.run(world.instruction("OpenCopies", "us-r1", scratch="look"))
+    assert len(world.secondary.scan(told["readable"])) == 12
+    assert snapshots(world) == {name, bare_name(name)}
+    world.run(world.instruction("CloseCopies", "us-r1", scratch="look"))
+    world.run(world.instruction("RemoveSnapshots", "us-r1"))
+    assert snapshots(world) == set(), "it goes with the recovery point"
 
 
 def test_of_the_schema_what_says_how_rows_are_kept_stays() -> None:

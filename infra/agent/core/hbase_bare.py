@@ -22,7 +22,7 @@ from infra.agent.core.hbase_manifest import MANIFEST_FILE, SnapshotDamaged
 from infra.agent.core.hbase_send import write
 from infra.agent.core.hbase_snapshot import FILES, read_files
 from infra.agent.core.machine import Procedure
-from infra.agent.core.operations import OperationFailed
+from infra.agent.core.operations import OperationFailed, Progress
 from infra.agent.core.protobuf import Message, ProtobufError, Value, data_field, fields, integer_field
 from infra.agent.core.staging import scratch
 from infra.agent.core.work import SECONDARY, Work
@@ -166,10 +166,20 @@ def clone_bare(work: Work, root: str, snapshot: str, table: str, seconds: float)
         yield from hbase_calls.clone(SECONDARY, bare.name, table, seconds)
     except OperationFailed as failure:
         if failure.code != "ABORTED":
-            yield from hbase_calls.delete_snapshot(SECONDARY, bare.name)
+            yield from _remove(bare)
         raise
-    yield from hbase_calls.delete_snapshot(SECONDARY, bare.name)
+    yield from _remove(bare)
     return bare.left_out
+
+
+def _remove(bare: Bare) -> Procedure:
+    """Remove the snapshot; if that fails it goes with the next clone, or with the recovery point."""
+    try:
+        yield from hbase_calls.delete_snapshot(SECONDARY, bare.name)
+    except OperationFailed as failure:
+        if failure.code == "ABORTED":
+            raise
+        yield Progress({"step": "clone", "note": f"{bare.name} is left: {failure.message}"[:200]})
 
 
 def _put(work: Work, root: str, bare: Bare) -> Procedure:
