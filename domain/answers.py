@@ -23,6 +23,8 @@ RECOVERY_POINTS = "/.understudy/recovery-points"
 COMPARED_WITH = ("base", "frozen", "head", "nothing")
 COUNTS = ("bytes", "deleted", "replaced", "entries_in_base")
 """What the brake before a mass change rests on."""
+STAMP_MS = 1
+AT_FAULT = "If it stays so, the agent on the gateway is at fault: keep its spool, report it."
 
 
 def failure_of(wanted: Wanted, result: Any) -> dict[str, Any] | None:
@@ -35,10 +37,12 @@ def failure_of(wanted: Wanted, result: Any) -> dict[str, Any] | None:
 
 
 def _failure(wanted: Wanted, wrong: str) -> dict[str, Any]:
+    once = wanted.kind == "TakeSnapshots"  # the moment is over
+    again = "Start another run: a moment cannot be had again." if once else "It is asked again."
     return {
         "code": ANSWER_UNPROVED,
         "message": f"the answer to {wanted.kind} on {wanted.cluster} does not show that it was done: {wrong}.",
-        "remedy": "It is asked again. If it stays so, the agent on the gateway is at fault: keep its spool, report it.",
+        "remedy": f"{again} {AT_FAULT}",
         "data_set": wanted.data_set or None,
         "detail": {},
     }
@@ -77,9 +81,14 @@ def _snapshots(payload: Mapping[str, Any], result: Mapping[str, Any]) -> str:
 
 
 def _taken(payload: Mapping[str, Any], result: Mapping[str, Any]) -> str:
-    """Besides, none was asked for before the moment, as far as the NameNode's clock is known."""
-    after = _part(_part(_part(result.get("clocks"), "after"), "namenode"), "uncertainty_ms")
-    unsure_ms = after if _is_number(after) else 0
+    """Besides, none was asked for before the moment, as far as the clocks are known.
+
+    A table's snapshot whose answer was lost has HBase's own stamp, and stamps are whole milliseconds: the agent allows
+    for the clock that is known worse, and for one millisecond more.
+    """
+    after = _part(result.get("clocks"), "after")
+    told = (_part(_part(after, server), "uncertainty_ms") for server in ("namenode", "hbase"))
+    unsure_ms = max((one for one in told if _is_number(one)), default=0) + STAMP_MS
     earliest_ms = payload["moment_ms"] - payload["fire_tolerance_ms"] - unsure_ms
     return _snapshots(payload, result) or _of_each(
         payload, result, "asked_cluster_ms", lambda _, told: _is_number(told) and told >= earliest_ms

@@ -124,6 +124,29 @@ def test_everything_else(asked: Any, path: tuple[str, ...], value: Any, told: st
     assert told in failure["message"]
 
 
+@pytest.mark.parametrize(
+    ("namenode", "hbase", "early", "is_shown"),
+    [(0, 0, 1, True), (0, 0, 2, False), (2, 30, 31, True), (30, None, 31, True), (2, 30, 32, False)],
+)
+def test_a_stamp_is_as_good_as_the_clock_that_is_known_worse(
+    namenode: int, hbase: int | None, early: int, is_shown: bool
+) -> None:
+    wanted, honest = wanted_and_honest("snapshots")
+    moment_ms, tolerance_ms = (wanted.payload[name] for name in ("moment_ms", "fire_tolerance_ms"))
+    known = {"namenode": {"uncertainty_ms": namenode}, "hbase": None if hbase is None else {"uncertainty_ms": hbase}}
+    answer = changed(honest, ("clocks", "after"), known)
+    answer = changed(answer, (*IN_ACCOUNTS, "asked_cluster_ms"), moment_ms - tolerance_ms - early)
+    assert (answers.failure_of(wanted, answer) is None) == is_shown
+
+
+def test_what_is_asked_once_is_not_said_to_be_asked_again() -> None:
+    for step, begins in (("snapshots", "Start another run"), ("copy", "It is asked again")):
+        wanted, _ = wanted_and_honest(step)
+        failure = answers.failure_of(wanted, {})
+        assert failure is not None
+        assert failure["remedy"].startswith(begins)
+
+
 def test_an_answer_that_is_no_object_and_a_kind_that_shows_nothing() -> None:
     wanted = Wanted(UUID(int=1), "close-1", "CloseCopies", "secondary", "south", 1, {})
     assert answers.failure_of(wanted, {}) is None
