@@ -101,13 +101,15 @@ def test_namenode_paused_for_20_seconds_during_the_copy(product: Product, cluste
 
 
 def test_primary_read_only_at_the_moment(product: Product, cluster_a: Cluster, protect: Protect) -> None:
+    """It is told at once; the run ends when the cluster can be written to, since cleaning raises its record first."""
     service = protect(SOME)
     run = product.arm(service.name)
     cluster_a.ssh("HADOOP_USER_NAME=hdfs hdfs dfsadmin -safemode enter")
     try:
-        page = product.wait_for_state(run, "FAILED")
+        product.wait_for("the failure is told", lambda: product.page(run)["failure"], 120)
     finally:
         cluster_a.ssh("HADOOP_USER_NAME=hdfs hdfs dfsadmin -safemode leave")
+    page = product.wait_for_state(run, "FAILED")
     assert page["failure"]["code"] == "SAFE_MODE", page["failure"]
     assert "safemode" in page["failure"]["remedy"]
     assert page["snapshots"] == {}
