@@ -133,7 +133,9 @@ def left_by(page: dict[str, Any], *clusters: Cluster) -> list[str]:
         client = cluster.webhdfs("hdfs")
         paths = [f"{one['name']}/.snapshot/{page['snapshot']}" for one in page["data_sets"]]
         found += [f"{cluster.name}: {path}" for path in paths if client.status(path, strict=False)]
-        tables = cluster.webhdfs("hbase").list("/hbase/.hbase-snapshot")
+        hbase = cluster.webhdfs("hbase")
+        has_any = hbase.status("/hbase/.hbase-snapshot", strict=False) is not None  # not before the first one
+        tables = hbase.list("/hbase/.hbase-snapshot") if has_any else ()
         found += [f"{cluster.name}: {name}" for name in tables if name.startswith(page["snapshot"])]
     return found
 
