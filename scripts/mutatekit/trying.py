@@ -16,7 +16,7 @@ from pathlib import Path
 
 from scripts.mutatekit.mutation import DoesNotApply, Mutation
 
-LIMIT_SECONDS = 600
+LIMIT_SECONDS = 120
 _FAILED_TESTS = 1  # pytest's exit code for "tests ran and some failed"; others say that they could not be run
 
 

@@ -95,14 +95,6 @@ STORE = (
         *_TESTS,
     ),
     mutation(
-        "position-waits-for-the-next-commit",
-        "whoever waits for an event is not woken by it",
-        "infra/store/positions.py",
-        "            due = {waiter for waiter in self._waiters if waiter.position <= self._newest}",
-        "            due = {waiter for waiter in self._waiters if waiter.position < self._newest}",
-        *_TESTS,
-    ),
-    mutation(
         "answered-before-the-commit",
         "a command is answered though its events were never stored",
         _COMMIT,
